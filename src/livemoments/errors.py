@@ -1,0 +1,61 @@
+"""Every error livemoments raises on purpose, in one tree.
+
+LiveMomentsError
+├── InputError            a file or an array we were given cannot be used
+│   ├── MissingFileError      it is not there, or cannot be opened
+│   ├── DamagedFileError      it is of a known kind, but truncated or broken
+│   ├── UnsupportedFileError  it is whole, but of a kind we do not read
+│   └── PairingError          a still without its clip, or two halves of different Live Photos
+├── MomentError           no such time or frame in the clip
+├── ConfigError           a setting outside its range
+├── OutputError           the result cannot be written where it was asked for
+├── WeightsError          model weights missing, damaged or of another model
+└── MissingExtraError     an optional dependency is not installed
+
+A message names the thing, what was found, and what to do. The command line prints it as one line
+and exits with code 1.
+"""
+
+
+class LiveMomentsError(Exception):
+    """Base of the tree: catch this to catch everything livemoments raises on purpose."""
+
+
+class InputError(LiveMomentsError):
+    """A file or an array we were given cannot be used."""
+
+
+class MissingFileError(InputError):
+    """An input file is not there, or cannot be opened."""
+
+
+class DamagedFileError(InputError):
+    """An input file is of a known kind, but truncated or broken."""
+
+
+class UnsupportedFileError(InputError):
+    """An input file is whole, but of a kind livemoments does not read."""
+
+
+class PairingError(InputError):
+    """A still without its clip, or two halves of different Live Photos."""
+
+
+class MomentError(LiveMomentsError):
+    """No such time or frame in the clip."""
+
+
+class ConfigError(LiveMomentsError):
+    """A setting is outside its range."""
+
+
+class OutputError(LiveMomentsError):
+    """The result cannot be written where it was asked for."""
+
+
+class WeightsError(LiveMomentsError):
+    """Model weights are missing, damaged or belong to another model."""
+
+
+class MissingExtraError(LiveMomentsError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
