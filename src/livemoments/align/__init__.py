@@ -1,0 +1,1 @@
+"""Bringing the key photo to the frame: registration, dense flow, confidence."""

@@ -1,0 +1,137 @@
+"""From a frame and a key photo to: where does each pixel of the output lie in the key photo?"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from livemoments.align.dense import REFINE_SCALE, estimate_flow
+from livemoments.align.estimators import FlowEstimator
+from livemoments.align.flow import pixel_grid, resize_flow, sample
+from livemoments.align.registration import Registration, register, scaling
+
+MIN_AGREEMENT = 0.35  # of the registered views: below, the key photo shows something else
+MIN_TRUSTED = 0.08  # share of the picture whose flow must be confident for a reference to be of use
+SAME_VIEW = 0.04  # relative difference of scale up to which frame and key photo show the same view
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """The frame's view at the key photo's density, and the key photo's place in it."""
+
+    height: int  # of the output
+    width: int
+    registration: Registration
+    flow_frame_to_key: np.ndarray | None  # float32 H x W x 2, pixels; None: the reference is not of use
+    confidence: np.ndarray | None  # float32 H x W in [0, 1]
+    reason: str | None = None  # why there is no reference
+
+
+def output_size(frame: tuple[int, int], key: tuple[int, int], homography: np.ndarray) -> tuple[int, int]:
+    """(height, width) of the frame's view at the key photo's pixel density.
+
+    frame and key are (height, width). The key photo's own size where both show the same view, and never
+    smaller than the frame.
+    """
+    same = scaling(frame, key)
+    corners = np.array([[[0, 0]], [[frame[1], 0]], [[frame[1], frame[0]]], [[0, frame[0]]]], np.float64)
+    density = np.sqrt(
+        cv2.contourArea(cv2.perspectiveTransform(corners, homography).astype(np.float32))
+        / (frame[0] * frame[1])
+    )
+    nominal = np.sqrt(same[0, 0] * same[1, 1])
+    alike = abs(same[0, 0] / same[1, 1] - 1) < SAME_VIEW
+    if alike and abs(density / nominal - 1) < SAME_VIEW and nominal >= 1:
+        return key
+    if not 0.25 < density / nominal < 4:  # a registration gone astray must not ask for a huge picture
+        density = nominal
+    density = max(density, 1.0)
+    return round(frame[0] * density), round(frame[1] * density)
+
+
+def align(
+    frame: np.ndarray,
+    key_photo: np.ndarray,
+    *,
+    key_frame: np.ndarray | None = None,
+    key_transform: np.ndarray | None = None,
+    estimator: FlowEstimator | None = None,
+) -> Alignment:
+    """Find the key photo (uint8 or float32 RGB H x W x 3) in the view of the frame (float32 h x w x 3).
+
+    key_frame and key_transform, where the file has one, are the clip's picture at the key photo's time and
+    the homography of its pixels to the key photo's. The pictures need not be of one tone.
+    """
+    h, w = frame.shape[:2]
+    reduced = _reduce(key_photo, REFINE_SCALE * max(h, w))
+    to_key = scaling(reduced.shape[:2], key_photo.shape[:2])
+    found = register(
+        frame,
+        reduced,
+        key_frame=key_frame,
+        key_transform=None if key_transform is None else np.linalg.inv(to_key) @ key_transform,
+    )
+    height, width = output_size((h, w), key_photo.shape[:2], to_key @ found.homography)
+    if found.agreement < MIN_AGREEMENT:
+        reason = (
+            f"the key photo does not show this moment's view (agreement {found.agreement:.2f}, "
+            f"at least {MIN_AGREEMENT} needed)"
+        )
+        height, width = output_size((h, w), key_photo.shape[:2], scaling((h, w), key_photo.shape[:2]))
+        return Alignment(
+            height=height, width=width, registration=found, flow_frame_to_key=None, confidence=None, reason=reason,
+        )  # fmt: skip
+
+    scale = min(REFINE_SCALE, max(1.0, width / w))
+    grid_size = (round(h * scale), round(w * scale))
+    grid_to_reduced = found.homography @ scaling(grid_size, (h, w))
+    registered = sample(reduced, _project(grid_to_reduced, pixel_grid(*grid_size)), cv2.INTER_LINEAR)
+    dense = estimate_flow(frame, registered, estimator)
+    trust = dense.confidence
+    in_grid = resize_flow(dense.flow_frame_to_key, *grid_size) + pixel_grid(*grid_size)
+    positions = _project(to_key @ grid_to_reduced, in_grid)
+    there_h, there_w = key_photo.shape[:2]
+    outside = (
+        (positions[..., 0] < 0) | (positions[..., 0] > there_w - 1)
+        | (positions[..., 1] < 0) | (positions[..., 1] > there_h - 1)
+    )  # fmt: skip
+    trust = cv2.resize(trust, grid_size[::-1], interpolation=cv2.INTER_LINEAR)
+    trust[outside] = 0
+    trusted = float((trust > 0.5).mean())
+    if trusted < MIN_TRUSTED:
+        reason = f"hardly any of the key photo is found in this moment ({trusted:.0%} of the picture)"
+        return Alignment(
+            height=height, width=width, registration=found, flow_frame_to_key=None, confidence=None, reason=reason,
+        )  # fmt: skip
+    # As a displacement from the same pixel of the output, which varies slowly enough to be enlarged.
+    to_output = scaling(grid_size, (height, width))
+    start = _project(to_output, pixel_grid(*grid_size))
+    flow = cv2.resize(positions - start, (width, height), interpolation=cv2.INTER_LINEAR)
+    return Alignment(
+        height=height,
+        width=width,
+        registration=found,
+        flow_frame_to_key=flow,
+        confidence=cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR),
+    )
+
+
+def _project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (H x W x 2) through a 3 x 3."""
+    return cv2.perspectiveTransform(points, np.asarray(homography, np.float64)).astype(np.float32)
+
+
+def _reduce(key_photo: np.ndarray, side_px: float) -> np.ndarray:
+    """The key photo as float32, its longer side at most side_px."""
+    ratio = side_px / max(key_photo.shape[:2])
+    if ratio < 1:
+        size = (max(1, round(key_photo.shape[1] * ratio)), max(1, round(key_photo.shape[0] * ratio)))
+        key_photo = cv2.resize(key_photo, size, interpolation=cv2.INTER_AREA)
+    return as_float(key_photo)
+
+
+def as_float(picture: np.ndarray) -> np.ndarray:
+    """uint8 [0, 255] or float [0, 1] to float32 [0, 1]."""
+    if picture.dtype == np.uint8:
+        return picture.astype(np.float32) * np.float32(1 / 255)
+    return picture.astype(np.float32, copy=False)

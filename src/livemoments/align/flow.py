@@ -1,0 +1,101 @@
+"""Dense displacement fields: warp, compose, resize, and say where they can be trusted.
+
+A flow is float32, H x W x 2, in pixels (x, y) of its own grid. ``flow_a_to_b`` at pixel p of a points at
+p + flow in b's view, so ``warp(b, flow_a_to_b)`` brings b into a's view. Pixel centres are whole numbers.
+"""
+
+import cv2
+import numpy as np
+
+FIELD = np.float32
+
+
+def pixel_grid(height: int, width: int) -> np.ndarray:
+    """The positions (x, y) of every pixel, float32 H x W x 2."""
+    grid = np.empty((height, width, 2), FIELD)
+    grid[..., 0] = np.arange(width, dtype=FIELD)
+    grid[..., 1] = np.arange(height, dtype=FIELD)[:, None]
+    return grid
+
+
+def sample(image: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:
+    """Read an image (H x W [x C]) at positions (h x w x 2, x and y in its pixels); edges are repeated."""
+    return cv2.remap(
+        np.ascontiguousarray(image), positions, None, interpolation, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def warp(image: np.ndarray, flow: np.ndarray, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:
+    """Bring an image into the view in which the flow (that view -> image) is defined."""
+    return sample(image, pixel_grid(*flow.shape[:2]) + flow, interpolation)
+
+
+def compose(flow_a_to_b: np.ndarray, flow_b_to_c: np.ndarray) -> np.ndarray:
+    """flow_a_to_c: first a to b, then from there to c."""
+    return flow_a_to_b + warp(flow_b_to_c, flow_a_to_b, cv2.INTER_LINEAR)
+
+
+def resize_flow(flow: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The same motion on a grid of another size, in that grid's pixels."""
+    h, w = flow.shape[:2]
+    if (h, w) == (height, width):
+        return flow
+    scale = np.array([width / w, height / h], FIELD)
+    return cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
+
+
+def homography_flow(homography: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The flow of a 3 x 3 homography that maps pixels of an H x W view into another view."""
+    x = np.arange(width, dtype=np.float64)
+    flow = np.empty((height, width, 2), FIELD)
+    for top in range(0, height, 256):  # in strips: the intermediate is float64
+        y = np.arange(top, min(top + 256, height), dtype=np.float64)[:, None]
+        points = [row[0] * x + row[1] * y + row[2] for row in np.asarray(homography, np.float64)]
+        depth = np.where(np.abs(points[2]) < 1e-9, 1e-9, points[2])
+        flow[top : top + 256, :, 0] = points[0] / depth - x
+        flow[top : top + 256, :, 1] = points[1] / depth - y
+    return flow
+
+
+def forward_backward_error(flow_a_to_b: np.ndarray, flow_b_to_a: np.ndarray) -> np.ndarray:
+    """How far from its start each pixel of a lands after going to b and back: float32 H x W, pixels."""
+    there_and_back = compose(flow_a_to_b, flow_b_to_a)
+    return np.hypot(there_and_back[..., 0], there_and_back[..., 1])
+
+
+def inside(flow: np.ndarray, height: int, width: int) -> np.ndarray:
+    """True (H x W) where the flow lands within a picture of that height and width."""
+    at = pixel_grid(*flow.shape[:2]) + flow
+    x, y = at[..., 0], at[..., 1]
+    return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+
+
+def photometric_agreement(frame: np.ndarray, warped: np.ndarray, sigma_px: float = 4.0) -> np.ndarray:
+    """Local correlation of two grey pictures (float32 H x W in [0, 1]), in [0, 1].
+
+    Zero-mean and normalised in a Gaussian window, so that a different tone does not count; flat regions,
+    where nothing can be told, count as agreement as long as their levels are alike.
+    """
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(x, (0, 0), sigma_px)
+
+    m_f, m_w = mean(frame), mean(warped)
+    var_f, var_w = mean(frame * frame) - m_f * m_f, mean(warped * warped) - m_w * m_w
+    covariance = mean(frame * warped) - m_f * m_w
+    flat = 2e-4  # about (3.6 / 255) ** 2: the noise and blocking of a compressed clip
+    correlation = (covariance + flat) / (np.sqrt(np.maximum(var_f * var_w, 0)) + flat)
+    return np.clip(correlation, 0, 1).astype(FIELD)
+
+
+def confidence(
+    frame: np.ndarray, warped: np.ndarray, round_trip_px: np.ndarray, valid: np.ndarray
+) -> np.ndarray:
+    """How far a flow can be trusted, float32 H x W in [0, 1].
+
+    frame and warped are grey (H x W in [0, 1]), round_trip_px the forward-backward error, valid says where
+    the flow lands inside the other picture. The product of both kinds of evidence: one veto is enough.
+    """
+    consistent = np.exp(-np.square(round_trip_px / 1.5)).astype(FIELD)
+    trust = consistent * photometric_agreement(frame, warped) * valid
+    return cv2.GaussianBlur(trust.astype(FIELD), (0, 0), 1.0)
