@@ -1,0 +1,1 @@
+"""The networks; this room needs PyTorch."""

@@ -1,0 +1,252 @@
+"""The compact tier's networks: FlowRefiner, ReferenceNet and RestorationNet.
+
+The codec is lossless: pixels unshuffled by 4 (`encode`, `decode`), so a latent has 48 channels at a quarter
+of the size. Letters: B batch, H x W pixels (multiples of 64), h x w = H/4 x W/4 latent cells.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from livemoments.networks.attention import MotionGuidedAttention
+
+FOLD = 4  # pixels per latent cell and side
+LATENT = 3 * FOLD * FOLD  # 48 channels
+SIZE_MULTIPLE = 64  # three scales, then windows of 8 and 4 tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactConfig:
+    """Sizes of the compact networks; stored with the weights."""
+
+    channels: tuple[int, int, int] = (64, 96, 160)  # at 1/4, 1/8 and 1/16
+    encoder_blocks: tuple[int, int, int] = (2, 3, 4)
+    decoder_blocks: tuple[int, int] = (3, 3)  # at 1/4 and 1/8
+    reference_blocks: tuple[int, int, int] = (1, 2, 2)
+    refiner_channels: tuple[int, int] = (48, 64)
+    heads: int = 4
+    time_features: int = 64
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, for the file beside the weights."""
+        return asdict(self)
+
+
+def encode(image: Tensor) -> Tensor:
+    """The lossless codec: (B, 3, H, W) to (B, 48, h, w)."""
+    return F.pixel_unshuffle(image, FOLD)
+
+
+def decode(latent: Tensor) -> Tensor:
+    """Undo `encode`."""
+    return F.pixel_shuffle(latent, FOLD)
+
+
+def low_frequencies(image: Tensor, size: int) -> Tensor:
+    """The smooth part of (B, C, H, W): means of size x size pixels, interpolated."""
+    return F.interpolate(F.avg_pool2d(image, size), scale_factor=float(size), mode="bilinear")
+
+
+class Block(nn.Module):
+    """Residual: two 3x3 convolutions, the first modulated by the bridge's time.
+
+    Dense 3x3 convolutions on purpose: on CPUs they run near the peak rate, where depthwise ones and
+    normalisation wait for memory.
+    """
+
+    def __init__(self, channels: int, time_features: int = 0) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.time = nn.Linear(time_features, 2 * channels) if time_features else None
+        if self.time is not None:
+            nn.init.zeros_(self.time.weight)
+            nn.init.zeros_(self.time.bias)
+        with torch.no_grad():
+            self.second.weight.mul_(0.2)  # near the identity at the start: no normalisation is needed
+
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
+        """x (B, C, h, w), time (B, time_features); returns (B, C, h, w)."""
+        y = self.first(x)
+        if self.time is not None and time is not None:
+            scale, shift = self.time(time)[:, :, None, None].chunk(2, 1)
+            y = y * (1 + scale) + shift
+        return x + self.second(F.silu(y))
+
+
+class FlowRefiner(nn.Module):
+    """What is left of the motion after the estimated flow, seen in the frame and the warped key photo."""
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        a, b = config.refiner_channels
+        self.enter = nn.Conv2d(2 * FOLD * FOLD + 1, a, 3, padding=1)
+        self.fine = nn.ModuleList(Block(a) for _ in range(2))
+        self.down = nn.Conv2d(a, b, 2, stride=2)
+        self.coarse = nn.ModuleList(Block(b) for _ in range(4))
+        self.up = nn.Conv2d(b, a * 4, 1)
+        self.last = nn.ModuleList(Block(a) for _ in range(1))
+        self.out = nn.Conv2d(a, 3, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, frame: Tensor, warped: Tensor, confidence: Tensor) -> Tensor:
+        """frame and warped (B, 3, H, W), confidence (B, 1, H, W); returns (B, 3, h, w).
+
+        Channels: the flow to add (x, y, in pixels of H x W), and a logit: is the pixel visible in the
+        key photo.
+        """
+        planes = [_detail(frame), _detail(warped)]
+        x = self.enter(torch.cat([*planes, F.avg_pool2d(confidence, FOLD)], 1))
+        for block in self.fine:
+            x = block(x)
+        y = self.down(x)
+        for block in self.coarse:
+            y = block(y)
+        x = x + F.pixel_shuffle(self.up(y), 2)
+        for block in self.last:
+            x = block(x)
+        return self.out(x)
+
+
+def _detail(image: Tensor) -> Tensor:
+    """Luma less its local mean, folded: (B, 16, h, w). The two pipelines' levels differ; detail is shared."""
+    weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    luma = (image * weights).sum(1, keepdim=True)
+    return 4 * F.pixel_unshuffle(luma - low_frequencies(luma, 16), FOLD)
+
+
+class ReferenceNet(nn.Module):
+    """Features of the aligned reference at 1/4, 1/8 and 1/16; computed once per tile, whatever the steps."""
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        a, b, c = config.channels
+        n = config.reference_blocks
+        self.enter = nn.Conv2d(LATENT + 1, a, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(Block(width) for _ in range(k)) for width, k in zip((a, b, c), n, strict=True)
+        )
+        self.down = nn.ModuleList([nn.Conv2d(a, b, 2, stride=2), nn.Conv2d(b, c, 2, stride=2)])
+
+    def forward(self, reference: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """reference (B, 3, H, W) aligned to the frame, confidence (B, 1, H, W); returns three maps."""
+        x = self.enter(torch.cat([encode(reference), F.avg_pool2d(confidence, FOLD)], 1))
+        features = []
+        for scale, blocks in enumerate(self.blocks):
+            for block in blocks:
+                x = block(x)
+            features.append(x)
+            if scale < 2:
+                x = self.down[scale](x)
+        return features[0], features[1], features[2]
+
+
+class GatedFusion(nn.Module):
+    """Takes from the reference's features what a mask, seen from both, lets through."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mask = nn.Sequential(
+            nn.Conv2d(2 * channels + 1, channels // 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(channels // 2, channels, 3, padding=1),
+        )
+        self.merge = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, reference: Tensor, confidence: Tensor) -> Tensor:
+        """x and reference (B, C, h, w), confidence (B, 1, h, w); returns (B, C, h, w)."""
+        mask = torch.sigmoid(self.mask(torch.cat([x, reference, confidence], 1)))
+        return x + self.merge(mask * reference)
+
+
+class RestorationNet(nn.Module):
+    """Predicts the truth's latent z_Hs from the bridge's z_t, the frame and the reference.
+
+    out = z_Ls + copied detail + residual. The copied detail is what the reference has more than the frame
+    in two bands of frequency, each let through by a predicted gate: the copy gate. With the last layer
+    zero the network returns the frame.
+    """
+
+    BANDS = (4, 16)  # pixels: detail below 4, and from 4 to 16
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.time_features = config.time_features
+        t = config.time_features
+        self.time = nn.Sequential(nn.Linear(t, t), nn.SiLU(), nn.Linear(t, t), nn.SiLU())
+        a, b, c = config.channels
+        self.enter = nn.Conv2d(3 * LATENT + 1, a, 3, padding=1)
+        self.encoder = nn.ModuleList(
+            nn.ModuleList(Block(width, t) for _ in range(k))
+            for width, k in zip(config.channels, config.encoder_blocks, strict=True)
+        )
+        self.down = nn.ModuleList([nn.Conv2d(a, b, 2, stride=2), nn.Conv2d(b, c, 2, stride=2)])
+        self.fuse = GatedFusion(a)
+        self.attend = nn.ModuleList(
+            [MotionGuidedAttention(b, config.heads, 8), MotionGuidedAttention(c, config.heads, 4)]
+        )
+        self.up = nn.ModuleList([nn.Conv2d(b, a * 4, 1), nn.Conv2d(c, b * 4, 1)])
+        self.decoder = nn.ModuleList(
+            nn.ModuleList(Block(width, t) for _ in range(k))
+            for width, k in zip((a, b), config.decoder_blocks, strict=True)
+        )
+        self.out = nn.Conv2d(a, LATENT + 2 * FOLD * FOLD, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(
+        self,
+        z: Tensor,
+        frame: Tensor,
+        reference: Tensor,
+        features: tuple[Tensor, Tensor, Tensor],
+        motion: Tensor,
+        t: Tensor,
+    ) -> Tensor:
+        """Predict z_Hs (B, 48, h, w).
+
+        z (B, 48, h, w) is the bridge's point at time t (B,); frame and reference (B, 3, H, W), the
+        reference aligned; features from `ReferenceNet`; motion (B, 3, h, w) the reference's displacement
+        towards the frame in pixels and the confidence of the alignment.
+        """
+        z_frame, z_reference = encode(frame), encode(reference)
+        confidence = motion[:, 2:]
+        time = self.time(self._time_embedding(t))
+        x = self.enter(torch.cat([z, z_frame, z_reference, confidence], 1))
+        x = self.fuse(x, features[0], confidence)
+        skips = []
+        for scale, blocks in enumerate(self.encoder):
+            if scale:
+                cells = 2**scale
+                tokens = F.avg_pool2d(motion, cells)
+                tokens = torch.cat([tokens[:, :2] / (FOLD * cells), tokens[:, 2:]], 1)
+                x = self.attend[scale - 1](x, features[scale], tokens)
+            for block in blocks:
+                x = block(x, time)
+            if scale < 2:
+                skips.append(x)
+                x = self.down[scale](x)
+        for scale in (1, 0):
+            x = F.pixel_shuffle(self.up[scale](x), 2) + skips[scale]
+            for block in self.decoder[scale]:
+                x = block(x, time)
+        out = self.out(x)
+        return z_frame + out[:, :LATENT] + self._copied(frame, reference, out[:, LATENT:])
+
+    def _copied(self, frame: Tensor, reference: Tensor, gates: Tensor) -> Tensor:
+        """The reference's detail beyond the frame's, through the two gates; (B, 48, h, w)."""
+        more = reference - frame
+        smooth, smoother = (low_frequencies(more, size) for size in self.BANDS)
+        fine, middle = torch.sigmoid(gates - 1).chunk(2, 1)
+        copied = encode(more - smooth) * fine.repeat(1, 3, 1, 1)
+        return copied + encode(smooth - smoother) * middle.repeat(1, 3, 1, 1)
+
+    def _time_embedding(self, t: Tensor) -> Tensor:
+        """Sines and cosines of t (B,) in [0, T]; (B, time_features)."""
+        half = self.time_features // 2
+        rates = torch.exp(torch.arange(half, dtype=torch.float32, device=t.device) * (-6.0 / half))
+        angles = t.float()[:, None] * 100 * rates
+        return torch.cat([angles.sin(), angles.cos()], 1)

@@ -1,0 +1,1 @@
+"""Training; this room needs PyTorch, except for collecting photographs."""

@@ -1,0 +1,124 @@
+"""From a training checkpoint to the ONNX files that the package ships.
+
+Weights are stored as float16 and cast back when a session is made: half the size, and the arithmetic stays
+float32. The checkpoint's weights are rounded first, so that PyTorch and ONNX agree to rounding.
+"""
+
+import json
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from livemoments.errors import MissingExtraError, WeightsError
+from livemoments.networks.compact import FOLD, LATENT, CompactConfig, RestorationNet
+from livemoments.training.objective import CompactModel
+
+OPSET = 18
+
+
+class _FlatRestoration(nn.Module):
+    """RestorationNet with its three feature maps as separate inputs, as ONNX wants them."""
+
+    def __init__(self, net: RestorationNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, z: Tensor, frame: Tensor, reference: Tensor, feature_4: Tensor, feature_8: Tensor,
+        feature_16: Tensor, motion: Tensor, t: Tensor,
+    ) -> Tensor:  # fmt: skip
+        return self.net(z, frame, reference, (feature_4, feature_8, feature_16), motion, t)
+
+
+def load_average(checkpoint: Path) -> tuple[CompactModel, dict[str, object]]:
+    """The averaged model of a checkpoint, and the configuration and position it was saved with."""
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        network = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in state["config"]["network"].items()
+        }
+        model = CompactModel(CompactConfig(**network))
+        model.load_state_dict(state["average"])
+    except (RuntimeError, KeyError, TypeError, FileNotFoundError) as error:
+        raise WeightsError(f"{checkpoint}: not a compact checkpoint: {error}") from error
+    return model.eval(), {"network": network, **state["position"]}
+
+
+def export(checkpoint: Path, folder: Path) -> list[Path]:
+    """Write refiner.onnx, reference.onnx, restoration.onnx and compact.json into folder."""
+    model, about = load_average(checkpoint)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.half().float())
+    folder.mkdir(parents=True, exist_ok=True)
+    n = 128
+    image, plane, small = torch.rand(1, 3, n, n), torch.rand(1, 1, n, n), torch.rand(1, 3, n // FOLD, n // FOLD)
+    with torch.no_grad():
+        features = model.reference(image, plane)
+    latent, t = torch.rand(1, LATENT, n // FOLD, n // FOLD), torch.full((1,), 0.2)
+    jobs = {
+        "refiner": (model.refiner, (image, image, plane), ["frame", "warped", "confidence"], ["refined"]),
+        "reference": (
+            model.reference, (image, plane), ["reference", "confidence"], ["feature_4", "feature_8", "feature_16"],
+        ),
+        "restoration": (
+            _FlatRestoration(model.restoration).eval(),
+            (latent, image, image, *features, small, t),
+            ["z", "frame", "reference", "feature_4", "feature_8", "feature_16", "motion", "t"],
+            ["truth"],
+        ),
+    }  # fmt: skip
+    written = []
+    for name, (network, example, inputs, outputs) in jobs.items():
+        path = folder / f"{name}.onnx"
+        _to_onnx(network, example, inputs, outputs, path)
+        _store_half(path)
+        written.append(path)
+    about_path = folder / "compact.json"
+    about_path.write_text(json.dumps(about, indent=1) + "\n")
+    return [*written, about_path]
+
+
+def _to_onnx(
+    network: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], path: Path
+) -> None:
+    axes = {
+        name: {0: "batch"} if name == "t" else {0: "batch", 2: f"{name}_h", 3: f"{name}_w"}
+        for name in inputs + outputs
+    }
+    with warnings.catch_warnings():
+        # The tracing exporter warns of being old and of sizes it takes as constants; parity tests guard both.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network, example, str(path), input_names=inputs, output_names=outputs,
+            dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+        )  # fmt: skip
+
+
+def _store_half(path: Path) -> None:
+    """Store float32 weights of some size as float16 behind a Cast, which the run time folds away."""
+    try:
+        import numpy as np
+        import onnx
+        from onnx import helper, numpy_helper
+    except ImportError as error:
+        raise MissingExtraError("exporting needs onnx: pip install 'livemoments[train]'") from error
+    model = onnx.load(str(path))
+    graph = model.graph
+    casts = []
+    for tensor in list(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < 64:
+            continue
+        half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_half")
+        graph.initializer.remove(tensor)
+        graph.initializer.append(half)
+        casts.append(
+            helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT)
+        )
+    for node in reversed(casts):
+        graph.node.insert(0, node)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))

@@ -1,0 +1,163 @@
+"""One training run of the compact model: to resume it, run the same command again."""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from livemoments.errors import ConfigError, WeightsError
+from livemoments.networks.compact import CompactConfig
+from livemoments.training.objective import CompactModel, ObjectiveConfig, compact_losses
+from livemoments.training.pairs import PairConfig, PairStream, photographs
+
+log = logging.getLogger(__name__)
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A run. Times in minutes of training, resumed runs counted together."""
+
+    photographs: Path
+    output: Path
+    minutes: float = 60.0
+    batch: int = 8
+    learning_rate: float = 8e-4
+    warm_up_steps: int = 150
+    decay_share: float = 0.4  # of the time, at the end, over which the rate falls to a hundredth
+    ema: float = 0.998
+    seed: int = 0
+    workers: int = 1
+    threads: int = 0  # 0: as many as there are cores
+    checkpoint_every_s: float = 120.0
+    resume: bool = True
+    network: CompactConfig = field(default_factory=CompactConfig)
+    pairs: PairConfig = field(default_factory=PairConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0 or self.batch < 1:
+            raise ConfigError(f"minutes and batch must be positive, got {self.minutes} and {self.batch}")
+
+    def learning_rate_at(self, step: int, minutes: float) -> float:
+        """Warm up, stay, then fall along a cosine in the last `decay_share` of the time."""
+        warm = min(1.0, (step + 1) / self.warm_up_steps)
+        past = (minutes / self.minutes - (1 - self.decay_share)) / self.decay_share
+        fall = 0.505 + 0.495 * math.cos(math.pi * min(max(past, 0.0), 1.0))
+        return self.learning_rate * warm * fall
+
+
+@dataclass
+class Run:
+    """Everything a checkpoint holds."""
+
+    model: CompactModel
+    average: CompactModel  # exponential moving average of the weights: what is used
+    optimiser: torch.optim.Optimizer
+    noise: torch.Generator
+    step: int = 0
+    minutes: float = 0.0
+    scene: int = 0  # first scene not yet seen
+
+    def save(self, path: Path, config: TrainConfig) -> None:
+        """Write beside and rename: a run killed here keeps its last checkpoint."""
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "noise": self.noise.get_state(),
+            "position": {"step": self.step, "minutes": self.minutes, "scene": self.scene},
+            "config": json.loads(json.dumps(asdict(config), default=str)),
+        }
+        temporary = path.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        """Take up a saved run."""
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise WeightsError(f"{path}: not a checkpoint of this configuration: {reason}") from error
+        self.noise.set_state(state["noise"])
+        for name, value in state["position"].items():
+            setattr(self, name, value)
+
+
+def new_run(config: TrainConfig) -> Run:
+    """A run at its first step."""
+    torch.manual_seed(config.seed)
+    model = CompactModel(config.network).to(memory_format=torch.channels_last)
+    average = CompactModel(config.network)
+    average.load_state_dict(model.state_dict())
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+    )
+    noise = torch.Generator().manual_seed(config.seed)
+    return Run(model=model, average=average.requires_grad_(False), optimiser=optimiser, noise=noise)
+
+
+def train_step(run: Run, batch: dict[str, Tensor], config: TrainConfig) -> dict[str, float]:
+    """One step of optimisation; returns the losses as numbers."""
+    for group in run.optimiser.param_groups:
+        group["lr"] = config.learning_rate_at(run.step, run.minutes)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = compact_losses(run.model, batch, config.pairs.margin, config.objective, run.noise)
+    run.optimiser.zero_grad(set_to_none=True)
+    losses.total.backward()
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+    run.optimiser.step()
+    run.step += 1
+    keep = min(config.ema, run.step / (10 + run.step))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(run.average.parameters()), list(run.model.parameters()), 1 - keep)
+    return {name: float(value.detach()) for name, value in vars(losses).items()}
+
+
+def train(config: TrainConfig, progress: Report | None = None) -> Path:
+    """Train until the minutes are used up; returns the checkpoint `last.pt` in the output folder."""
+    config.output.mkdir(parents=True, exist_ok=True)
+    path = config.output / "last.pt"
+    run = new_run(config)
+    if config.resume and path.exists():
+        run.load(path)
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    stream = PairStream(photographs(config.photographs), config.pairs, config.seed, run.scene)
+    loader = DataLoader(
+        stream, batch_size=config.batch, num_workers=config.workers,
+        prefetch_factor=6 if config.workers else None,
+    )  # fmt: skip
+    scenes_per_step = config.batch / config.pairs.crops_per_scene
+    clock = saved = time.monotonic()
+    means: dict[str, float] = {}
+    for batch in loader:
+        for name, value in train_step(run, batch, config).items():
+            means[name] = value if name not in means else 0.99 * means[name] + 0.01 * value
+        now = time.monotonic()
+        run.minutes += (now - clock) / 60
+        clock = now
+        run.scene = math.ceil(run.step * scenes_per_step)
+        if run.step % 100 == 0:
+            shown = " ".join(f"{name} {value:.4f}" for name, value in means.items())
+            log.info("step %d, %.1f min: %s", run.step, run.minutes, shown)
+        if progress:
+            progress("training", min(int(run.minutes * 60), int(config.minutes * 60)), int(config.minutes * 60))
+        done = run.minutes >= config.minutes
+        if done or now - saved > config.checkpoint_every_s:
+            run.save(path, config)
+            saved = now
+        if done:
+            return path
+    raise ConfigError("the stream of training pairs ended")  # it is endless

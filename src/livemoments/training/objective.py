@@ -1,0 +1,145 @@
+"""What the compact networks are trained to minimise."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from livemoments import bridge
+from livemoments.networks.compact import (
+    FOLD,
+    CompactConfig,
+    FlowRefiner,
+    ReferenceNet,
+    RestorationNet,
+    decode,
+    encode,
+)
+
+
+class CompactModel(nn.Module):
+    """The three compact networks together, as they are trained."""
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.refiner = FlowRefiner(config)
+        self.reference = ReferenceNet(config)
+        self.restoration = RestorationNet(config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """Weights of the terms, and how often the reference is taken away or wrong."""
+
+    frequency: float = 0.2  # L1 between spectra: sharpness without inventing
+    flow: float = 0.02  # end-point error per pixel of the visible part
+    visibility: float = 0.02  # binary cross entropy
+    no_reference: float = 0.10  # share of crops that must do without
+    wrong_reference: float = 0.04  # share of crops with another scene's key photo
+    at_start: float = 0.5  # share of crops at t = T, where one-step sampling stands
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """The terms of one batch, each a scalar tensor."""
+
+    total: Tensor
+    pixel: Tensor
+    frequency: Tensor
+    flow: Tensor
+    visibility: Tensor
+
+
+def warp_with_margin(key: Tensor, flow: Tensor, margin: int) -> Tensor:
+    """Read key (B, 3, n + 2 m, n + 2 m) at the frame's pixels plus flow (B, 2, n, n); bicubic."""
+    n, full = flow.shape[-1], key.shape[-1]
+    at = torch.arange(n, dtype=torch.float32, device=key.device) + margin
+    x = (flow[:, 0].float() + at) * (2 / (full - 1)) - 1
+    y = (flow[:, 1].float() + at[:, None]) * (2 / (full - 1)) - 1
+    grid = torch.stack([x, y], -1)
+    return F.grid_sample(key.float(), grid, mode="bicubic", padding_mode="border", align_corners=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """The reference brought to the frame, as RestorationNet takes it, and what was estimated for it."""
+
+    reference: Tensor  # (B, 3, n, n)
+    flow: Tensor  # (B, 2, n, n), refined, frame -> key crop
+    visible_logit: Tensor  # (B, 1, h, w)
+
+    def motion(self) -> Tensor:
+        """(B, 3, h, w): the reference's displacement towards the frame, pixels, and its visibility."""
+        pooled = F.avg_pool2d(self.flow, FOLD)
+        towards_frame = pooled.mean((2, 3), keepdim=True) - pooled
+        return torch.cat([towards_frame, torch.sigmoid(self.visible_logit)], 1)
+
+    def confidence(self) -> Tensor:
+        """The predicted visibility at full size, (B, 1, n, n)."""
+        return F.interpolate(torch.sigmoid(self.visible_logit), scale_factor=float(FOLD))
+
+
+def align_batch(model: CompactModel, batch: dict[str, Tensor], margin: int) -> Alignment:
+    """Refine the estimated flow and warp the key photo by it; gradients reach the refiner through both."""
+    warped = warp_with_margin(batch["key"], batch["flow"], margin)
+    refined = model.refiner(batch["frame"], warped, batch["confidence"]).float()
+    delta = F.interpolate(refined[:, :2], scale_factor=float(FOLD), mode="bilinear")
+    flow = batch["flow"] + delta
+    return Alignment(
+        reference=warp_with_margin(batch["key"], flow, margin).clamp(0, 1),
+        flow=flow,
+        visible_logit=refined[:, 2:],
+    )
+
+
+def without_reference(aligned: Alignment, frame: Tensor, gone: Tensor) -> Alignment:
+    """Where gone (B,) is true, the reference is the frame itself and nothing of it is trusted."""
+    gone = gone.view(-1, 1, 1, 1)
+    return Alignment(
+        reference=torch.where(gone, frame, aligned.reference),
+        flow=torch.where(gone, torch.zeros_like(aligned.flow), aligned.flow),
+        visible_logit=torch.where(gone, torch.full_like(aligned.visible_logit, -12), aligned.visible_logit),
+    )
+
+
+def predict_truth(model: CompactModel, aligned: Alignment, frame: Tensor, z: Tensor, t: Tensor) -> Tensor:
+    """z_Hs (B, 48, h, w) from the bridge's point z at times t (B,)."""
+    features = model.reference(aligned.reference, aligned.confidence())
+    motion = aligned.motion()
+    return model.restoration(z, frame, aligned.reference, features, motion, t).float()
+
+
+def compact_losses(
+    model: CompactModel, batch: dict[str, Tensor], margin: int, config: ObjectiveConfig, generator: torch.Generator
+) -> Losses:
+    """The losses of one batch of `training.pairs` crops."""
+    truth, frame = batch["truth"], batch["frame"]
+    count = len(truth)
+    draw = torch.rand(3, count, generator=generator)
+    wrong = draw[0] < config.wrong_reference
+    gone = draw[1] < config.no_reference
+    batch = dict(batch, key=torch.where(wrong.view(-1, 1, 1, 1), batch["key"].roll(1, 0), batch["key"]))
+    aligned = align_batch(model, batch, margin)
+
+    sees = (~wrong).float().view(-1, 1, 1, 1)
+    visible = F.avg_pool2d(batch["visible"], FOLD) * sees
+    visibility = F.binary_cross_entropy_with_logits(aligned.visible_logit, visible)
+    error = (aligned.flow - batch["true_flow"]).square().sum(1, keepdim=True).add(1e-4).sqrt()
+    seen = batch["visible"] * sees
+    # Capped: where the first flow is lost by far, the refiner cannot mend it and should not try.
+    flow = (error.clamp(max=8) * seen).sum() / seen.sum().clamp(min=1)
+
+    aligned = without_reference(aligned, frame, gone)
+    t = torch.rand(count, generator=generator) * bridge.HORIZON
+    t = torch.where(draw[2] < config.at_start, torch.full_like(t, bridge.HORIZON), t)
+    noise = torch.randn(encode(truth).shape, generator=generator)
+    z = bridge.bridge_point(encode(truth), encode(frame), noise, t.view(-1, 1, 1, 1))
+    restored = decode(predict_truth(model, aligned, frame, z, t))
+
+    pixel = (restored - truth).abs().mean()
+    spectra = torch.fft.rfft2(restored, norm="ortho") - torch.fft.rfft2(truth, norm="ortho")
+    frequency = spectra.abs().mean()
+    total = pixel + config.frequency * frequency + config.flow * flow + config.visibility * visibility
+    return Losses(total=total, pixel=pixel, frequency=frequency, flow=flow, visibility=visibility)

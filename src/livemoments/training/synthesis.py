@@ -1,0 +1,179 @@
+"""Training scenes out of still photographs: two moments of one made-up scene, with the motion known.
+
+A photograph becomes a background that moves by a similarity and a smooth field (camera, parallax,
+deformation); a piece of another photograph, or of the same, becomes a thing that moves on its own and
+covers different parts at the two moments. The truth and the key photo are two views of that scene; the
+frame is the truth degraded; the tone of the key photo differs, as phones' two pipelines do.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from livemoments.align.dense import estimate_flow
+from livemoments.align.flow import pixel_grid, resize_flow, sample
+from livemoments.training.degrade import Degradation, degrade, draw_degradation
+
+MARGIN_PX = 48  # content kept around a scene, so that moving it does not uncover nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One training scene of N x N pixels; pictures float32 RGB in [0, 1], N x N x 3."""
+
+    truth: np.ndarray
+    frame: np.ndarray  # the degraded truth, enlarged (bicubic) to N x N
+    key_photo: np.ndarray
+    true_flow: np.ndarray  # N x N x 2, frame -> key photo, pixels
+    visible: np.ndarray  # N x N in [0, 1]: what the frame shows here is seen in the key photo as well
+    flow: np.ndarray  # N x N x 2, the estimate of align.dense from frame and key photo
+    confidence: np.ndarray  # N x N in [0, 1], of that estimate
+
+
+def smooth_field(size: int, amplitude_px: float, cells: int, rng: np.random.Generator) -> np.ndarray:
+    """A smooth random displacement, size x size x 2, from a coarse grid of normal draws."""
+    coarse = rng.normal(0, amplitude_px, (cells, cells, 2)).astype(np.float32)
+    return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def similarity_field(size: int, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """The displacement of a random shift, turn and zoom about the centre, size x size x 2, pixels."""
+    shift = rng.normal(0, 3 * strength, 2)
+    turn, zoom = rng.normal(0, 0.006 * strength), 1 + rng.normal(0, 0.006 * strength)
+    xy = pixel_grid(size, size) - (size - 1) / 2
+    x = zoom * (np.cos(turn) * xy[..., 0] - np.sin(turn) * xy[..., 1])
+    y = zoom * (np.sin(turn) * xy[..., 0] + np.cos(turn) * xy[..., 1])
+    return np.stack([x - xy[..., 0] + shift[0], y - xy[..., 1] + shift[1]], -1).astype(np.float32)
+
+
+def invert_field(field: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Positions q with q + field(q) = target, by fixed-point steps: fields here change slowly."""
+    q = target - field
+    for _ in range(5):
+        q = target - sample(field, q, cv2.INTER_LINEAR)
+    return q
+
+
+def blob(size: int, rng: np.random.Generator) -> np.ndarray:
+    """The soft mask (size x size in [0, 1]) of an irregular thing somewhere in the middle."""
+    wobble = rng.normal(0, 1, (6, 6)).astype(np.float32)
+    wobble = cv2.resize(wobble, (size, size), interpolation=cv2.INTER_CUBIC)
+    centre, radius = rng.uniform(0.25, 0.75, 2), rng.uniform(0.08, 0.32)
+    xy = pixel_grid(size, size) / size - centre.astype(np.float32)
+    stretch = np.exp(rng.normal(0, 0.3))
+    distance = radius - np.hypot(xy[..., 0] * stretch, xy[..., 1] / stretch) + 0.06 * wobble
+    return cv2.GaussianBlur((distance > 0).astype(np.float32), (0, 0), rng.uniform(0.6, 1.6))
+
+
+def retone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Another pipeline's tone: gain per channel, offset, gamma and, now and then, local contrast or light."""
+    gain, offset = 1 + rng.normal(0, 0.06, 3), rng.normal(0, 0.02, 3)
+    out = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.12)) * gain + offset
+    size = image.shape[0]
+    if rng.random() < 0.35:  # smart tone mapping: local contrast
+        base = cv2.GaussianBlur(out, (0, 0), size / 12)
+        out = base + (out - base) * rng.uniform(0.8, 1.35)
+    if rng.random() < 0.2:  # a lamp that changed between the moments
+        light = smooth_field(size, 0.35, 4, rng)[..., :1]
+        out = out * np.exp(light * rng.normal(0, 1, 3))
+    return np.clip(out, 0, 1).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    """Content (with margin) and its displacement at the two moments, each N x N x 2."""
+
+    content: np.ndarray
+    field_truth: np.ndarray
+    field_key: np.ndarray
+
+    def view(self, field: np.ndarray, image: np.ndarray | None = None) -> np.ndarray:
+        size = field.shape[0]
+        image = self.content if image is None else image
+        return sample(image, pixel_grid(size, size) + field + MARGIN_PX)
+
+    def true_flow(self) -> np.ndarray:
+        grid = pixel_grid(*self.field_truth.shape[:2])
+        return invert_field(self.field_key, grid + self.field_truth) - grid
+
+
+def make_scene(background: np.ndarray, thing: np.ndarray | None, rng: np.random.Generator) -> Scene:
+    """A scene from square crops (float32 RGB, side N + 2 MARGIN_PX); thing moves on its own, or is None."""
+    size = background.shape[0] - 2 * MARGIN_PX
+    strength = rng.choice([0.15, 1.0, 2.0])
+    half = 0.5 * similarity_field(size, strength, rng)
+    back = _Layer(
+        content=background,
+        field_truth=half + smooth_field(size, 0.6 * strength, 5, rng),
+        field_key=-half + smooth_field(size, 0.6 * strength, 5, rng),
+    )
+    truth, key_photo = back.view(back.field_truth), back.view(back.field_key)
+    flow, visible = back.true_flow(), np.ones((size, size), np.float32)
+    if thing is not None:
+        own = rng.normal(0, 5 * max(strength, 0.5), 2).astype(np.float32)
+        bend = smooth_field(size, 0.5 * strength, 4, rng)
+        front = _Layer(
+            content=thing,
+            field_truth=back.field_truth + own + bend,
+            field_key=back.field_key - own,
+        )
+        mask = blob(thing.shape[0], rng)
+        mask_truth, mask_key = (front.view(f, mask) for f in (front.field_truth, front.field_key))
+        mask_truth, mask_key = np.clip(mask_truth, 0, 1), np.clip(mask_key, 0, 1)
+        if rng.random() < 0.15:  # it was not there when the key photo was taken
+            mask_key = np.zeros_like(mask_key)
+        truth = _over(front.view(front.field_truth), truth, mask_truth)
+        key_photo = _over(front.view(front.field_key), key_photo, mask_key)
+        flow, visible = _layered_flow(flow, front.true_flow(), mask_truth, mask_key)
+    at = pixel_grid(size, size) + flow
+    visible = visible * ((at > 0) & (at < size - 1)).all(-1)
+    how = draw_degradation(rng)
+    if how.motion_px and rng.random() < 0.7:  # blur along the motion, as a moving camera gives
+        mean = flow.mean((0, 1))
+        how = replace(how, motion_angle=float(np.arctan2(mean[1], mean[0])))
+    return observe(truth, key_photo, flow, visible, how, rng)
+
+
+def _over(front: np.ndarray, back: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return front * mask[..., None] + back * (1 - mask[..., None])
+
+
+def _layered_flow(
+    back: np.ndarray, front: np.ndarray, mask_truth: np.ndarray, mask_key: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The flow of what is seen at the truth's moment, and whether the key photo shows it as well."""
+    size = back.shape[0]
+    in_front = mask_truth > 0.5
+    flow = np.where(in_front[..., None], front, back)
+    mask_there = sample(mask_key, pixel_grid(size, size) + flow, cv2.INTER_LINEAR)
+    visible = np.where(in_front, mask_there, 1 - mask_there)
+    # A soft edge shows both layers: no single flow explains it.
+    return flow, visible * (np.abs(2 * mask_truth - 1))
+
+
+def observe(
+    truth: np.ndarray,
+    key_photo: np.ndarray,
+    flow: np.ndarray,
+    visible: np.ndarray,
+    how: Degradation,
+    rng: np.random.Generator,
+) -> Scene:
+    """What the program will have of two views of a scene: a degraded frame, a retoned key photo, a flow."""
+    truth, key_photo = np.clip(truth, 0, 1), np.clip(key_photo, 0, 1)
+    small = degrade(truth, how)
+    if rng.random() < 0.75:
+        key_photo = retone(key_photo, rng)
+    size = truth.shape[0]
+    dense = estimate_flow(small, key_photo)
+    frame = cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
+    return Scene(
+        truth=truth.astype(np.float32),
+        frame=np.clip(frame, 0, 1),
+        key_photo=key_photo.astype(np.float32),
+        true_flow=flow.astype(np.float32),
+        visible=visible.astype(np.float32),
+        flow=resize_flow(dense.flow_frame_to_key, size, size),
+        confidence=cv2.resize(dense.confidence, (size, size), interpolation=cv2.INTER_LINEAR),
+    )
