@@ -1,0 +1,1 @@
+"""The restorers behind one interface."""

@@ -1,0 +1,166 @@
+"""The compact tier at run time: ONNX Runtime, one tile at a time. No PyTorch."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from livemoments import bridge
+from livemoments.align.flow import sample
+from livemoments.errors import WeightsError
+from livemoments.models.codec import FOLD, decode, encode
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+SIZE_MULTIPLE = 64  # what the networks' three scales and attention windows need
+SHIPPED = Path(__file__).parent.parent / "weights" / "compact"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileInput:
+    """One tile for a restorer. Pictures are float32 RGB in [0, 1]."""
+
+    frame: np.ndarray  # n x m x 3, enlarged to the output's density
+    reference: np.ndarray | None  # the tile's crop of the key photo, any size; None: do without
+    positions: np.ndarray | None  # n x m x 2: where each pixel of the frame lies in that crop (x, y)
+    confidence: np.ndarray | None  # n x m in [0, 1], of those positions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileResult:
+    """A restored tile."""
+
+    image: np.ndarray  # float32 n x m x 3, not clipped
+    trust: np.ndarray  # float32 n x m in [0, 1]: how far the reference was used
+
+
+class CompactModel:
+    """RestorationNet, ReferenceNet and FlowRefiner of the compact tier, as ONNX sessions."""
+
+    def __init__(self, folder: Path = SHIPPED, threads: int = 0) -> None:
+        """Read the three networks of a folder; threads 0 means one per core."""
+        self.about = _read_about(folder)
+        self._refiner = _session(folder / "refiner.onnx", threads)
+        self._reference = _session(folder / "reference.onnx", threads)
+        self._restoration = _session(folder / "restoration.onnx", threads)
+
+    def restore_tile(self, tile: TileInput, steps: int, rng: np.random.Generator) -> TileResult:
+        """Restore one tile in 1 or more exact bridge steps; rng draws the bridge's noise."""
+        n, m = tile.frame.shape[:2]
+        frame = _to_network(tile.frame)
+        shape = frame.shape[2:]
+        if tile.reference is None or tile.positions is None or tile.confidence is None:
+            # The reference is the frame itself, and nothing of it is trusted: as in training.
+            reference = frame
+            visible = np.zeros((1, 1, shape[0] // FOLD, shape[1] // FOLD), np.float32)
+            towards_frame = np.zeros((1, 2, *visible.shape[2:]), np.float32)
+        else:
+            reference, visible, towards_frame = self._align(tile, frame)
+        features = self._run_reference(reference, visible)
+        motion = np.concatenate([towards_frame, visible], 1)
+        z_frame = encode(frame)
+        noise = rng.standard_normal(z_frame.shape, np.float32)
+        z = bridge.start(z_frame, noise)
+        times = bridge.uniform_times(steps)
+        for t, t_next in zip(times, times[1:], strict=False):
+            truth = self._restoration.run(
+                ["truth"],
+                {
+                    "z": z.astype(np.float32, copy=False),
+                    "frame": frame,
+                    "reference": reference,
+                    **features,
+                    "motion": motion,
+                    "t": np.array([t], np.float32),
+                },
+            )[0]
+            z = bridge.exact_step(z, truth, z_frame, t, t_next)
+        image = decode(z.astype(np.float32, copy=False))[0].transpose(1, 2, 0)[:n, :m]
+        trust = cv2.resize(visible[0, 0], (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+        return TileResult(image=np.ascontiguousarray(image), trust=trust[:n, :m])
+
+    def _align(self, tile: TileInput, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Refine the positions; returns the aligned reference, its visibility and its motion (1/4 size)."""
+        height, width = frame.shape[2:]
+        positions = _pad(tile.positions, height, width, grow=True)
+        confidence = _pad(tile.confidence, height, width)[None, None]
+        warped = _planes(sample(tile.reference, positions))
+        feed = {"frame": frame, "warped": warped, "confidence": confidence}
+        refined = self._refiner.run(["refined"], feed)[0]
+        delta = refined[0, :2].transpose(1, 2, 0)
+        positions = positions + cv2.resize(delta, (width, height), interpolation=cv2.INTER_LINEAR)
+        reference = _planes(np.clip(sample(tile.reference, positions), 0, 1))
+        visible = 1 / (1 + np.exp(-np.clip(refined[:, 2:], -30, 30)))
+        grid_x, grid_y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        flow = positions - np.stack([grid_x, grid_y], -1)
+        cells = cv2.resize(flow, (width // FOLD, height // FOLD), interpolation=cv2.INTER_AREA)
+        towards_frame = (cells.mean((0, 1)) - cells).transpose(2, 0, 1)[None]
+        return reference, visible, np.ascontiguousarray(towards_frame, np.float32)
+
+    def _run_reference(self, reference: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
+        """The reference branch's features; once per tile, whatever the steps."""
+        confidence = visible.repeat(FOLD, 2).repeat(FOLD, 3)
+        names = ["feature_4", "feature_8", "feature_16"]
+        maps = self._reference.run(names, {"reference": reference, "confidence": confidence})
+        return dict(zip(names, maps, strict=True))
+
+
+@lru_cache(maxsize=2)
+def load_compact(folder: Path = SHIPPED, threads: int = 0) -> CompactModel:
+    """A CompactModel, made once and kept."""
+    return CompactModel(folder, threads)
+
+
+def _pad(plane: np.ndarray, height: int, width: int, *, grow: bool = False) -> np.ndarray:
+    """Extend H x W [x C] to height x width at the bottom and right, by its edge or (positions) onwards."""
+    bottom, right = height - plane.shape[0], width - plane.shape[1]
+    if not bottom and not right:
+        return plane
+    padded = np.pad(plane, ((0, bottom), (0, right)) + ((0, 0),) * (plane.ndim - 2), mode="edge")
+    if grow:
+        padded[:, plane.shape[1] :, 0] += np.arange(1, right + 1, dtype=np.float32)
+        padded[plane.shape[0] :, :, 1] += np.arange(1, bottom + 1, dtype=np.float32)[:, None]
+    return padded
+
+
+def _planes(image: np.ndarray) -> np.ndarray:
+    """H x W x 3 to 1 x 3 x H x W."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
+
+
+def _to_network(image: np.ndarray) -> np.ndarray:
+    """H x W x 3 to 1 x 3 x H' x W', sides extended to multiples of 64 by repeating the edge."""
+    height, width = (-(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE for side in image.shape[:2])
+    return _planes(_pad(image, height, width))
+
+
+def _read_about(folder: Path) -> dict[str, object]:
+    path = folder / "compact.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: the compact model's weights cannot be read ({error}); reinstall livemoments"
+        ) from error
+
+
+def _session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
+    """An ONNX Runtime session on the CPU, quiet, with so many threads (0: one per core)."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.log_severity_level = 3
+    # The arena keeps the largest tile's scratch memory for good; tiles are alike, so it is small.
+    options.enable_mem_pattern = True
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: not usable as model weights: {reason}") from error

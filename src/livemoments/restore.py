@@ -1,0 +1,269 @@
+"""The pipeline: a picked moment of a Live Photo, at the key photo's quality.
+
+open -> frame -> align -> tiles with PCR -> restore -> blend -> look -> RestoredMoment.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from livemoments.align.alignment import Alignment, align, as_float
+from livemoments.errors import ConfigError, InputError
+from livemoments.look import match_look
+from livemoments.models.compact import CompactModel, TileInput, load_compact
+from livemoments.tiles import Stitcher, Tile, TileConfig, grid, retrieve
+
+if TYPE_CHECKING:
+    from livemoments.livephoto import LivePhoto
+
+MIN_SIDE_PX = 16
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreConfig:
+    """How to restore. The defaults are what `livemoments restore` uses."""
+
+    steps: int = 1  # of the bridge, 1 to 6: more cost time and gain little (docs/method.md)
+    seed: int = 0  # of the bridge's noise: the same seed gives the same picture on one machine
+    use_reference: bool = True  # False: restore from the frame alone
+    tiles: TileConfig = field(default_factory=TileConfig)
+    threads: int = 0  # 0: one per core
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 6:
+            raise ConfigError(f"steps must be from 1 to 6, got {self.steps}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was done, for people and programs."""
+
+    width: int
+    height: int
+    reference_used: bool
+    reason: str | None  # why the reference was not used
+    share_from_reference: float  # 0 to 1: pixels restored with the reference's help
+    registration: str  # how the views were brought together
+    agreement: float  # 0 to 1, of the views after registration
+    registration_error_px: float | None  # median, in the frame's pixels; None: not measured
+    steps: int
+    seed: int
+    seconds: dict[str, float]  # per stage
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoredMoment:
+    """A restored frame: float32 RGB H x W x 3 in [0, 1], in the key photo's colour space."""
+
+    image: np.ndarray
+    report: Report
+    time_s: float | None = None  # of the frame in the clip, where there is one
+
+
+class _Stages:
+    """Times the stages and passes progress on."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.tell(name, 0, 1)
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - began, 3)
+        self.tell(name, 1, 1)
+
+    def tell(self, name: str, done: int, total: int) -> None:
+        if self._progress:
+            self._progress(name, done, total)
+
+
+def restore(
+    live_photo: "LivePhoto",
+    *,
+    time_s: float,
+    config: RestoreConfig | None = None,
+    progress: Progress | None = None,
+) -> RestoredMoment:
+    """Restore the frame of a Live Photo at a time of its clip, in seconds.
+
+    Raises:
+        MomentError: the clip has no such time.
+        InputError: a picture that cannot be used.
+    """
+    stages = _Stages(progress)
+    with stages.stage("decoding"):
+        frame = live_photo.clip.frame(time_s)
+        key_photo = live_photo.still.pixels()
+        key_frame = None
+        if live_photo.key_transform is not None:
+            key_frame = live_photo.clip.frame(_clamped(live_photo, live_photo.key_time_s)).image
+    return _restore(
+        frame.image,
+        key_photo,
+        config or RestoreConfig(),
+        stages,
+        key_frame=key_frame,
+        key_transform=live_photo.key_transform,
+        time_s=frame.time_s,
+    )
+
+
+def _clamped(live_photo: "LivePhoto", time_s: float) -> float:
+    """The key photo's time, or the clip's nearest where it lies past an end, as on Samsung phones."""
+    times = live_photo.clip.times_s
+    return min(max(time_s, times[0]), times[-1])
+
+
+def restore_frame(
+    frame: np.ndarray,
+    key_photo: np.ndarray,
+    *,
+    config: RestoreConfig | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> RestoredMoment:
+    """Restore a frame with a key photo as reference; both uint8 or float RGB, H x W x 3.
+
+    The frame may be of any smaller size. The result covers the frame's view at the key photo's density;
+    where both show the same view it has exactly the key photo's size. steps and seed override the config's.
+
+    Raises:
+        InputError: an array of another shape, type or range, or too small.
+    """
+    config = config or RestoreConfig()
+    changes = {k: v for k, v in {"steps": steps, "seed": seed}.items() if v is not None}
+    if changes:
+        config = RestoreConfig(**{**vars(config), **changes})
+    _check(frame, "the frame")
+    _check(key_photo, "the key photo")
+    return _restore(as_float(frame), key_photo, config, _Stages(progress))
+
+
+def _check(picture: np.ndarray, name: str) -> None:
+    """Raise InputError for an array that is not a usable RGB picture."""
+    if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
+        shape = getattr(picture, "shape", type(picture).__name__)
+        raise InputError(f"{name}: an RGB picture (H x W x 3) is needed, got {shape}")
+    if picture.dtype != np.uint8 and picture.dtype.kind != "f":
+        raise InputError(f"{name}: uint8 or float values are needed, got {picture.dtype}")
+    if min(picture.shape[:2]) < MIN_SIDE_PX:
+        h, w = picture.shape[:2]
+        raise InputError(f"{name}: {w} x {h} pixels are too few; at least {MIN_SIDE_PX} a side are needed")
+    if picture.dtype.kind == "f":
+        low, high = float(picture.min()), float(picture.max())
+        if not (np.isfinite(low) and np.isfinite(high)) or low < -0.01 or high > 1.01:
+            raise InputError(f"{name}: float values must lie in [0, 1], found {low:.3g} to {high:.3g}")
+
+
+def _restore(
+    frame: np.ndarray,
+    key_photo: np.ndarray,
+    config: RestoreConfig,
+    stages: _Stages,
+    *,
+    key_frame: np.ndarray | None = None,
+    key_transform: np.ndarray | None = None,
+    time_s: float | None = None,
+) -> RestoredMoment:
+    with stages.stage("aligning"):
+        alignment = align(frame, key_photo, key_frame=key_frame, key_transform=key_transform)
+    enlarged = _enlarge(frame, alignment.height, alignment.width)
+    model = load_compact(threads=config.threads)
+    image, share = _restore_tiles(model, enlarged, key_photo, alignment, config, stages)
+    with stages.stage("look"):
+        image = match_look(image, enlarged)
+        np.clip(image, 0, 1, out=image)
+    used = config.use_reference and alignment.flow_frame_to_key is not None
+    reason = alignment.reason if config.use_reference else "asked to do without"
+    report = Report(
+        width=alignment.width,
+        height=alignment.height,
+        reference_used=used,
+        reason=None if used else reason,
+        share_from_reference=round(share, 4),
+        registration=alignment.registration.method,
+        agreement=round(alignment.registration.agreement, 4),
+        registration_error_px=alignment.registration.error_px,
+        steps=config.steps,
+        seed=config.seed,
+        seconds=stages.seconds,
+    )
+    return RestoredMoment(image=image, report=report, time_s=time_s)
+
+
+def _enlarge(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The frame at the output's size, bicubic, in [0, 1]."""
+    enlarged = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(enlarged, 0, 1, out=enlarged)
+
+
+def _restore_tiles(
+    model: CompactModel,
+    enlarged: np.ndarray,
+    key_photo: np.ndarray,
+    alignment: Alignment,
+    config: RestoreConfig,
+    stages: _Stages,
+) -> tuple[np.ndarray, float]:
+    """Restore tile by tile; returns the blended picture and the share that used the reference."""
+    height, width = enlarged.shape[:2]
+    tiles = grid(height, width, config.tiles)
+    blended, trusted = Stitcher(height, width, 3), Stitcher(height, width, 1)
+    with stages.stage("restoring"):
+        for index, tile in enumerate(tiles):
+            rng = np.random.default_rng([config.seed, index])
+            part = _tile_input(tile, enlarged, key_photo, alignment, config)
+            result = model.restore_tile(part, config.steps, rng)
+            blended.add(tile, result.image)
+            trusted.add(tile, result.trust[..., None])
+            stages.tell("restoring", index + 1, len(tiles))
+        share = float((trusted.result() > 0.5).mean())
+        return blended.result(), share
+
+
+def _tile_input(
+    tile: Tile,
+    enlarged: np.ndarray,
+    key_photo: np.ndarray,
+    alignment: Alignment,
+    config: RestoreConfig,
+) -> TileInput:
+    """One tile with its reference crop: PCR's corner, widened as far as the flow within the tile reaches."""
+    frame = enlarged[tile.area]
+    if not config.use_reference or alignment.flow_frame_to_key is None or alignment.confidence is None:
+        return TileInput(frame=frame, reference=None, positions=None, confidence=None)
+    there_h, there_w = key_photo.shape[:2]
+    flow = alignment.flow_frame_to_key[tile.area]
+    top, left = retrieve(tile, flow, there_h, there_w)
+    rows = np.arange(tile.height, dtype=np.float32)[:, None] + (tile.top - top)
+    columns = np.arange(tile.width, dtype=np.float32) + (tile.left - left)
+    positions = np.stack([flow[..., 0] + columns, flow[..., 1] + rows], -1)
+    reach = 16  # pixels: the refiner's further steps and the bicubic's support
+    low = np.floor(positions.min((0, 1))).astype(int) - reach
+    high = np.ceil(positions.max((0, 1))).astype(int) + reach
+    x0, x1 = np.clip([left + low[0], left + high[0] + 1], 0, there_w)
+    y0, y1 = np.clip([top + low[1], top + high[1] + 1], 0, there_h)
+    if x1 - x0 < 2 or y1 - y0 < 2:  # this tile looks past the key photo's edge
+        return TileInput(frame=frame, reference=None, positions=None, confidence=None)
+    return TileInput(
+        frame=frame,
+        reference=as_float(key_photo[y0:y1, x0:x1]),
+        positions=positions + np.array([left - x0, top - y0], np.float32),
+        confidence=alignment.confidence[tile.area],
+    )
