@@ -30,8 +30,8 @@ class Alignment:
 def output_size(frame: tuple[int, int], key: tuple[int, int], homography: np.ndarray) -> tuple[int, int]:
     """(height, width) of the frame's view at the key photo's pixel density.
 
-    frame and key are (height, width). The key photo's own size where both show the same view, and never
-    smaller than the frame.
+    frame and key are (height, width). The key photo's own size where both show about the same view, or the
+    frame less of it; never smaller than the frame.
     """
     same = scaling(frame, key)
     corners = np.array([[[0, 0]], [[frame[1], 0]], [[frame[1], frame[0]]], [[0, frame[0]]]], np.float64)
@@ -41,11 +41,11 @@ def output_size(frame: tuple[int, int], key: tuple[int, int], homography: np.nda
     )
     nominal = np.sqrt(same[0, 0] * same[1, 1])
     alike = abs(same[0, 0] / same[1, 1] - 1) < SAME_VIEW
-    if alike and abs(density / nominal - 1) < SAME_VIEW and nominal >= 1:
-        return key
-    if not 0.25 < density / nominal < 4:  # a registration gone astray must not ask for a huge picture
+    if not density / nominal < 4:  # a registration gone astray must not ask for a huge picture
         density = nominal
-    density = max(density, 1.0)
+    if alike and density / nominal - 1 < SAME_VIEW and nominal >= 1:
+        return key
+    density = max(density, nominal, 1.0)
     return round(frame[0] * density), round(frame[1] * density)
 
 

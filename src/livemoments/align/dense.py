@@ -13,6 +13,7 @@ from livemoments.align.estimators import DisFlow, FlowEstimator, equalised, grey
 from livemoments.align.flow import (
     compose,
     confidence,
+    fill,
     forward_backward_error,
     inside,
     resize_flow,
@@ -64,10 +65,11 @@ def estimate_flow(
     start = resize_flow(coarse, h2, w2)
     rest = estimator(equalised(frame_large), equalised(warp(key_large, start)))
     flow = compose(rest, start)
-    trust = confidence(
-        frame_large,
-        warp(key_large, flow),
-        cv2.resize(round_trip_px, (w2, h2), interpolation=cv2.INTER_LINEAR),
-        inside(flow, h2, w2),
-    )
-    return DenseFlow(flow_frame_to_key=flow, confidence=trust)
+    round_trip_px = cv2.resize(round_trip_px, (w2, h2), interpolation=cv2.INTER_LINEAR)
+
+    def trust(flow: np.ndarray) -> np.ndarray:
+        valid = inside(flow, h2, w2)
+        return confidence(frame_large, warp(key_large, flow), flow, round_trip_px, valid)
+
+    flow = fill(flow, trust(flow))
+    return DenseFlow(flow_frame_to_key=flow, confidence=trust(flow))

@@ -88,14 +88,38 @@ def photometric_agreement(frame: np.ndarray, warped: np.ndarray, sigma_px: float
     return np.clip(correlation, 0, 1).astype(FIELD)
 
 
+def deformation(flow: np.ndarray) -> np.ndarray:
+    """How much the flow stretches or shears what it moves, float32 H x W, pixels per pixel.
+
+    Real motion is stiff within things; a flow that swirls was made up in a region without texture.
+    """
+    smooth = cv2.GaussianBlur(flow, (0, 0), 1.0)
+    slopes = [cv2.Scharr(smooth[..., i], cv2.CV_32F, *d) / 32 for i in (0, 1) for d in ((1, 0), (0, 1))]
+    return np.sqrt(sum(s * s for s in slopes))
+
+
 def confidence(
-    frame: np.ndarray, warped: np.ndarray, round_trip_px: np.ndarray, valid: np.ndarray
+    frame: np.ndarray, warped: np.ndarray, flow: np.ndarray, round_trip_px: np.ndarray, valid: np.ndarray
 ) -> np.ndarray:
     """How far a flow can be trusted, float32 H x W in [0, 1].
 
     frame and warped are grey (H x W in [0, 1]), round_trip_px the forward-backward error, valid says where
-    the flow lands inside the other picture. The product of both kinds of evidence: one veto is enough.
+    the flow lands inside the other picture. The product of all the evidence: one veto is enough.
     """
     consistent = np.exp(-np.square(round_trip_px / 1.5)).astype(FIELD)
-    trust = consistent * photometric_agreement(frame, warped) * valid
+    stiff = np.exp(-np.square(cv2.GaussianBlur(deformation(flow), (0, 0), 3.0) / 0.3)).astype(FIELD)
+    trust = consistent * stiff * photometric_agreement(frame, warped) * valid
     return cv2.GaussianBlur(trust.astype(FIELD), (0, 0), 1.0)
+
+
+def fill(flow: np.ndarray, trust: np.ndarray, sigma_px: float = 6.0) -> np.ndarray:
+    """Replace the flow where it is not trusted (trust H x W in [0, 1]) by that of trusted neighbours.
+
+    Normalised convolution (Knutsson and Westin, 1993). Without it, a flow that swirls in a plain dark region
+    draws its swirls into the warped picture.
+    """
+    weight = (trust + 1e-3)[..., None]
+    total = cv2.GaussianBlur(flow * weight, (0, 0), sigma_px)
+    smooth = total / cv2.GaussianBlur(weight, (0, 0), sigma_px)[..., None]
+    keep = np.clip(2 * trust, 0, 1)[..., None]
+    return keep * flow + (1 - keep) * smooth

@@ -84,7 +84,8 @@ def match_homography(first: View, second: View) -> tuple[np.ndarray, float] | No
     homography = second.to_own_pixels @ found @ np.linalg.inv(first.to_own_pixels)
     if not plausible(homography, first.size):
         return None
-    return homography / homography[2, 2], error * second.to_own_pixels[0, 0] / _scale(homography, first.size)
+    error_px = error * second.to_own_pixels[0, 0] / _scale(homography, first.size)
+    return homography / homography[2, 2], round(float(error_px), 3)
 
 
 def _scale(homography: np.ndarray, size: tuple[int, int]) -> float:
@@ -149,11 +150,10 @@ def register(
             total = np.asarray(key_transform) @ to_key_frame[0]
             if plausible(total, here.size):
                 candidates.append(("still-image transform", total / total[2, 2], to_key_frame[1]))
-    best = max(
+    return max(
         (
             Registration(homography=h, method=m, agreement=agreement(h, here, there), error_px=e)
             for m, h, e in candidates
         ),
         key=lambda r: r.agreement,
     )
-    return best

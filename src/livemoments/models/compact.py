@@ -157,8 +157,8 @@ def _session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     options.log_severity_level = 3
-    # The arena keeps the largest tile's scratch memory for good; tiles are alike, so it is small.
-    options.enable_mem_pattern = True
+    # Threads that spin while they wait slow everything else on a laptop, and gained nothing measurable.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
