@@ -1,0 +1,139 @@
+"""A file is written whole or not at all: beside its place, then moved there in one step."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from livemoments.errors import OutputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# What file systems without hard links (FAT, some network shares) answer to a link.
+NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL}
+NO_LINKS |= {errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+@contextmanager
+def atomic_output(
+    path: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()
+) -> Iterator[Path]:
+    """Give the body a temporary path to write; when it ends well, move that file to `path`.
+
+    The temporary file lies in the same folder, is empty at first, and has the same suffix. On
+    any failure, Ctrl-C included, it is removed and `path` is as it was. The body should do
+    nothing but write: its system errors are reported as errors of the output.
+
+    Args:
+        path: Where the file shall be.
+        overwrite: Whether a file that is there already may be replaced.
+        inputs: Files that are never replaced, even with overwrite.
+
+    Raises:
+        OutputError: `path` exists, is an input or a folder, or cannot be written.
+    """
+    path = Path(path)
+    check_output(path, overwrite=overwrite, inputs=inputs)
+    temporary = path.with_name(f".livemoments-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        try:
+            # Not tempfile: its files are private, and would stay so after the move.
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            yield temporary
+            _flush(temporary)
+            _move(temporary, path, overwrite)
+        finally:
+            with suppress(OSError):
+                os.unlink(temporary)
+    except OSError as error:
+        if error.errno is None or not _is_about(error, temporary, path):
+            raise
+        raise OutputError(f"{path}: {_reason(error, path)}") from error
+
+
+def check_output(path: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> None:
+    """Raise OutputError where atomic_output would refuse; for a look before long work.
+
+    Args:
+        path: Where a file shall be.
+        overwrite: Whether a file that is there already may be replaced.
+        inputs: Files that are never replaced.
+    """
+    path = Path(path)
+    if "\0" in str(path):
+        raise OutputError(f"{str(path)!r}: a file name cannot hold a zero byte")
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path}: this is a folder; give the name of a file in it")
+        for source in inputs:
+            if path.exists() and Path(source).exists() and os.path.samefile(path, source):
+                raise OutputError(f"{path}: this is an input, and inputs are never replaced")
+        if os.path.lexists(path) and not overwrite:
+            raise _exists(path)
+        folder = path.parent
+        if not folder.is_dir():
+            found = "is not a folder" if folder.exists() else "does not exist; create it first"
+            raise OutputError(f"{path}: the folder {folder} {found}")
+    except OSError as error:  # such as a name too long for the system
+        raise OutputError(f"{path}: {_reason(error, path)}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: no permission to write in the folder {folder}")
+
+
+def _flush(temporary: Path) -> None:
+    """Make the bytes reach the disk; a full one may say so only here."""
+    with open(temporary, "rb+") as written:
+        os.fsync(written.fileno())
+
+
+def _move(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Give the finished file its name; without overwrite only if the name is still free."""
+    if overwrite:
+        with suppress(FileNotFoundError):
+            # A private picture must not become public by being written again.
+            os.chmod(temporary, os.stat(path).st_mode & 0o777)
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _claim_and_replace(temporary, path)
+
+
+def _claim_and_replace(temporary: Path, path: Path) -> None:
+    """Take a free name by creating it, then replace our own empty file."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        raise _exists(path) from None
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
+
+
+def _exists(path: Path) -> OutputError:
+    return OutputError(f"{path}: exists already; give another name, or --overwrite to replace it")
+
+
+def _is_about(error: OSError, *paths: Path) -> bool:
+    """Whether a system error concerns these files; one without a name comes from a write."""
+    if error.filename is None:
+        return True
+    names = {os.fspath(path) for path in paths}
+    return str(error.filename) in names
+
+
+def _reason(error: OSError, path: Path) -> str:
+    if error.errno in FULL:
+        return f"the disk of {path.parent} is full; nothing was written"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission to write in the folder {path.parent}"
+    return f"cannot be written ({error.strerror or error})"

@@ -1,0 +1,166 @@
+"""A run of bytes in a file, read in place: a whole file, or the clip inside a photo."""
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from livemoments.errors import DamagedFileError, MissingFileError, UnsupportedFileError
+
+FileKind = Literal["still", "video", "other"]
+
+HEAD_BYTES = 64
+STILL_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
+STILL_BRANDS |= {b"avif", b"avis", b"miaf"}
+# Old QuickTime files may start with any of these instead of 'ftyp'.
+QUICKTIME_STARTS = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+STILL_MAGIC = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"II*\0",
+    b"MM\0*",
+    b"BM",
+)
+
+
+class ByteStream(Protocol):
+    """What the parsers need of a stream: a file, a slice of one, or bytes in memory."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read up to size bytes."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move to a position and return it."""
+
+
+class FileSlice(io.RawIOBase):
+    """A read-only, seekable view of bytes [start, start + length) of a file."""
+
+    def __init__(self, path: Path, start: int, length: int) -> None:
+        self._file = path.open("rb")
+        self._start = start
+        self._length = length
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Say that this stream can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say that this stream can be moved in."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position within the slice."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position within the slice and return it."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to size bytes, never past the end of the slice."""
+        left = max(0, self._length - self._position)
+        wanted = left if size < 0 else min(size, left)
+        self._file.seek(self._start + self._position)
+        data = self._file.read(wanted)
+        self._position += len(data)
+        return data
+
+    def close(self) -> None:
+        """Close the file beneath."""
+        self._file.close()
+        super().close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where media bytes lie: a file, and a range of it.
+
+    Attributes:
+        path: The file.
+        start: First byte.
+        length: Number of bytes.
+    """
+
+    path: Path
+    start: int
+    length: int
+
+    @classmethod
+    def whole(cls, path: Path) -> "Source":
+        """Return the whole of a file, which must be there and not be empty."""
+        length = file_size(path)
+        return cls(path=path, start=0, length=length)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether these bytes are only a part of the file."""
+        return self.start > 0
+
+    @property
+    def name(self) -> str:
+        """The file's name, as messages say it."""
+        return self.path.name
+
+    def open(self) -> FileSlice:
+        """Open the bytes for reading; close the stream when done."""
+        try:
+            return FileSlice(self.path, self.start, self.length)
+        except OSError as error:
+            raise _cannot_open(self.path, error) from error
+
+
+def file_size(path: Path) -> int:
+    """Return the size of a readable, non-empty file; otherwise raise an error that names it."""
+    try:
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "not a regular file"
+            raise UnsupportedFileError(f"{path}: is {what}, expected a picture or a video")
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+    except (OSError, ValueError) as error:
+        raise _cannot_open(path, error) from error
+    if size == 0:
+        raise DamagedFileError(f"{path.name}: the file is empty (0 bytes); copy it again")
+    return size
+
+
+def sniff(path: Path) -> FileKind:
+    """Tell a still from a video by the file's first bytes, whatever its name says."""
+    file_size(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise _cannot_open(path, error) from error
+    if head.startswith(STILL_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return "still"
+    if head[4:8] == b"ftyp":
+        return "still" if head[8:12] in STILL_BRANDS else "video"
+    if head[4:8] in QUICKTIME_STARTS or video_format(head) != "mov":
+        return "video"
+    return "other"
+
+
+def video_format(head: bytes) -> str:
+    """Name libavformat's demuxer for a file's first bytes; 'mov' also when nothing is known.
+
+    The demuxer is always named: probing would let a text file be read as a playlist, which
+    opens other files and addresses.
+    """
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return "matroska"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "avi"
+    return "mov"
+
+
+def _cannot_open(path: Path, error: Exception) -> MissingFileError:
+    if isinstance(error, FileNotFoundError):
+        return MissingFileError(f"{path}: no such file")
+    reason = getattr(error, "strerror", None) or str(error)
+    return MissingFileError(f"{path}: cannot be opened ({reason})")

@@ -1,0 +1,118 @@
+"""The few facts a motion photo's XMP states; the XML may come from anywhere, so it is not trusted.
+
+Google Motion Photo 1.0 and MicroVideo v1: developer.android.com/media/platform/motion-photo-format
+"""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+CAMERA = "http://ns.google.com/photos/1.0/camera/"
+ITEM = "http://ns.google.com/photos/1.0/container/item/"
+OPLUS = "http://ns.oplus.com/photos/1.0/camera/"
+MAX_XMP = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerItem:
+    """One entry of Container:Directory; lengths in bytes, as stated."""
+
+    mime: str
+    semantic: str
+    length: int
+    padding: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionFacts:
+    """What XMP says about a clip inside the photo; nothing here is verified yet.
+
+    Attributes:
+        motion_photo: Camera:MotionPhoto is 1.
+        micro_video: Camera:MicroVideo is 1 (the form before version 1.0).
+        micro_video_offset: Bytes from the clip's first byte to the end of the file, or None.
+        timestamp_us: The key photo's time in the clip, microseconds; None when absent or -1.
+        items: The container's directory, in order.
+    """
+
+    motion_photo: bool = False
+    micro_video: bool = False
+    micro_video_offset: int | None = None
+    timestamp_us: int | None = None
+    items: tuple[ContainerItem, ...] = ()
+
+    @property
+    def video_item(self) -> ContainerItem | None:
+        """The directory's entry for the clip, or None."""
+        for item in self.items:
+            if item.semantic == "MotionPhoto" or item.mime.startswith("video/"):
+                return item
+        return None
+
+
+def parse_motion_facts(xmp: bytes | None) -> MotionFacts:
+    """Read a packet of XMP; a packet that is absent, hostile or broken yields no facts."""
+    root = _parse(xmp)
+    if root is None:
+        return MotionFacts()
+    values = dict(_values(root))
+    stamps = [
+        _number(values.get(name))
+        for name in (
+            f"{{{CAMERA}}}MotionPhotoPresentationTimestampUs",
+            f"{{{OPLUS}}}MotionPhotoPrimaryPresentationTimestampUs",
+            f"{{{CAMERA}}}MicroVideoPresentationTimestampUs",
+        )
+    ]
+    return MotionFacts(
+        motion_photo=values.get(f"{{{CAMERA}}}MotionPhoto") == "1",
+        micro_video=values.get(f"{{{CAMERA}}}MicroVideo") == "1",
+        micro_video_offset=_number(values.get(f"{{{CAMERA}}}MicroVideoOffset")),
+        timestamp_us=next((stamp for stamp in stamps if stamp is not None and stamp >= 0), None),
+        items=tuple(_items(root)),
+    )
+
+
+def _parse(xmp: bytes | None) -> ElementTree.Element | None:
+    if not xmp or len(xmp) > MAX_XMP:
+        return None
+    text = xmp.decode("utf-8", "replace").strip("\ufeff\0 \r\n\t")
+    # A document type is where entity bombs live, and XMP never has one.
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return None
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError):
+        return None
+
+
+def _values(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
+    """Yield every attribute and every childless element: XMP allows both spellings."""
+    for element in root.iter():
+        yield from element.attrib.items()
+        if len(element) == 0 and element.text:
+            yield element.tag, element.text.strip()
+
+
+def _items(root: ElementTree.Element) -> Iterator[ContainerItem]:
+    for element in root.iter():
+        fields = dict(element.attrib)
+        fields.update({child.tag: (child.text or "").strip() for child in element})
+        if f"{{{ITEM}}}Semantic" not in fields:
+            continue
+        yield ContainerItem(
+            mime=fields.get(f"{{{ITEM}}}Mime", ""),
+            semantic=fields[f"{{{ITEM}}}Semantic"],
+            length=_number(fields.get(f"{{{ITEM}}}Length")) or 0,
+            padding=_number(fields.get(f"{{{ITEM}}}Padding")) or 0,
+        )
+
+
+def _number(text: str | None) -> int | None:
+    # The length bound keeps a megabyte of digits from being turned into a number.
+    if text is None or len(text) > 20:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        return None
