@@ -1,0 +1,36 @@
+"""What all tests share: the --slow switch, the real samples, and fixed seeds."""
+
+import random
+
+import makers
+import numpy as np
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="slow; run with --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds():
+    """No test depends on what ran before it."""
+    random.seed(0)
+    np.random.seed(0)  # for libraries that draw from the global generator
+
+
+@pytest.fixture(scope="session")
+def samples():
+    """The folder with files of real phones; they are not part of the project."""
+    folder = makers.samples_folder()
+    if folder is None:
+        pytest.skip("no sample files of real phones; set LIVEMOMENTS_SAMPLES to their folder")
+    return folder
