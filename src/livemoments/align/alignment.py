@@ -10,9 +10,9 @@ from livemoments.align.estimators import FlowEstimator
 from livemoments.align.flow import pixel_grid, resize_flow, sample
 from livemoments.align.registration import Registration, register, scaling
 
-MIN_AGREEMENT = 0.35  # of the registered views: below, the key photo shows something else
+MIN_AGREEMENT = 0.3  # of the registered views: below, the key photo shows something else
 MIN_TRUSTED = 0.08  # share of the picture whose flow must be confident for a reference to be of use
-SAME_VIEW = 0.04  # relative difference of scale up to which frame and key photo show the same view
+SAME_VIEW = 0.1  # relative difference of scale up to which frame and key photo show the same view
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,19 +22,25 @@ class Alignment:
     height: int  # of the output
     width: int
     registration: Registration
-    flow_frame_to_key: np.ndarray | None  # float32 H x W x 2, pixels; None: the reference is not of use
+    flow_frame_to_key: (
+        np.ndarray | None
+    )  # float32 H x W x 2, pixels; None: the reference is not of use
     confidence: np.ndarray | None  # float32 H x W in [0, 1]
     reason: str | None = None  # why there is no reference
 
 
-def output_size(frame: tuple[int, int], key: tuple[int, int], homography: np.ndarray) -> tuple[int, int]:
+def output_size(
+    frame: tuple[int, int], key: tuple[int, int], homography: np.ndarray
+) -> tuple[int, int]:
     """(height, width) of the frame's view at the key photo's pixel density.
 
     frame and key are (height, width). The key photo's own size where both show about the same view, or the
     frame less of it; never smaller than the frame.
     """
     same = scaling(frame, key)
-    corners = np.array([[[0, 0]], [[frame[1], 0]], [[frame[1], frame[0]]], [[0, frame[0]]]], np.float64)
+    corners = np.array(
+        [[[0, 0]], [[frame[1], 0]], [[frame[1], frame[0]]], [[0, frame[0]]]], np.float64
+    )
     density = np.sqrt(
         cv2.contourArea(cv2.perspectiveTransform(corners, homography).astype(np.float32))
         / (frame[0] * frame[1])
@@ -77,7 +83,9 @@ def align(
             f"the key photo does not show this moment's view (agreement {found.agreement:.2f}, "
             f"at least {MIN_AGREEMENT} needed)"
         )
-        height, width = output_size((h, w), key_photo.shape[:2], scaling((h, w), key_photo.shape[:2]))
+        height, width = output_size(
+            (h, w), key_photo.shape[:2], scaling((h, w), key_photo.shape[:2])
+        )
         return Alignment(
             height=height, width=width, registration=found, flow_frame_to_key=None, confidence=None, reason=reason,
         )  # fmt: skip
@@ -85,7 +93,9 @@ def align(
     scale = min(REFINE_SCALE, max(1.0, width / w))
     grid_size = (round(h * scale), round(w * scale))
     grid_to_reduced = found.homography @ scaling(grid_size, (h, w))
-    registered = sample(reduced, _project(grid_to_reduced, pixel_grid(*grid_size)), cv2.INTER_LINEAR)
+    registered = sample(
+        reduced, _project(grid_to_reduced, pixel_grid(*grid_size)), cv2.INTER_LINEAR
+    )
     dense = estimate_flow(frame, registered, estimator)
     trust = dense.confidence
     in_grid = resize_flow(dense.flow_frame_to_key, *grid_size) + pixel_grid(*grid_size)
@@ -99,7 +109,9 @@ def align(
     trust[outside] = 0
     trusted = float((trust > 0.5).mean())
     if trusted < MIN_TRUSTED:
-        reason = f"hardly any of the key photo is found in this moment ({trusted:.0%} of the picture)"
+        reason = (
+            f"hardly any of the key photo is found in this moment ({trusted:.0%} of the picture)"
+        )
         return Alignment(
             height=height, width=width, registration=found, flow_frame_to_key=None, confidence=None, reason=reason,
         )  # fmt: skip
@@ -125,7 +137,10 @@ def _reduce(key_photo: np.ndarray, side_px: float) -> np.ndarray:
     """The key photo as float32, its longer side at most side_px."""
     ratio = side_px / max(key_photo.shape[:2])
     if ratio < 1:
-        size = (max(1, round(key_photo.shape[1] * ratio)), max(1, round(key_photo.shape[0] * ratio)))
+        size = (
+            max(1, round(key_photo.shape[1] * ratio)),
+            max(1, round(key_photo.shape[0] * ratio)),
+        )
         key_photo = cv2.resize(key_photo, size, interpolation=cv2.INTER_AREA)
     return as_float(key_photo)
 

@@ -71,10 +71,11 @@ def inside(flow: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def photometric_agreement(frame: np.ndarray, warped: np.ndarray, sigma_px: float = 4.0) -> np.ndarray:
-    """Local correlation of two grey pictures (float32 H x W in [0, 1]), in [0, 1].
+    """Local structural agreement of two grey pictures (float32 H x W in [0, 1]), in [0, 1].
 
-    Zero-mean and normalised in a Gaussian window, so that a different tone does not count; flat regions,
-    where nothing can be told, count as agreement as long as their levels are alike.
+    2 cov / (var + var) in a Gaussian window (the structure term of SSIM, with its contrast): a different
+    level does not count, a somewhat different contrast hardly. Where both are plain there is nothing to
+    tell, and they agree; a plain place against a textured one does not.
     """
 
     def mean(x: np.ndarray) -> np.ndarray:
@@ -84,8 +85,8 @@ def photometric_agreement(frame: np.ndarray, warped: np.ndarray, sigma_px: float
     var_f, var_w = mean(frame * frame) - m_f * m_f, mean(warped * warped) - m_w * m_w
     covariance = mean(frame * warped) - m_f * m_w
     flat = 2e-4  # about (3.6 / 255) ** 2: the noise and blocking of a compressed clip
-    correlation = (covariance + flat) / (np.sqrt(np.maximum(var_f * var_w, 0)) + flat)
-    return np.clip(correlation, 0, 1).astype(FIELD)
+    alike = (2 * covariance + flat) / (np.maximum(var_f + var_w, 0) + flat)
+    return np.clip(alike, 0, 1).astype(FIELD)
 
 
 def deformation(flow: np.ndarray) -> np.ndarray:

@@ -19,6 +19,11 @@ def from_windows(x: Tensor, size: int, height: int, width: int) -> Tensor:
     return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, c, height, width)
 
 
+def _over_channels(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """A LayerNorm over the channels of (B, C, H, W)."""
+    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 class MotionGuidedAttention(nn.Module):
     """A frame's tokens look at themselves and at the reference's, whose keys carry the motion (Eq. 4).
 
@@ -29,6 +34,8 @@ class MotionGuidedAttention(nn.Module):
     def __init__(self, channels: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads, self.window = heads, window
+        # Without it the keys grow until the softmax is one-hot and nothing is learned any more.
+        self.norm, self.reference_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.query = nn.Conv2d(channels, channels, 1)
         self.key_value = nn.Conv2d(channels, 2 * channels, 1)
         self.reference_key_value = nn.Conv2d(channels, 2 * channels, 1)
@@ -51,11 +58,12 @@ class MotionGuidedAttention(nn.Module):
         confidence of the alignment. H and W are multiples of the window.
         """
         height, width = x.shape[-2:]
-        k, v = self.key_value(x).chunk(2, 1)
-        k_ref, v_ref = self.reference_key_value(reference).chunk(2, 1)
+        normed = _over_channels(self.norm, x)
+        k, v = self.key_value(normed).chunk(2, 1)
+        k_ref, v_ref = self.reference_key_value(_over_channels(self.reference_norm, reference)).chunk(2, 1)
         k_ref = k_ref + self.motion_key(self.motion_embedding(motion))
         q, k, v, k_ref, v_ref = (
-            self._split(to_windows(t, self.window)) for t in (self.query(x), k, v, k_ref, v_ref)
+            self._split(to_windows(t, self.window)) for t in (self.query(normed), k, v, k_ref, v_ref)
         )
         y = scaled_dot_product_attention(
             q,

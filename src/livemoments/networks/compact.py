@@ -44,6 +44,11 @@ def decode(latent: Tensor) -> Tensor:
     return F.pixel_shuffle(latent, FOLD)
 
 
+def centred(latent: Tensor) -> Tensor:
+    """Values of [0, 1] spread about 0 with about unit deviation, as convolutions like them."""
+    return 4 * (latent - 0.5)
+
+
 def low_frequencies(image: Tensor, size: int) -> Tensor:
     """The smooth part of (B, C, H, W): means of size x size pixels, interpolated."""
     return F.interpolate(F.avg_pool2d(image, size), scale_factor=float(size), mode="bilinear")
@@ -64,6 +69,8 @@ class Block(nn.Module):
         if self.time is not None:
             nn.init.zeros_(self.time.weight)
             nn.init.zeros_(self.time.bias)
+        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
+        nn.init.kaiming_normal_(self.second.weight, nonlinearity="relu")
         with torch.no_grad():
             self.second.weight.mul_(0.2)  # near the identity at the start: no normalisation is needed
 
@@ -133,7 +140,7 @@ class ReferenceNet(nn.Module):
 
     def forward(self, reference: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """reference (B, 3, H, W) aligned to the frame, confidence (B, 1, H, W); returns three maps."""
-        x = self.enter(torch.cat([encode(reference), F.avg_pool2d(confidence, FOLD)], 1))
+        x = self.enter(torch.cat([centred(encode(reference)), F.avg_pool2d(confidence, FOLD)], 1))
         features = []
         for scale, blocks in enumerate(self.blocks):
             for block in blocks:
@@ -215,7 +222,8 @@ class RestorationNet(nn.Module):
         z_frame, z_reference = encode(frame), encode(reference)
         confidence = motion[:, 2:]
         time = self.time(self._time_embedding(t))
-        x = self.enter(torch.cat([z, z_frame, z_reference, confidence], 1))
+        latents = centred(torch.cat([z, z_frame, z_reference], 1))
+        x = self.enter(torch.cat([latents, confidence], 1))
         x = self.fuse(x, features[0], confidence)
         skips = []
         for scale, blocks in enumerate(self.encoder):

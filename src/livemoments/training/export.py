@@ -7,6 +7,7 @@ float32. The checkpoint's weights are rounded first, so that PyTorch and ONNX ag
 import json
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +42,17 @@ def load_average(checkpoint: Path) -> tuple[CompactModel, dict[str, object]]:
         }
         model = CompactModel(CompactConfig(**network))
         model.load_state_dict(state["average"])
-    except (RuntimeError, KeyError, TypeError, FileNotFoundError) as error:
-        raise WeightsError(f"{checkpoint}: not a compact checkpoint: {error}") from error
+    except (
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        EOFError,
+        OSError,
+        UnpicklingError,
+    ) as error:
+        reason = (str(error) or "it ends too early").splitlines()[0]
+        raise WeightsError(f"{checkpoint}: not a compact checkpoint: {reason}") from error
     return model.eval(), {"network": network, **state["position"]}
 
 
@@ -54,7 +64,11 @@ def export(checkpoint: Path, folder: Path) -> list[Path]:
             parameter.copy_(parameter.half().float())
     folder.mkdir(parents=True, exist_ok=True)
     n = 128
-    image, plane, small = torch.rand(1, 3, n, n), torch.rand(1, 1, n, n), torch.rand(1, 3, n // FOLD, n // FOLD)
+    image, plane, small = (
+        torch.rand(1, 3, n, n),
+        torch.rand(1, 1, n, n),
+        torch.rand(1, 3, n // FOLD, n // FOLD),
+    )
     with torch.no_grad():
         features = model.reference(image, plane)
     latent, t = torch.rand(1, LATENT, n // FOLD, n // FOLD), torch.full((1,), 0.2)
@@ -82,7 +96,11 @@ def export(checkpoint: Path, folder: Path) -> list[Path]:
 
 
 def _to_onnx(
-    network: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], path: Path
+    network: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    path: Path,
 ) -> None:
     axes = {
         name: {0: "batch"} if name == "t" else {0: "batch", 2: f"{name}_h", 3: f"{name}_w"}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -30,8 +31,9 @@ class TrainConfig:
     output: Path
     minutes: float = 60.0
     batch: int = 8
-    learning_rate: float = 8e-4
-    warm_up_steps: int = 150
+    learning_rate: float = 6e-4
+    warm_up_steps: int = 200
+    clip: float = 0.3  # of the gradient's norm
     decay_share: float = 0.4  # of the time, at the end, over which the rate falls to a hundredth
     ema: float = 0.998
     seed: int = 0
@@ -45,7 +47,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.minutes <= 0 or self.batch < 1:
-            raise ConfigError(f"minutes and batch must be positive, got {self.minutes} and {self.batch}")
+            raise ConfigError(
+                f"minutes and batch must be positive, got {self.minutes} and {self.batch}"
+            )
 
     def learning_rate_at(self, step: int, minutes: float) -> float:
         """Warm up, stay, then fall along a cosine in the last `decay_share` of the time."""
@@ -88,9 +92,11 @@ class Run:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
-        except (RuntimeError, KeyError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise WeightsError(f"{path}: not a checkpoint of this configuration: {reason}") from error
+        except (RuntimeError, KeyError, ValueError, EOFError, OSError, UnpicklingError) as error:
+            reason = (str(error) or "it ends too early").splitlines()[0]
+            raise WeightsError(
+                f"{path}: not a checkpoint of this configuration: {reason}"
+            ) from error
         self.noise.set_state(state["noise"])
         for name, value in state["position"].items():
             setattr(self, name, value)
@@ -103,7 +109,7 @@ def new_run(config: TrainConfig) -> Run:
     average = CompactModel(config.network)
     average.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-12, weight_decay=0.01
     )
     noise = torch.Generator().manual_seed(config.seed)
     return Run(model=model, average=average.requires_grad_(False), optimiser=optimiser, noise=noise)
@@ -117,7 +123,7 @@ def train_step(run: Run, batch: dict[str, Tensor], config: TrainConfig) -> dict[
         losses = compact_losses(run.model, batch, config.pairs.margin, config.objective, run.noise)
     run.optimiser.zero_grad(set_to_none=True)
     losses.total.backward()
-    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
     run.optimiser.step()
     run.step += 1
     keep = min(config.ema, run.step / (10 + run.step))
@@ -153,7 +159,11 @@ def train(config: TrainConfig, progress: Report | None = None) -> Path:
             shown = " ".join(f"{name} {value:.4f}" for name, value in means.items())
             log.info("step %d, %.1f min: %s", run.step, run.minutes, shown)
         if progress:
-            progress("training", min(int(run.minutes * 60), int(config.minutes * 60)), int(config.minutes * 60))
+            progress(
+                "training",
+                min(int(run.minutes * 60), int(config.minutes * 60)),
+                int(config.minutes * 60),
+            )
         done = run.minutes >= config.minutes
         if done or now - saved > config.checkpoint_every_s:
             run.save(path, config)

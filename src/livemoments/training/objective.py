@@ -36,7 +36,7 @@ class ObjectiveConfig:
     frequency: float = 0.2  # L1 between spectra: sharpness without inventing
     flow: float = 0.02  # end-point error per pixel of the visible part
     visibility: float = 0.02  # binary cross entropy
-    no_reference: float = 0.10  # share of crops that must do without
+    no_reference: float = 0.15  # share of crops that must do without
     wrong_reference: float = 0.04  # share of crops with another scene's key photo
     at_start: float = 0.5  # share of crops at t = T, where one-step sampling stands
 

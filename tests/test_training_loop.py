@@ -1,0 +1,226 @@
+"""One training run: it starts, stops, saves, and goes on as if nothing had happened."""
+
+import copy
+from dataclasses import replace
+from itertools import islice
+
+import cv2
+import pytest
+from pictures import as_bytes, scene
+
+torch = pytest.importorskip("torch", reason="the train extra is not installed")
+
+from torch.utils.data import default_collate  # noqa: E402
+
+from livemoments.errors import ConfigError, MissingFileError, WeightsError  # noqa: E402
+from livemoments.networks.compact import CompactConfig  # noqa: E402
+from livemoments.training.loop import Run, TrainConfig, new_run, train, train_step  # noqa: E402
+from livemoments.training.pairs import PairConfig, PairStream, photographs  # noqa: E402
+
+TINY = CompactConfig(
+    channels=(16, 24, 32),
+    encoder_blocks=(1, 1, 1),
+    decoder_blocks=(1, 1),
+    reference_blocks=(1, 1, 1),
+    refiner_channels=(16, 16),
+)
+PAIRS = PairConfig(crop=64, margin=16, scene=128, crops_per_scene=2, shuffle=0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    for i in range(3):
+        cv2.imwrite(str(folder / f"{i}.png"), as_bytes(scene(260, 260, seed=i))[..., ::-1])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])
+
+
+@pytest.fixture
+def config(folder, tmp_path) -> TrainConfig:
+    return TrainConfig(
+        photographs=folder, output=tmp_path / "run", batch=2, workers=0, threads=1, warm_up_steps=3,
+        checkpoint_every_s=-1.0, network=TINY, pairs=PAIRS,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def batches(folder) -> list[dict]:
+    crops = list(islice(PairStream(photographs(folder), PAIRS, seed=0), 16))
+    return [default_collate(crops[i : i + 2]) for i in range(0, 16, 2)]
+
+
+def assert_same_weights(first: dict, second: dict) -> None:
+    assert first.keys() == second.keys()
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not different
+
+
+def stop_after(steps: int):
+    """A progress that cancels in the step after so many: their checkpoint is written by then."""
+    seen = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        seen.append((stage, done, total))
+        if len(seen) > steps:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def train_steps(config: TrainConfig, steps: int) -> dict:
+    with pytest.raises(KeyboardInterrupt):
+        train(config, progress=stop_after(steps))
+    return torch.load(config.output / "last.pt", weights_only=True)
+
+
+# Steps, saving, loading
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, batches, tmp_path):
+    whole = new_run(config)
+    for batch in batches:
+        train_step(whole, batch, config)
+    first = new_run(config)
+    for batch in batches[:4]:
+        train_step(first, batch, config)
+    first.save(tmp_path / "half.pt", config)
+    second = new_run(replace(config, seed=99))  # nothing of this start may be left
+    second.load(tmp_path / "half.pt")
+    assert second.step == 4
+    for batch in batches[4:]:
+        train_step(second, batch, config)
+    assert_same_weights(whole.model.state_dict(), second.model.state_dict())
+    assert_same_weights(whole.average.state_dict(), second.average.state_dict())
+    assert torch.equal(whole.noise.get_state(), second.noise.get_state())
+
+
+def test_training_resumed_equals_training_uninterrupted(config, tmp_path):
+    """The whole of train(), where whole scenes fill whole batches and nothing is shuffled."""
+    whole = train_steps(replace(config, output=tmp_path / "whole"), 6)
+    assert train_steps(config, 3)["position"]["step"] == 3
+    resumed = train_steps(config, 3)
+    for name in ("step", "scene"):
+        assert resumed["position"][name] == whole["position"][name] == 6
+    assert_same_weights(whole["model"], resumed["model"])
+    assert_same_weights(whole["average"], resumed["average"])
+
+
+@pytest.mark.xfail(strict=True, reason="the shuffle buffer is not part of a checkpoint")
+def test_training_resumed_equals_training_uninterrupted_with_shuffling(config, tmp_path):
+    config = replace(config, pairs=replace(PAIRS, shuffle=6))
+    whole = train_steps(replace(config, output=tmp_path / "whole"), 6)
+    train_steps(config, 3)
+    assert_same_weights(whole["model"], train_steps(config, 3)["model"])
+
+
+def test_not_resuming_starts_anew(config):
+    first = train_steps(config, 2)
+    assert_same_weights(first["model"], train_steps(replace(config, resume=False), 2)["model"])
+
+
+def test_training_ends_when_its_minutes_are_used_up(config):
+    told = []
+    path = train(replace(config, minutes=1e-6), progress=lambda *step: told.append(step))
+    assert path == config.output / "last.pt" and path.exists() and len(told) == 1
+    assert not list(config.output.glob("*.tmp"))
+
+
+def test_a_checkpoint_holds_plain_values(config, batches):
+    run = new_run(config)
+    train_step(run, batches[0], config)
+    config.output.mkdir()
+    run.save(config.output / "last.pt", config)
+    state = torch.load(config.output / "last.pt", weights_only=True)
+    assert state["position"] == {"step": 1, "minutes": 0.0, "scene": 0}
+    assert state["config"]["network"]["channels"] == [16, 24, 32]
+    assert state["config"]["photographs"] == str(config.photographs)
+
+
+def test_a_step_repeats_by_its_seed_and_moves_the_weights(config, batches):
+    runs = [new_run(config), new_run(config), new_run(replace(config, seed=1))]
+    before = copy.deepcopy(runs[0].model.state_dict())
+    assert_same_weights(before, runs[1].model.state_dict())
+    found = [train_step(run, batches[0], config) for run in runs]
+    assert found[0] == found[1] != found[2]
+    assert set(found[0]) == {"total", "pixel", "frequency", "flow", "visibility"}
+    assert_same_weights(runs[0].model.state_dict(), runs[1].model.state_dict())
+    assert any(not torch.equal(before[k], v) for k, v in runs[0].model.state_dict().items())
+
+
+def test_the_average_follows_the_model(config, batches):
+    run = new_run(config)
+    before = run.average.state_dict()["refiner.enter.weight"].clone()
+    for batch in batches[:3]:
+        train_step(run, batch, config)
+    now, average = (m.state_dict()["refiner.enter.weight"] for m in (run.model, run.average))
+    assert 0 < (average - now).abs().mean() < (before - now).abs().mean()
+    assert not any(p.requires_grad for p in run.average.parameters())
+
+
+# The learning rate
+
+
+def test_the_rate_warms_up_stays_and_falls(config):
+    config = replace(config, minutes=10.0, learning_rate=1e-3, warm_up_steps=100, decay_share=0.4)
+    assert config.learning_rate_at(0, 0) == pytest.approx(1e-5)
+    assert config.learning_rate_at(49, 0.1) == pytest.approx(5e-4)
+    assert (
+        config.learning_rate_at(100, 1) == config.learning_rate_at(9999, 6) == pytest.approx(1e-3)
+    )
+    assert config.learning_rate_at(9999, 8) == pytest.approx(0.505e-3)
+    assert (
+        config.learning_rate_at(9999, 10)
+        == config.learning_rate_at(9999, 99)
+        == pytest.approx(1e-5)
+    )
+    rates = [config.learning_rate_at(9999, 6 + i / 10) for i in range(41)]
+    assert all(a >= b for a, b in zip(rates, rates[1:], strict=False))
+
+
+# Errors
+
+
+@pytest.mark.parametrize("settings", [{"minutes": 0}, {"minutes": -1}, {"batch": 0}])
+def test_impossible_settings_are_refused(config, settings):
+    with pytest.raises(ConfigError, match="must be positive"):
+        replace(config, **settings)
+
+
+def test_a_folder_without_photographs_is_named(config, tmp_path):
+    with pytest.raises(MissingFileError, match="nothing"):
+        train(replace(config, photographs=tmp_path / "nothing"))
+
+
+def assert_not_loaded(run: Run, path) -> None:
+    with pytest.raises(WeightsError) as caught:
+        run.load(path)
+    assert path.name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_network_is_refused(config, tmp_path):
+    config.output.mkdir()
+    new_run(config).save(config.output / "last.pt", config)
+    other = new_run(replace(config, network=replace(TINY, channels=(16, 16, 16))))
+    assert_not_loaded(other, config.output / "last.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", b"PK\x03\x04 broken"])
+def test_a_damaged_checkpoint_is_refused(config, tmp_path, content):
+    (tmp_path / "last.pt").write_bytes(content)
+    assert_not_loaded(new_run(config), tmp_path / "last.pt")
+
+
+def test_a_truncated_checkpoint_is_refused(config, tmp_path):
+    path = tmp_path / "last.pt"
+    new_run(config).save(path, config)
+    path.write_bytes(path.read_bytes()[:5000])
+    assert_not_loaded(new_run(config), path)
