@@ -57,9 +57,6 @@ def test_a_frame_that_shows_less_still_has_the_key_photos_size():
     assert output_size(frame, key, narrower) == key
 
 
-@pytest.mark.xfail(
-    strict=True, reason="output_size takes the geometric mean of two different scales"
-)
 def test_a_wide_clip_of_a_narrower_photo_has_its_width():
     """16:9 out of 4:3 over the full width: the key photo's density is that of the widths."""
     frame, key = (1080, 1920), (4284, 5712)
@@ -67,7 +64,6 @@ def test_a_wide_clip_of_a_narrower_photo_has_its_width():
     assert output_size(frame, key, homography) == (3213, 5712)
 
 
-@pytest.mark.xfail(strict=True, reason="SAME_VIEW allows shapes that differ by a tenth")
 @pytest.mark.parametrize(("frame", "key"), [((100, 140), (300, 400)), ((100, 125), (300, 400))])
 def test_the_output_is_not_stretched(frame, key):
     """Another shape is another view, and must not be squeezed into the key photo's."""
@@ -86,7 +82,7 @@ def test_the_output_is_never_smaller_than_the_frame():
 def test_a_registration_gone_astray_does_not_set_the_size(factor):
     frame, key = (100, 150), (270, 450)
     found = output_size(frame, key, scaling(frame, key) @ np.diag([factor, factor, 1]))
-    assert found == (round(100 * np.sqrt(2.7 * 3)), round(150 * np.sqrt(2.7 * 3)))
+    assert found == (270, 405)  # the smaller of the two scales: the clip is a cut of the view
 
 
 # Alignment
@@ -170,9 +166,6 @@ def test_a_view_that_moved_away_is_refused(key_photo, monkeypatch):
     assert "hardly any of the key photo is found" in found.reason
 
 
-@pytest.mark.xfail(
-    strict=True, reason="photometric_agreement of a plain and a textured region is 1"
-)
 def test_a_plain_frame_does_not_trust_a_textured_key_photo(key_photo):
     """Never invent: nothing in a plain wall says that the key photo's texture belongs there."""
     found = align(np.full((160, 208, 3), 0.5, np.float32), key_photo)

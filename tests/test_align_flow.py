@@ -128,9 +128,19 @@ def test_inside_counts_half_a_pixel_around_the_outer_centres():
 def test_agreement_ignores_tone_and_sees_difference():
     luma, other = grey(scene(120, 160)), grey(scene(120, 160, seed=5))
     assert np.median(photometric_agreement(luma, luma)) > 0.999
-    assert np.median(photometric_agreement(luma, 0.7 * luma + 0.1)) > 0.98
+    assert np.median(photometric_agreement(luma, luma + 0.1)) > 0.999
+    assert np.median(photometric_agreement(luma, 0.7 * luma + 0.1)) > 0.93  # 1.4 / 1.49
     assert np.median(photometric_agreement(luma, other)) < 0.3
     assert photometric_agreement(luma, 1 - luma).max() < 0.3
+
+
+def test_two_plain_places_agree_and_a_plain_and_a_textured_one_do_not():
+    luma, plain = grey(scene(120, 160)), np.full((120, 160), 0.5, np.float32)
+    noisy = plain + 0.004 * np.random.default_rng(0).standard_normal(plain.shape, np.float32)
+    np.testing.assert_allclose(photometric_agreement(plain, plain + 0.2), 1, atol=1e-3)
+    assert photometric_agreement(plain, noisy).min() > 0.8
+    for one, other in ((plain, luma), (luma, plain), (noisy, luma)):
+        assert np.median(photometric_agreement(one, other)) < 0.1
 
 
 def test_deformation_is_the_size_of_the_flows_slope():

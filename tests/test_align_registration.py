@@ -51,7 +51,7 @@ def test_a_known_homography_is_found(key_photo, scale):
     assert found.method == "features"
     error_in_frame_px = corner_error(found.homography, truth, *frame_size(scale)) / scale
     assert error_in_frame_px < 0.3
-    assert found.agreement > 0.8 and found.error_px is not None and 0 < found.error_px < 0.6
+    assert found.agreement > 0.7 and found.error_px is not None and 0 < found.error_px < 0.6
     assert found.homography[2, 2] == 1
 
 

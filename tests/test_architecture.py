@@ -39,7 +39,7 @@ LAYERS = [
     ["align"],
     ["look"],
     ["livephoto"],
-    ["version", "errors"],
+    ["version", "errors", "stages"],
 ]
 DEPTH = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}
 MAX_LINES = 420

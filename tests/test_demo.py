@@ -263,9 +263,7 @@ def test_the_whole_demo(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "restore", enlarge_only)
     stages = []
     for _twice in range(2):
-        result = run_demo(
-            tmp_path / "new", lambda *told: stages.append(told), config=SMALL
-        )
+        result = run_demo(tmp_path / "new", lambda *told: stages.append(told), config=SMALL)
     frames = len(frame_times(SMALL))
     assert stages == 2 * ([("making", n, frames) for n in range(1, frames + 1)] + [RESTORED])
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [

@@ -53,6 +53,13 @@ def restore(
     return net(z, frame, reference, features, motion, torch.full((batch,), t))
 
 
+def visible(share: float) -> torch.Tensor:
+    """Motion for 64 x 64 pixels: none, and a reference seen to that share everywhere."""
+    motion = torch.zeros(1, 3, 16, 16)
+    motion[:, 2] = share
+    return motion
+
+
 def perturbed(net: torch.nn.Module) -> torch.nn.Module:
     """With no weight left at its starting zero."""
     with torch.no_grad():
@@ -95,17 +102,39 @@ def test_at_the_start_a_frame_without_reference_is_returned():
 def test_at_the_start_only_the_references_detail_is_added_to_the_frame():
     """Not its colour or tone: a constant difference is nothing to copy."""
     frame, reference = pictures(1, 64, 64)
-    net = RestorationNet(TINY)
-    assert torch.allclose(decode(restore(net, frame, frame + 0.2)), frame, atol=1e-5)
-    added = decode(restore(net, frame, reference)) - frame
+    net, seen = RestorationNet(TINY), visible(1.0)
+    restored = restore(net, frame, frame + 0.2, motion=seen)
+    assert torch.allclose(decode(restored), frame, atol=1e-5)
+    added = decode(restore(net, frame, reference, motion=seen)) - frame
     detail = reference - frame - low_frequencies(reference - frame, 16)
     share = torch.sigmoid(torch.tensor(-1.0))
     assert torch.allclose(added, share * detail, atol=1e-5)
 
 
+def test_what_the_key_photo_does_not_show_is_not_copied():
+    """Zero visibility and zero last layer: the frame itself, whatever the reference holds."""
+    frame, reference = pictures(1, 64, 64)
+    net = perturbed(RestorationNet(TINY))
+    with torch.no_grad():
+        net.out.weight.zero_()
+        net.out.bias.zero_()
+    assert torch.equal(decode(restore(net, frame, reference, motion=visible(0.0))), frame)
+    in_part = visible(1.0)
+    in_part[..., :8] = 0
+    restored = decode(restore(net, frame, reference, motion=in_part))
+    assert torch.equal(restored[..., :32], frame[..., :32])
+    assert (restored[..., 32:] - frame[..., 32:]).abs().mean() > 0.01
+
+
 def test_at_the_start_the_refiner_adds_nothing():
     frame, warped = pictures(1, 64, 64)
-    assert FlowRefiner(TINY)(frame, warped, torch.ones(1, 1, 64, 64)).abs().max() == 0
+    confidence = torch.rand(1, 1, 64, 64)
+    confidence[..., :8, :8] = 1
+    refined = FlowRefiner(TINY)(frame, warped, confidence)
+    assert refined[:, :2].abs().max() == 0
+    cells = torch.nn.functional.avg_pool2d(confidence, 4)
+    assert torch.allclose(refined[:, 2:], 6 * cells - 3)  # trust follows the flow's confidence
+    assert torch.allclose(refined[0, 2, :2, :2], torch.tensor(3.0))
 
 
 def test_each_picture_of_a_batch_is_restored_alone():

@@ -10,8 +10,6 @@ from pictures import as_bytes, scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from torch.utils.data import default_collate  # noqa: E402
-
 from livemoments.errors import ConfigError, MissingFileError, WeightsError  # noqa: E402
 from livemoments.networks.compact import CompactConfig  # noqa: E402
 from livemoments.training.loop import Run, TrainConfig, new_run, train, train_step  # noqa: E402
@@ -24,7 +22,7 @@ TINY = CompactConfig(
     reference_blocks=(1, 1, 1),
     refiner_channels=(16, 16),
 )
-PAIRS = PairConfig(crop=64, margin=16, scene=128, crops_per_scene=2, shuffle=0)
+PAIRS = PairConfig(crop=64, margin=16, scene=128, crops_per_scene=2, scenes_mixed=2)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +52,7 @@ def config(folder, tmp_path) -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def batches(folder) -> list[dict]:
-    crops = list(islice(PairStream(photographs(folder), PAIRS, seed=0), 16))
-    return [default_collate(crops[i : i + 2]) for i in range(0, 16, 2)]
+    return list(islice(PairStream(photographs(folder), PAIRS, seed=0, batch=2), 8))
 
 
 def assert_same_weights(first: dict, second: dict) -> None:
@@ -76,10 +73,14 @@ def stop_after(steps: int):
     return progress
 
 
-def train_steps(config: TrainConfig, steps: int) -> dict:
+def cancelled(config: TrainConfig, steps: int) -> dict:
     with pytest.raises(KeyboardInterrupt):
         train(config, progress=stop_after(steps))
     return torch.load(config.output / "last.pt", weights_only=True)
+
+
+def trained(config: TrainConfig) -> dict:
+    return torch.load(train(config), weights_only=True)
 
 
 # Steps, saving, loading
@@ -103,28 +104,26 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, batches, 
     assert torch.equal(whole.noise.get_state(), second.noise.get_state())
 
 
-def test_training_resumed_equals_training_uninterrupted(config, tmp_path):
-    """The whole of train(), where whole scenes fill whole batches and nothing is shuffled."""
-    whole = train_steps(replace(config, output=tmp_path / "whole"), 6)
-    assert train_steps(config, 3)["position"]["step"] == 3
-    resumed = train_steps(config, 3)
-    for name in ("step", "scene"):
-        assert resumed["position"][name] == whole["position"][name] == 6
-    assert_same_weights(whole["model"], resumed["model"])
-    assert_same_weights(whole["average"], resumed["average"])
-
-
-@pytest.mark.xfail(strict=True, reason="the shuffle buffer is not part of a checkpoint")
-def test_training_resumed_equals_training_uninterrupted_with_shuffling(config, tmp_path):
-    config = replace(config, pairs=replace(PAIRS, shuffle=6))
-    whole = train_steps(replace(config, output=tmp_path / "whole"), 6)
-    train_steps(config, 3)
-    assert_same_weights(whole["model"], train_steps(config, 3)["model"])
+def test_three_steps_and_three_more_equal_six_bit_for_bit(config, tmp_path):
+    """The whole of train(), stopped within the second of three groups of mixed scenes."""
+    config = replace(config, steps=6)
+    whole = trained(replace(config, output=tmp_path / "whole"))
+    assert cancelled(config, 3)["position"]["step"] == 3
+    resumed = trained(config)
+    assert resumed["position"]["step"] == whole["position"]["step"] == 6
+    for name in ("model", "average"):
+        assert_same_weights(whole[name], resumed[name])
+    assert torch.equal(whole["noise"], resumed["noise"])
+    moments = (state["optimiser"]["state"] for state in (whole, resumed))
+    for first, second in zip(*(each.values() for each in moments), strict=True):
+        assert torch.equal(first["exp_avg"], second["exp_avg"])
 
 
 def test_not_resuming_starts_anew(config):
-    first = train_steps(config, 2)
-    assert_same_weights(first["model"], train_steps(replace(config, resume=False), 2)["model"])
+    first = trained(replace(config, steps=2))
+    again = trained(replace(config, steps=2, resume=False))
+    assert again["position"]["step"] == 2
+    assert_same_weights(first["model"], again["model"])
 
 
 def test_training_ends_when_its_minutes_are_used_up(config):
@@ -134,13 +133,23 @@ def test_training_ends_when_its_minutes_are_used_up(config):
     assert not list(config.output.glob("*.tmp"))
 
 
+def test_training_ends_after_its_steps_and_does_nothing_more_when_run_again(config):
+    told = []
+    config = replace(config, steps=3, minutes=1e-6)  # the minutes do not count
+    path = train(config, progress=lambda *step: told.append(step))
+    assert told == [("training", 333, 1000), ("training", 666, 1000), ("training", 1000, 1000)]
+    before = torch.load(path, weights_only=True)
+    train(config)
+    assert_same_weights(before["model"], torch.load(path, weights_only=True)["model"])
+
+
 def test_a_checkpoint_holds_plain_values(config, batches):
     run = new_run(config)
     train_step(run, batches[0], config)
     config.output.mkdir()
     run.save(config.output / "last.pt", config)
     state = torch.load(config.output / "last.pt", weights_only=True)
-    assert state["position"] == {"step": 1, "minutes": 0.0, "scene": 0}
+    assert state["position"] == {"step": 1, "minutes": 0.0}
     assert state["config"]["network"]["channels"] == [16, 24, 32]
     assert state["config"]["photographs"] == str(config.photographs)
 
@@ -151,7 +160,7 @@ def test_a_step_repeats_by_its_seed_and_moves_the_weights(config, batches):
     assert_same_weights(before, runs[1].model.state_dict())
     found = [train_step(run, batches[0], config) for run in runs]
     assert found[0] == found[1] != found[2]
-    assert set(found[0]) == {"total", "pixel", "frequency", "flow", "visibility"}
+    assert set(found[0]) == {"total", "pixel", "frequency", "flow", "trust"}
     assert_same_weights(runs[0].model.state_dict(), runs[1].model.state_dict())
     assert any(not torch.equal(before[k], v) for k, v in runs[0].model.state_dict().items())
 
@@ -186,10 +195,18 @@ def test_the_rate_warms_up_stays_and_falls(config):
     assert all(a >= b for a, b in zip(rates, rates[1:], strict=False))
 
 
+def test_with_steps_the_rate_follows_them_and_not_the_clock(config):
+    config = replace(config, steps=100, minutes=1.0, warm_up_steps=1, decay_share=0.4)
+    rate = config.learning_rate
+    assert config.learning_rate_at(60, 99.0) == pytest.approx(rate)
+    assert config.learning_rate_at(80, 0.0) == pytest.approx(0.505 * rate)
+    assert config.learning_rate_at(100, 0.0) == pytest.approx(0.01 * rate)
+
+
 # Errors
 
 
-@pytest.mark.parametrize("settings", [{"minutes": 0}, {"minutes": -1}, {"batch": 0}])
+@pytest.mark.parametrize("settings", [{"minutes": 0}, {"minutes": -1}, {"batch": 0}, {"steps": 0}])
 def test_impossible_settings_are_refused(config, settings):
     with pytest.raises(ConfigError, match="must be positive"):
         replace(config, **settings)

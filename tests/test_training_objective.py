@@ -109,7 +109,9 @@ def test_a_new_models_alignment_is_the_estimated_flow(model):
     aligned = align_batch(model, batch, MARGIN)
     assert torch.equal(aligned.flow, batch["flow"])
     assert torch.allclose(aligned.reference, batch["truth"], atol=1e-4)
-    assert torch.allclose(aligned.confidence(), torch.full((2, 1, N, N), 0.5))
+    assert torch.allclose(aligned.confidence(), torch.tensor(3.0).sigmoid())  # of a sure flow
+    doubtful = align_batch(model, dict(batch, confidence=batch["confidence"] / 2), MARGIN)
+    assert torch.allclose(doubtful.confidence(), torch.tensor(0.5))
     assert aligned.motion().shape == (2, 3, N // 4, N // 4)
 
 
@@ -145,7 +147,7 @@ def test_losses_are_zero_where_nothing_is_wrong(model):
     batch["frame"] = batch["truth"].clone()
     found = values(model, batch)
     assert found.pixel < 1e-3 and found.frequency < 1e-2 and found.flow < 0.02
-    assert found.visibility == pytest.approx(np.log(2), abs=1e-3)  # says half, everywhere
+    assert found.trust == pytest.approx(np.log1p(np.exp(-3)), abs=1e-3)  # says 0.95, everywhere
 
 
 def test_the_flow_loss_is_the_distance_in_pixels_where_visible(model):
@@ -162,19 +164,40 @@ def test_the_flow_loss_is_the_distance_in_pixels_where_visible(model):
 
 
 def test_the_total_is_the_weighted_sum(model):
-    config = replace(ALWAYS, frequency=0.3, flow=0.5, visibility=0.7)
+    config = replace(ALWAYS, frequency=0.3, flow=0.5, trust=0.7)
     found = values(model, batch_of(2), config)
-    expected = found.pixel + 0.3 * found.frequency + 0.5 * found.flow + 0.7 * found.visibility
+    expected = found.pixel + 0.3 * found.frequency + 0.5 * found.flow + 0.7 * found.trust
     assert found.total == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_wrong_reference_is_not_to_be_called_visible(model):
-    """The visibility's target is 0 there: a model that says 1 pays."""
+def test_a_wrong_reference_is_not_to_be_trusted(model):
+    """The target is 0 there: a model that says 1 pays."""
     with torch.no_grad():
         model.refiner.out.bias[2] = 6.0
     wrong = values(model, batch_of(2), replace(ALWAYS, wrong_reference=1.0))
-    assert wrong.visibility > 5 and values(model, batch_of(2)).visibility < 0.01
+    assert wrong.trust > 5 and values(model, batch_of(2)).trust < 0.01
     assert wrong.flow == 0
+
+
+def test_hidden_and_misaligned_places_are_not_to_be_trusted(model):
+    """Trust should be 1 where all is well, 0.37 a pixel off, and next to 0 farther away."""
+    batch = batch_of(2)
+
+    def best_trust(error_px: float, visible: float = 1.0) -> float:
+        """What a model that is equally sure everywhere should say, to pay the least."""
+        moved = batch["true_flow"] + torch.tensor([error_px, 0.0]).view(1, 2, 1, 1)
+        seen = dict(batch, true_flow=moved, visible=batch["visible"] * visible)
+        costs = {}
+        for trust in np.linspace(0.06, 0.94, 23):
+            confidence = (np.log(trust / (1 - trust)) + 3) / 6
+            asked = dict(seen, confidence=torch.full_like(batch["confidence"], confidence))
+            costs[float(trust)] = values(model, asked).trust
+        return min(costs, key=costs.get)
+
+    assert best_trust(0.0) == pytest.approx(0.94)
+    assert best_trust(1.0) == pytest.approx(np.exp(-1), abs=0.03)
+    assert best_trust(3.0) == best_trust(0.0, visible=0.0) == pytest.approx(0.06)
+    assert best_trust(0.0, visible=0.5) == pytest.approx(0.5, abs=0.03)
 
 
 def test_without_references_a_new_model_costs_what_the_frame_costs(model):
@@ -217,4 +240,4 @@ def test_a_tiny_model_learns_one_batch(model):
     at_last = values(model, batch, config)
     assert at_last.total < at_first.total / 2
     assert at_last.pixel < at_first.pixel / 2
-    assert at_last.visibility < at_first.visibility / 3
+    assert at_last.trust < at_first.trust / 3

@@ -1,6 +1,7 @@
 """The stream of training crops: repeatable, and what its docstrings say."""
 
 from itertools import islice
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,7 +10,8 @@ from pictures import as_bytes, scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from livemoments.errors import MissingFileError  # noqa: E402
+from livemoments.errors import DamagedFileError, MissingFileError  # noqa: E402
+from livemoments.training import pairs  # noqa: E402
 from livemoments.training.objective import warp_with_margin  # noqa: E402
 from livemoments.training.pairs import (  # noqa: E402
     PairConfig,
@@ -19,8 +21,9 @@ from livemoments.training.pairs import (  # noqa: E402
     photographs,
     scene_of,
 )
+from livemoments.training.photographs import packages  # noqa: E402
 
-TINY = PairConfig(crop=64, margin=16, scene=128, crops_per_scene=3, shuffle=5)
+TINY = PairConfig(crop=64, margin=16, scene=128, crops_per_scene=3, scenes_mixed=2)
 
 
 @pytest.fixture(scope="module")
@@ -49,48 +52,87 @@ def test_scenes_are_fixed_by_seed_and_index(pool):
         assert (scene_of(pool, TINY, seed, index).truth != first.truth).any()
 
 
+def stream(paths, *, worker=None, workers=1, monkeypatch=None, **settings) -> PairStream:
+    """A stream as one of several workers sees it, in this process."""
+    if worker is not None:
+        info = SimpleNamespace(id=worker, num_workers=workers)
+        monkeypatch.setattr(pairs, "get_worker_info", lambda: info)
+    return PairStream(paths, TINY, **{"seed": 1, "batch": 4} | settings)
+
+
+def loaded(paths, count: int, workers: int, monkeypatch, first_step: int = 0) -> list[dict]:
+    """So many batches in the order a DataLoader takes them: from its workers in turn."""
+    each = [
+        list(
+            islice(
+                stream(
+                    paths, worker=w, workers=workers, monkeypatch=monkeypatch, first_step=first_step
+                ),
+                -(-count // workers),
+            )
+        )
+        for w in range(workers)
+    ]
+    return [each[i % workers][i // workers] for i in range(count)]
+
+
 def test_the_stream_repeats(folder):
     paths = photographs(folder)
-    runs = [list(islice(PairStream(paths, TINY, seed=1), 7)) for _ in range(2)]
+    runs = [list(islice(stream(paths), 3)) for _ in range(2)]
     for first, second in zip(*runs, strict=True):
         assert_same(first, second)
-    other = next(iter(PairStream(paths, TINY, seed=2)))
+    other = next(iter(stream(paths, seed=2)))
     assert not torch.equal(other["truth"], runs[0][0]["truth"])
 
 
-def test_without_shuffling_a_stream_can_start_at_any_scene(folder):
-    config = PairConfig(crop=64, margin=16, scene=128, crops_per_scene=2, shuffle=0)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stream_started_late_is_the_tail_of_the_whole(folder, workers, monkeypatch):
+    """Wherever it starts: within a group of scenes, at its end, and whichever worker's turn it is.
+
+    Groups have 6 crops and batches 4, so that batches lie across groups too.
+    """
     paths = photographs(folder)
-    whole = list(islice(PairStream(paths, config, seed=1), 6))
-    late = list(islice(PairStream(paths, config, seed=1, first=2), 2))
-    for first, second in zip(whole[4:], late, strict=True):
-        assert_same(first, second)
+    whole = loaded(paths, 7, workers, monkeypatch)
+    for first_step in (1, 2, 3, 5):
+        late = loaded(paths, 7 - first_step, workers, monkeypatch, first_step)
+        for expected, found in zip(whole[first_step:], late, strict=True):
+            assert_same(expected, found)
 
 
-def test_shuffling_gives_out_every_crop_once(folder):
-    """Crops of several scenes mixed: none lost before it is drawn, none twice."""
+def test_workers_share_the_groups(folder, monkeypatch):
+    """No scene is made twice, and together they make those that one alone would make."""
     paths = photographs(folder)
-    sums = [
-        float(crop["truth"].double().sum()) for crop in islice(PairStream(paths, TINY, seed=1), 12)
-    ]
-    assert len(set(sums)) == 12
+    one = truths(loaded(paths, 6, 1, monkeypatch))  # 24 crops: 4 groups
+    two = truths(loaded(paths, 6, 2, monkeypatch))
+    assert len(set(one)) == len(set(two)) == 24 and set(one) == set(two)
+    assert one != two
 
 
-def test_workers_share_the_scenes(folder, monkeypatch):
-    config = PairConfig(crop=64, margin=16, scene=128, crops_per_scene=1, shuffle=0)
+def truths(batches: list[dict]) -> list[float]:
+    """A number for each crop that no other crop has."""
+    return [float(truth.double().sum()) for batch in batches for truth in batch["truth"]]
+
+
+def test_a_group_gives_out_every_crop_of_its_scenes_once_and_mixed(folder, pool):
     paths = photographs(folder)
-    whole = list(islice(PairStream(paths, config, seed=1), 4))
-    from types import SimpleNamespace
+    batches = list(islice(stream(paths, batch=3), 2))
+    assert TINY.crops_mixed == 6
+    assert all(batch["truth"].shape == (3, 3, 64, 64) for batch in batches)
+    made = [scene_of(PhotoPool(paths), TINY, 1, index) for index in range(2)]
+    places = []
+    for truth in truths(batches):
+        sums = [[float(s) for s in windows(scene.truth, TINY.crop).reshape(-1)] for scene in made]
+        gaps = [min(abs(s - truth) for s in each) for each in sums]
+        assert min(gaps) < 1e-2 < max(gaps)
+        places.append(int(np.argmin(gaps)))
+    assert sorted(places) == [0, 0, 0, 1, 1, 1] and places != sorted(places)
+    assert len(set(truths(batches))) == 6
 
-    from livemoments.training import pairs
 
-    for worker in (0, 1):
-        monkeypatch.setattr(
-            pairs, "get_worker_info", lambda w=worker: SimpleNamespace(id=w, num_workers=2)
-        )
-        half = list(islice(PairStream(paths, config, seed=1), 2))
-        for index, crop in enumerate(half):
-            assert_same(crop, whole[2 * index + worker])
+def windows(image: np.ndarray, side: int) -> np.ndarray:
+    """The sum of every side x side window of an image."""
+    total = np.pad(image.sum(-1, dtype=np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    return total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
 
 
 def test_crops_have_the_key_photos_margin(pool):
@@ -153,6 +195,15 @@ def test_a_photograph_keeps_its_side_when_others_come(tmp_path):
     assert set(held_out) <= set(photographs(tmp_path, held_out=True))
 
 
+def test_the_demos_photograph_is_held_out(tmp_path):
+    """The demo's numbers would say nothing if the weights had seen its photograph."""
+    for name in (pairs.DEMO_PHOTOGRAPH, "0.png", "1.png"):
+        (tmp_path / name).touch()
+    assert tmp_path / pairs.DEMO_PHOTOGRAPH in photographs(tmp_path, held_out=True)
+    listed = {picture.name for package in packages() for picture in package.pictures}
+    assert pairs.DEMO_PHOTOGRAPH in listed
+
+
 def test_too_few_photographs_are_named(tmp_path):
     (tmp_path / "one.png").touch()
     with pytest.raises(MissingFileError, match="1 photographs .* found; make them with") as caught:
@@ -160,3 +211,9 @@ def test_too_few_photographs_are_named(tmp_path):
     assert str(tmp_path) in str(caught.value)
     with pytest.raises(MissingFileError):
         photographs(tmp_path / "nowhere")
+
+
+def test_a_damaged_photograph_is_named(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    with pytest.raises(DamagedFileError, match=r"broken\.png: not a picture"):
+        PhotoPool([tmp_path / "broken.png"])

@@ -99,6 +99,17 @@ class TestTable:
             values = [getattr(one, key) for one in pictures]
             assert len(values) == len(set(values)), key
 
+    def test_pictures_that_say_otherwise_than_their_package_are_left_out(self):
+        """Their own metadata forbid what the licence of budgie-backgrounds allows."""
+        names = {Path(one.member).name for each in packages() for one in each.pictures}
+        assert not names & {"high-trestle-trail.jpg", "singaporean-cityscape.jpg"}
+        assert len(names) > 100
+
+    def test_no_licence_forbids_commerce_or_change(self):
+        for each in packages():
+            for one in each.pictures:
+                assert not re.search(r"\b(NC|ND)\b|non-?commercial|reserved", one.licence, re.I)
+
     def test_no_address_stands_in_the_code_or_the_table(self):
         folder = Path(photographs.__file__).parent
         for name in ("photographs.py", "photographs.json"):

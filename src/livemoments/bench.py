@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ import numpy as np
 from PIL import Image
 
 from livemoments.errors import LiveMomentsError
-
-Progress = Callable[[str, int, int], None]
+from livemoments.stages import Progress
 
 STILL_SIZE = (4032, 3024)  # width, height: what most phones take
 CLIP_SIZE = (1920, 1440)

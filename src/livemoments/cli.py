@@ -190,6 +190,10 @@ def restore(
     no_reference: Annotated[
         bool, typer.Option("--no-reference", help="Restore from the frame alone.")
     ] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="A model of your own, from `livemoments export`."),
+    ] = None,
     quality: Annotated[int, typer.Option(metavar="1..100", help="Of JPEG and HEIC.")] = 95,
     subsampling: Annotated[
         str, typer.Option(metavar="4:2:0|4:4:4", help="Of the colours in JPEG and HEIC.")
@@ -211,7 +215,7 @@ def restore(
     target = OutputChoice(
         path=output, quality=quality, subsampling=subsampling, overwrite=overwrite
     )
-    config = RestoreConfig(steps=steps, seed=seed, use_reference=not no_reference)
+    config = RestoreConfig(steps=steps, seed=seed, use_reference=not no_reference, weights=weights)
     with StageProgress() as progress:
         done = restore_file(photo, moment, target, video=video, config=config, progress=progress)
     print_facts(done.to_dict(), as_json=as_json, lines=done.lines())
@@ -298,10 +302,7 @@ def train(
 
     The extra brings PyTorch: pip install 'livemoments[train]'.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError(
-            "training needs PyTorch, which is not installed; pip install 'livemoments[train]'"
-        )
+    _need_torch("training")
     from livemoments.training import loop
 
     config = loop.TrainConfig(
@@ -310,3 +311,27 @@ def train(
     with StageProgress() as progress:
         checkpoint = loop.train(config, progress)
     print_facts({"checkpoint": str(checkpoint)}, as_json=as_json)
+
+
+def _need_torch(job: str) -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError(
+            f"{job} needs PyTorch, which is not installed; pip install 'livemoments[train]'"
+        )
+
+
+@app.command(cls=Command)
+def export(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A run's last.pt.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.")],
+    as_json: Json = False,
+) -> None:
+    """Turn a checkpoint into a model that restores; needs the extra "train".
+
+    Writes three ONNX files and compact.json. `livemoments restore --weights FOLDER` uses them.
+    """
+    _need_torch("exporting")
+    from livemoments.training.export import export as export_checkpoint
+
+    files = export_checkpoint(checkpoint, folder)
+    print_facts({"model": str(folder), "files": [file.name for file in files]}, as_json=as_json)

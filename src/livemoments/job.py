@@ -1,6 +1,5 @@
 """One Live Photo from file to file: survey its moments, or restore one of them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,9 +18,8 @@ from livemoments.moments import (
 from livemoments.restore import Report, RestoreConfig
 from livemoments.restore import restore as restore_moment
 from livemoments.sheet import check_sheet_path, write_sheet
+from livemoments.stages import Progress
 from livemoments.version import __version__
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

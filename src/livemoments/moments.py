@@ -8,18 +8,17 @@ advice. A sharp frame can still have its eyes closed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from livemoments.errors import ConfigError, MomentError
+from livemoments.stages import Progress
 
 if TYPE_CHECKING:
     from livemoments.livephoto import LivePhoto
-
-Progress = Callable[[str, int, int], None]
 
 # Motion blur of a phone clip is 3 to 20 px at 1920 px: half of that still shows it, without noise.
 MEASURE_SIDE_PX = 960

@@ -3,10 +3,8 @@
 open -> frame -> align -> tiles with PCR -> restore -> blend -> look -> RestoredMoment.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,14 +13,14 @@ import numpy as np
 from livemoments.align.alignment import Alignment, align, as_float
 from livemoments.errors import ConfigError, InputError
 from livemoments.look import match_look
-from livemoments.models.compact import CompactModel, TileInput, load_compact
+from livemoments.models.compact import SHIPPED, CompactModel, TileInput, load_compact
+from livemoments.stages import Progress, Stages
 from livemoments.tiles import Stitcher, Tile, TileConfig, grid, retrieve
 
 if TYPE_CHECKING:
     from livemoments.livephoto import LivePhoto
 
 MIN_SIDE_PX = 16
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +32,7 @@ class RestoreConfig:
     use_reference: bool = True  # False: restore from the frame alone
     tiles: TileConfig = field(default_factory=TileConfig)
     threads: int = 0  # 0: one per core
+    weights: Path | None = None  # a folder of models of your own; None: those of the package
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 6:
@@ -72,26 +71,6 @@ class RestoredMoment:
     time_s: float | None = None  # of the frame in the clip, where there is one
 
 
-class _Stages:
-    """Times the stages and passes progress on."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self.seconds: dict[str, float] = {}
-        self._progress = progress
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self.tell(name, 0, 1)
-        began = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - began, 3)
-        self.tell(name, 1, 1)
-
-    def tell(self, name: str, done: int, total: int) -> None:
-        if self._progress:
-            self._progress(name, done, total)
-
-
 def restore(
     live_photo: "LivePhoto",
     *,
@@ -105,13 +84,15 @@ def restore(
         MomentError: the clip has no such time.
         InputError: a picture that cannot be used.
     """
-    stages = _Stages(progress)
+    stages = Stages(progress)
     with stages.stage("decoding"):
         frame = live_photo.clip.frame(time_s)
         key_photo = live_photo.still.pixels()
         key_frame = None
         if live_photo.key_transform is not None:
             key_frame = live_photo.clip.frame(_clamped(live_photo, live_photo.key_time_s)).image
+    _check(frame.image, f"{live_photo.name}: the frame")
+    _check(key_photo, f"{live_photo.name}: the key photo")
     return _restore(
         frame.image,
         key_photo,
@@ -124,7 +105,7 @@ def restore(
 
 
 def _clamped(live_photo: "LivePhoto", time_s: float) -> float:
-    """The key photo's time, or the clip's nearest where it lies past an end, as on Samsung phones."""
+    """The time, or the clip's nearest where it lies past an end, as on Samsung phones."""
     times = live_photo.clip.times_s
     return min(max(time_s, times[0]), times[-1])
 
@@ -140,8 +121,9 @@ def restore_frame(
 ) -> RestoredMoment:
     """Restore a frame with a key photo as reference; both uint8 or float RGB, H x W x 3.
 
-    The frame may be of any smaller size. The result covers the frame's view at the key photo's density;
-    where both show the same view it has exactly the key photo's size. steps and seed override the config's.
+    The frame may be of any smaller size. The result covers the frame's view at the key photo's
+    density; where both show the same view it has exactly the key photo's size. steps and seed
+    override the config's.
 
     Raises:
         InputError: an array of another shape, type or range, or too small.
@@ -152,7 +134,7 @@ def restore_frame(
         config = RestoreConfig(**{**vars(config), **changes})
     _check(frame, "the frame")
     _check(key_photo, "the key photo")
-    return _restore(as_float(frame), key_photo, config, _Stages(progress))
+    return _restore(as_float(frame), key_photo, config, Stages(progress))
 
 
 def _check(picture: np.ndarray, name: str) -> None:
@@ -164,18 +146,22 @@ def _check(picture: np.ndarray, name: str) -> None:
         raise InputError(f"{name}: uint8 or float values are needed, got {picture.dtype}")
     if min(picture.shape[:2]) < MIN_SIDE_PX:
         h, w = picture.shape[:2]
-        raise InputError(f"{name}: {w} x {h} pixels are too few; at least {MIN_SIDE_PX} a side are needed")
+        raise InputError(
+            f"{name}: {w} x {h} pixels are too few; at least {MIN_SIDE_PX} a side are needed"
+        )
     if picture.dtype.kind == "f":
         low, high = float(picture.min()), float(picture.max())
         if not (np.isfinite(low) and np.isfinite(high)) or low < -0.01 or high > 1.01:
-            raise InputError(f"{name}: float values must lie in [0, 1], found {low:.3g} to {high:.3g}")
+            raise InputError(
+                f"{name}: float values must lie in [0, 1], found {low:.3g} to {high:.3g}"
+            )
 
 
 def _restore(
     frame: np.ndarray,
     key_photo: np.ndarray,
     config: RestoreConfig,
-    stages: _Stages,
+    stages: Stages,
     *,
     key_frame: np.ndarray | None = None,
     key_transform: np.ndarray | None = None,
@@ -184,7 +170,7 @@ def _restore(
     with stages.stage("aligning"):
         alignment = align(frame, key_photo, key_frame=key_frame, key_transform=key_transform)
     enlarged = _enlarge(frame, alignment.height, alignment.width)
-    model = load_compact(threads=config.threads)
+    model = load_compact(config.weights or SHIPPED, config.threads)
     image, share = _restore_tiles(model, enlarged, key_photo, alignment, config, stages)
     with stages.stage("look"):
         image = match_look(image, enlarged)
@@ -219,7 +205,7 @@ def _restore_tiles(
     key_photo: np.ndarray,
     alignment: Alignment,
     config: RestoreConfig,
-    stages: _Stages,
+    stages: Stages,
 ) -> tuple[np.ndarray, float]:
     """Restore tile by tile; returns the blended picture and the share that used the reference."""
     height, width = enlarged.shape[:2]
@@ -244,9 +230,13 @@ def _tile_input(
     alignment: Alignment,
     config: RestoreConfig,
 ) -> TileInput:
-    """One tile with its reference crop: PCR's corner, widened as far as the flow within the tile reaches."""
+    """One tile with its reference crop: PCR's corner, widened as far as the tile's flow reaches."""
     frame = enlarged[tile.area]
-    if not config.use_reference or alignment.flow_frame_to_key is None or alignment.confidence is None:
+    if (
+        not config.use_reference
+        or alignment.flow_frame_to_key is None
+        or alignment.confidence is None
+    ):
         return TileInput(frame=frame, reference=None, positions=None, confidence=None)
     there_h, there_w = key_photo.shape[:2]
     flow = alignment.flow_frame_to_key[tile.area]

@@ -13,6 +13,7 @@ from livemoments.align.registration import Registration, register, scaling
 MIN_AGREEMENT = 0.3  # of the registered views: below, the key photo shows something else
 MIN_TRUSTED = 0.08  # share of the picture whose flow must be confident for a reference to be of use
 SAME_VIEW = 0.1  # relative difference of scale up to which frame and key photo show the same view
+SAME_SHAPE = 0.015  # likewise of width to height: 1080 x 808 is a 4:3 picture rounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +23,7 @@ class Alignment:
     height: int  # of the output
     width: int
     registration: Registration
-    flow_frame_to_key: (
-        np.ndarray | None
-    )  # float32 H x W x 2, pixels; None: the reference is not of use
+    flow_frame_to_key: np.ndarray | None  # float32 H x W x 2, pixels; None: no reference
     confidence: np.ndarray | None  # float32 H x W in [0, 1]
     reason: str | None = None  # why there is no reference
 
@@ -34,8 +33,8 @@ def output_size(
 ) -> tuple[int, int]:
     """(height, width) of the frame's view at the key photo's pixel density.
 
-    frame and key are (height, width). The key photo's own size where both show about the same view, or the
-    frame less of it; never smaller than the frame.
+    frame and key are (height, width). The key photo's own size where both show about the same view,
+    or the frame less of it; never smaller than the frame.
     """
     same = scaling(frame, key)
     corners = np.array(
@@ -45,8 +44,9 @@ def output_size(
         cv2.contourArea(cv2.perspectiveTransform(corners, homography).astype(np.float32))
         / (frame[0] * frame[1])
     )
-    nominal = np.sqrt(same[0, 0] * same[1, 1])
-    alike = abs(same[0, 0] / same[1, 1] - 1) < SAME_VIEW
+    # A clip of another shape is a cut of the key photo's view.
+    nominal = min(same[0, 0], same[1, 1])
+    alike = abs(same[0, 0] / same[1, 1] - 1) < SAME_SHAPE
     if not density / nominal < 4:  # a registration gone astray must not ask for a huge picture
         density = nominal
     if alike and density / nominal - 1 < SAME_VIEW and nominal >= 1:
@@ -63,10 +63,11 @@ def align(
     key_transform: np.ndarray | None = None,
     estimator: FlowEstimator | None = None,
 ) -> Alignment:
-    """Find the key photo (uint8 or float32 RGB H x W x 3) in the view of the frame (float32 h x w x 3).
+    """Find the key photo in the view of the frame.
 
-    key_frame and key_transform, where the file has one, are the clip's picture at the key photo's time and
-    the homography of its pixels to the key photo's. The pictures need not be of one tone.
+    The frame is float32 RGB h x w x 3, the key photo uint8 or float32 RGB H x W x 3.
+    key_frame and key_transform, where the file has one, are the clip's picture at the key photo's
+    time and the homography of its pixels to the key photo's. The pictures need not be of one tone.
     """
     h, w = frame.shape[:2]
     reduced = _reduce(key_photo, REFINE_SCALE * max(h, w))
@@ -87,8 +88,13 @@ def align(
             (h, w), key_photo.shape[:2], scaling((h, w), key_photo.shape[:2])
         )
         return Alignment(
-            height=height, width=width, registration=found, flow_frame_to_key=None, confidence=None, reason=reason,
-        )  # fmt: skip
+            height=height,
+            width=width,
+            registration=found,
+            flow_frame_to_key=None,
+            confidence=None,
+            reason=reason,
+        )
 
     scale = min(REFINE_SCALE, max(1.0, width / w))
     grid_size = (round(h * scale), round(w * scale))
@@ -113,9 +119,15 @@ def align(
             f"hardly any of the key photo is found in this moment ({trusted:.0%} of the picture)"
         )
         return Alignment(
-            height=height, width=width, registration=found, flow_frame_to_key=None, confidence=None, reason=reason,
-        )  # fmt: skip
-    # As a displacement from the same pixel of the output, which varies slowly enough to be enlarged.
+            height=height,
+            width=width,
+            registration=found,
+            flow_frame_to_key=None,
+            confidence=None,
+            reason=reason,
+        )
+    # As a displacement from the same pixel of the output, which varies slowly enough to be
+    # enlarged.
     to_output = scaling(grid_size, (height, width))
     start = _project(to_output, pixel_grid(*grid_size))
     flow = cv2.resize(positions - start, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -1,7 +1,7 @@
 """Dense flow from a poor small frame to a sharp large key photo of about the same view.
 
-Coarse at the clip's own resolution, then once more at about twice that on what remains: the second pass
-brought misaligned lettering into place where the first alone did not.
+Coarse at the clip's own resolution, then once more at about twice that on what remains: the second
+pass brought misaligned lettering into place where the first alone did not.
 """
 
 from dataclasses import dataclass
@@ -45,9 +45,9 @@ def estimate_flow(
 ) -> DenseFlow:
     """Flow frame -> key photo.
 
-    frame is float32 h x w x 3 at the clip's resolution, key_photo float32 H x W x 3 showing about the same
-    view (up to some 5 % of its width) at any size. The result lies on a grid of at most twice the frame's
-    size and never more than the key photo's.
+    frame is float32 h x w x 3 at the clip's resolution, key_photo float32 H x W x 3 showing about
+    the same view (up to some 5 % of its width) at any size. The result lies on a grid of at most
+    twice the frame's size and never more than the key photo's.
     """
     estimator = estimator or DisFlow()
     frame_luma, key_luma = grey(frame), grey(key_photo)

@@ -10,12 +10,12 @@ class FlowEstimator(Protocol):
     """Two 8-bit grey pictures of one size in, the dense flow first -> second out."""
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """First and second uint8 H x W; returns float32 H x W x 2, pixels."""
+        """first and second are uint8 H x W; returns float32 H x W x 2, pixels."""
         ...
 
 
 class DisFlow:
-    """Dense inverse search (Kroeger et al., ECCV 2016), OpenCV's: about 0.1 s for 2 MP on two cores."""
+    """Dense inverse search (Kroeger et al., ECCV 2016), OpenCV's: 0.1 s for 2 MP on two cores."""
 
     smallest_side_px = 32  # OpenCV refuses less than its patch pyramid needs
 
@@ -24,13 +24,16 @@ class DisFlow:
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """First and second uint8 H x W; returns float32 H x W x 2, pixels."""
+        """first and second are uint8 H x W; returns float32 H x W x 2, pixels."""
         h, w = first.shape
         pad_h, pad_w = max(0, self.smallest_side_px - h), max(0, self.smallest_side_px - w)
         if pad_h or pad_w:
             edge = ((0, pad_h), (0, pad_w))
             first, second = np.pad(first, edge, mode="edge"), np.pad(second, edge, mode="edge")
-        flow = self._dis.calc(np.ascontiguousarray(first), np.ascontiguousarray(second), None)
+        # OpenCV's stubs leave out that there need be no flow to begin with.
+        flow = self._dis.calc(  # type: ignore[call-overload]
+            np.ascontiguousarray(first), np.ascontiguousarray(second), None
+        )
         return np.ascontiguousarray(flow[:h, :w])
 
 

@@ -1,7 +1,8 @@
 """Dense displacement fields: warp, compose, resize, and say where they can be trusted.
 
-A flow is float32, H x W x 2, in pixels (x, y) of its own grid. ``flow_a_to_b`` at pixel p of a points at
-p + flow in b's view, so ``warp(b, flow_a_to_b)`` brings b into a's view. Pixel centres are whole numbers.
+A flow is float32, H x W x 2, in pixels (x, y) of its own grid. ``flow_a_to_b`` at pixel p of a
+points at p + flow in b's view, so ``warp(b, flow_a_to_b)`` brings b into a's view. Pixel centres
+are whole numbers.
 """
 
 import cv2
@@ -18,9 +19,12 @@ def pixel_grid(height: int, width: int) -> np.ndarray:
     return grid
 
 
-def sample(image: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:
-    """Read an image (H x W [x C]) at positions (h x w x 2, x and y in its pixels); edges are repeated."""
-    return cv2.remap(
+def sample(
+    image: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_CUBIC
+) -> np.ndarray:
+    """Read an image (H x W [x C]) at positions (h x w x 2: x, y in its pixels); edges repeated."""
+    # OpenCV's stubs leave out that positions in one array need no second.
+    return cv2.remap(  # type: ignore[call-overload]
         np.ascontiguousarray(image), positions, None, interpolation, borderMode=cv2.BORDER_REPLICATE
     )
 
@@ -58,7 +62,7 @@ def homography_flow(homography: np.ndarray, height: int, width: int) -> np.ndarr
 
 
 def forward_backward_error(flow_a_to_b: np.ndarray, flow_b_to_a: np.ndarray) -> np.ndarray:
-    """How far from its start each pixel of a lands after going to b and back: float32 H x W, pixels."""
+    """How far from its start each pixel of a lands, going to b and back: float32 H x W, pixels."""
     there_and_back = compose(flow_a_to_b, flow_b_to_a)
     return np.hypot(there_and_back[..., 0], there_and_back[..., 1])
 
@@ -70,12 +74,14 @@ def inside(flow: np.ndarray, height: int, width: int) -> np.ndarray:
     return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
 
 
-def photometric_agreement(frame: np.ndarray, warped: np.ndarray, sigma_px: float = 4.0) -> np.ndarray:
+def photometric_agreement(
+    frame: np.ndarray, warped: np.ndarray, sigma_px: float = 4.0
+) -> np.ndarray:
     """Local structural agreement of two grey pictures (float32 H x W in [0, 1]), in [0, 1].
 
-    2 cov / (var + var) in a Gaussian window (the structure term of SSIM, with its contrast): a different
-    level does not count, a somewhat different contrast hardly. Where both are plain there is nothing to
-    tell, and they agree; a plain place against a textured one does not.
+    2 cov / (var + var) in a Gaussian window (the structure term of SSIM, with its contrast): a
+    different level does not count, a somewhat different contrast hardly. Where both are plain there
+    is nothing to tell, and they agree; a plain place against a textured one does not.
     """
 
     def mean(x: np.ndarray) -> np.ndarray:
@@ -95,17 +101,24 @@ def deformation(flow: np.ndarray) -> np.ndarray:
     Real motion is stiff within things; a flow that swirls was made up in a region without texture.
     """
     smooth = cv2.GaussianBlur(flow, (0, 0), 1.0)
-    slopes = [cv2.Scharr(smooth[..., i], cv2.CV_32F, *d) / 32 for i in (0, 1) for d in ((1, 0), (0, 1))]
+    slopes = [
+        cv2.Scharr(smooth[..., i], cv2.CV_32F, *d) / 32 for i in (0, 1) for d in ((1, 0), (0, 1))
+    ]
     return np.sqrt(sum(s * s for s in slopes))
 
 
 def confidence(
-    frame: np.ndarray, warped: np.ndarray, flow: np.ndarray, round_trip_px: np.ndarray, valid: np.ndarray
+    frame: np.ndarray,
+    warped: np.ndarray,
+    flow: np.ndarray,
+    round_trip_px: np.ndarray,
+    valid: np.ndarray,
 ) -> np.ndarray:
     """How far a flow can be trusted, float32 H x W in [0, 1].
 
-    frame and warped are grey (H x W in [0, 1]), round_trip_px the forward-backward error, valid says where
-    the flow lands inside the other picture. The product of all the evidence: one veto is enough.
+    frame and warped are grey (H x W in [0, 1]), round_trip_px the forward-backward error, valid
+    says where the flow lands inside the other picture. The product of all the evidence: one veto is
+    enough.
     """
     consistent = np.exp(-np.square(round_trip_px / 1.5)).astype(FIELD)
     stiff = np.exp(-np.square(cv2.GaussianBlur(deformation(flow), (0, 0), 3.0) / 0.3)).astype(FIELD)
@@ -114,10 +127,10 @@ def confidence(
 
 
 def fill(flow: np.ndarray, trust: np.ndarray, sigma_px: float = 6.0) -> np.ndarray:
-    """Replace the flow where it is not trusted (trust H x W in [0, 1]) by that of trusted neighbours.
+    """Replace the flow where trust (H x W in [0, 1]) is low by that of trusted neighbours.
 
-    Normalised convolution (Knutsson and Westin, 1993). Without it, a flow that swirls in a plain dark region
-    draws its swirls into the warped picture.
+    Normalised convolution (Knutsson and Westin, 1993). Without it, a flow that swirls in a plain
+    dark region draws its swirls into the warped picture.
     """
     weight = (trust + 1e-3)[..., None]
     total = cv2.GaussianBlur(flow * weight, (0, 0), sigma_px)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from livemoments.align.estimators import grey
+from livemoments.align.estimators import equalised, grey
 from livemoments.align.flow import photometric_agreement
 
 WORKING_SIDE_PX = 1280  # longer side at which features are found
@@ -21,11 +21,11 @@ class Registration:
     homography: np.ndarray  # float64 3 x 3, pixels of the frame -> pixels of the key photo
     method: str  # "features", "still-image transform" or "same view"
     agreement: float  # median local correlation of the two views after it, 0 to 1
-    error_px: float | None  # median distance of the matched features, in the frame's pixels; if measured
+    error_px: float | None  # of matched features, median, in the frame's pixels; if measured
 
 
 def scaling(from_size: tuple[int, int], to_size: tuple[int, int]) -> np.ndarray:
-    """The 3 x 3 that maps pixels of a picture of (height, width) to those of its resized version."""
+    """The 3 x 3 from pixels of a picture of (height, width) to those of its resized version."""
     sy, sx = to_size[0] / from_size[0], to_size[1] / from_size[1]
     return np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
 
@@ -41,7 +41,7 @@ def resize_to_side(image: np.ndarray, side_px: int) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A picture prepared for registration: reduced luma, features, and the way back to its own pixels."""
+    """A picture prepared for registration: reduced luma, features, the way back to its pixels."""
 
     luma: np.ndarray  # float32 h x w in [0, 1]
     keypoints: np.ndarray  # N x 2
@@ -57,15 +57,14 @@ class View:
 def prepare(image: np.ndarray) -> View:
     """Find the features of a float32 RGB picture."""
     luma = grey(resize_to_side(image, WORKING_SIDE_PX))
-    eight_bit = np.clip(luma * 255 + 0.5, 0, 255).astype(np.uint8)
-    eight_bit = cv2.createCLAHE(2.0, (8, 8)).apply(eight_bit)
-    found, descriptors = cv2.SIFT.create(nfeatures=4000).detectAndCompute(eight_bit, None)
+    sift = cv2.SIFT.create(nfeatures=4000)
+    found, descriptors = sift.detectAndCompute(equalised(luma), None)
     points = np.array([k.pt for k in found], np.float32).reshape(-1, 2)
     return View(luma=luma, keypoints=points, descriptors=descriptors, size=image.shape[:2])
 
 
 def match_homography(first: View, second: View) -> tuple[np.ndarray, float] | None:
-    """The homography first -> second in their own pixels, and its error in first's; None without proof."""
+    """The homography first -> second in their own pixels, its error in first's; None: unproved."""
     if first.descriptors is None or second.descriptors is None or len(second.descriptors) < 2:
         return None
     pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(first.descriptors, second.descriptors, k=2)
@@ -75,7 +74,9 @@ def match_homography(first: View, second: View) -> tuple[np.ndarray, float] | No
     src = first.keypoints[[g.queryIdx for g in good]]
     dst = second.keypoints[[g.trainIdx for g in good]]
     cv2.setRNGSeed(0)
-    found, inliers = cv2.findHomography(src, dst, cv2.USAC_MAGSAC, INLIER_PX, maxIters=4000, confidence=0.999)
+    found, inliers = cv2.findHomography(
+        src, dst, cv2.USAC_MAGSAC, INLIER_PX, maxIters=4000, confidence=0.999
+    )
     if found is None or int(inliers.sum()) < MIN_INLIERS:
         return None
     kept = inliers.ravel() > 0
@@ -97,7 +98,7 @@ def _scale(homography: np.ndarray, size: tuple[int, int]) -> float:
 
 
 def plausible(homography: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether two pictures of one hand-held phone can differ so: no flip, little turn and perspective."""
+    """Whether views of one hand-held phone can differ so: no flip, little turn and perspective."""
     h, w = size
     corners = np.array([[[0, 0]], [[w, 0]], [[w, h]], [[0, h]]], np.float64)
     depth = np.hstack([corners[:, 0], np.ones((4, 1))]) @ np.asarray(homography)[2]
@@ -135,12 +136,15 @@ def register(
 ) -> Registration:  # fmt: skip
     """The homography of the frame (float32 RGB h x w x 3) to the key photo (H x W x 3).
 
-    Candidates: matched features; the file's own still-image transform (key_transform: pixels of the key
-    frame -> pixels of the key photo), carried to this frame by features between frame and key frame; and the
-    same view. The one after which the pictures agree best is taken; its agreement says how well.
+    Candidates: matched features; the file's own still-image transform (key_transform: pixels of the
+    key frame -> pixels of the key photo), carried to this frame by features between frame and key
+    frame; and the same view. The one after which the pictures agree best is taken; its agreement
+    says how well.
     """
     here, there = prepare(frame), prepare(key_photo)
-    candidates = [("same view", scaling(here.size, there.size), None)]
+    candidates: list[tuple[str, np.ndarray, float | None]] = [
+        ("same view", scaling(here.size, there.size), None)
+    ]
     direct = match_homography(here, there)
     if direct is not None:
         candidates.append(("features", *direct))

@@ -1,5 +1,6 @@
 """The compact tier at run time: ONNX Runtime, one tile at a time. No PyTorch."""
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 
 from livemoments import bridge
-from livemoments.align.flow import sample
+from livemoments.align.flow import pixel_grid, sample
 from livemoments.errors import WeightsError
 from livemoments.models.codec import FOLD, decode, encode
 
@@ -28,7 +29,7 @@ class TileInput:
 
     frame: np.ndarray  # n x m x 3, enlarged to the output's density
     reference: np.ndarray | None  # the tile's crop of the key photo, any size; None: do without
-    positions: np.ndarray | None  # n x m x 2: where each pixel of the frame lies in that crop (x, y)
+    positions: np.ndarray | None  # n x m x 2: each pixel's (x, y) in that crop
     confidence: np.ndarray | None  # n x m in [0, 1], of those positions
 
 
@@ -58,12 +59,14 @@ class CompactModel:
         if tile.reference is None or tile.positions is None or tile.confidence is None:
             # The reference is the frame itself, and nothing of it is trusted: as in training.
             reference = frame
-            visible = np.zeros((1, 1, shape[0] // FOLD, shape[1] // FOLD), np.float32)
-            towards_frame = np.zeros((1, 2, *visible.shape[2:]), np.float32)
+            trust = np.zeros((1, 1, shape[0] // FOLD, shape[1] // FOLD), np.float32)
+            towards_frame = np.zeros((1, 2, *trust.shape[2:]), np.float32)
         else:
-            reference, visible, towards_frame = self._align(tile, frame)
-        features = self._run_reference(reference, visible)
-        motion = np.concatenate([towards_frame, visible], 1)
+            reference, trust, towards_frame = self._align(
+                frame, tile.reference, tile.positions, tile.confidence
+            )
+        features = self._run_reference(reference, trust)
+        motion = np.concatenate([towards_frame, trust], 1)
         z_frame = encode(frame)
         noise = rng.standard_normal(z_frame.shape, np.float32)
         z = bridge.start(z_frame, noise)
@@ -82,30 +85,35 @@ class CompactModel:
             )[0]
             z = bridge.exact_step(z, truth, z_frame, t, t_next)
         image = decode(z.astype(np.float32, copy=False))[0].transpose(1, 2, 0)[:n, :m]
-        trust = cv2.resize(visible[0, 0], (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+        trust = cv2.resize(trust[0, 0], (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
         return TileResult(image=np.ascontiguousarray(image), trust=trust[:n, :m])
 
-    def _align(self, tile: TileInput, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Refine the positions; returns the aligned reference, its visibility and its motion (1/4 size)."""
+    def _align(
+        self, frame: np.ndarray, key: np.ndarray, positions: np.ndarray, confidence: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Refine the positions of the frame's pixels in a tile's crop of the key photo.
+
+        frame is as the networks take it, the others as in `TileInput`. Returns the aligned
+        reference 1 x 3 x H x W and, at a quarter of its size, the trust in it and its motion.
+        """
         height, width = frame.shape[2:]
-        positions = _pad(tile.positions, height, width, grow=True)
-        confidence = _pad(tile.confidence, height, width)[None, None]
-        warped = _planes(sample(tile.reference, positions))
-        feed = {"frame": frame, "warped": warped, "confidence": confidence}
+        positions = _pad(positions, height, width, grow=True)
+        warped = _planes(sample(key, positions))
+        sure = _pad(confidence, height, width)[None, None]
+        feed = {"frame": frame, "warped": warped, "confidence": sure}
         refined = self._refiner.run(["refined"], feed)[0]
         delta = refined[0, :2].transpose(1, 2, 0)
         positions = positions + cv2.resize(delta, (width, height), interpolation=cv2.INTER_LINEAR)
-        reference = _planes(np.clip(sample(tile.reference, positions), 0, 1))
-        visible = 1 / (1 + np.exp(-np.clip(refined[:, 2:], -30, 30)))
-        grid_x, grid_y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        flow = positions - np.stack([grid_x, grid_y], -1)
+        reference = _planes(np.clip(sample(key, positions), 0, 1))
+        trust = 1 / (1 + np.exp(-np.clip(refined[:, 2:], -30, 30)))
+        flow = positions - pixel_grid(height, width)
         cells = cv2.resize(flow, (width // FOLD, height // FOLD), interpolation=cv2.INTER_AREA)
         towards_frame = (cells.mean((0, 1)) - cells).transpose(2, 0, 1)[None]
-        return reference, visible, np.ascontiguousarray(towards_frame, np.float32)
+        return reference, trust, np.ascontiguousarray(towards_frame, np.float32)
 
-    def _run_reference(self, reference: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
+    def _run_reference(self, reference: np.ndarray, trust: np.ndarray) -> dict[str, np.ndarray]:
         """The reference branch's features; once per tile, whatever the steps."""
-        confidence = visible.repeat(FOLD, 2).repeat(FOLD, 3)
+        confidence = trust.repeat(FOLD, 2).repeat(FOLD, 3)
         names = ["feature_4", "feature_8", "feature_16"]
         maps = self._reference.run(names, {"reference": reference, "confidence": confidence})
         return dict(zip(names, maps, strict=True))
@@ -118,7 +126,7 @@ def load_compact(folder: Path = SHIPPED, threads: int = 0) -> CompactModel:
 
 
 def _pad(plane: np.ndarray, height: int, width: int, *, grow: bool = False) -> np.ndarray:
-    """Extend H x W [x C] to height x width at the bottom and right, by its edge or (positions) onwards."""
+    """Extend H x W [x C] at the bottom and right: by its edge, or onwards (grow, for positions)."""
     bottom, right = height - plane.shape[0], width - plane.shape[1]
     if not bottom and not right:
         return plane
@@ -141,13 +149,22 @@ def _to_network(image: np.ndarray) -> np.ndarray:
 
 
 def _read_about(folder: Path) -> dict[str, object]:
+    """The model's description, after checking that the files beside it are those it describes."""
     path = folder / "compact.json"
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        about = json.loads(path.read_text())
+        for name, expected in about["sha256"].items():
+            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            if found != expected:
+                raise WeightsError(
+                    f"{folder / name}: not the file that {path.name} describes (SHA-256 "
+                    f"{found[:12]}..., expected {expected[:12]}...); reinstall livemoments"
+                )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"{path}: the compact model's weights cannot be read ({error}); reinstall livemoments"
         ) from error
+    return about
 
 
 def _session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
@@ -157,7 +174,8 @@ def _session(path: Path, threads: int) -> "onnxruntime.InferenceSession":
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     options.log_severity_level = 3
-    # Threads that spin while they wait slow everything else on a laptop, and gained nothing measurable.
+    # Threads that spin while they wait slow everything else on a laptop, and gained nothing
+    # measurable.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -19,16 +19,22 @@ def from_windows(x: Tensor, size: int, height: int, width: int) -> Tensor:
     return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, c, height, width)
 
 
+def make_zero(layer: nn.Module) -> None:
+    """Set a layer's weights to zero, so that at the start what it would add is nothing."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 def _over_channels(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     """A LayerNorm over the channels of (B, C, H, W)."""
     return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class MotionGuidedAttention(nn.Module):
-    """A frame's tokens look at themselves and at the reference's, whose keys carry the motion (Eq. 4).
+    """A frame's tokens look at themselves and at the reference's; its keys carry motion (Eq. 4).
 
-    B batch, C = heads * head_dim channels, H x W tokens, in windows of `window` tokens a side: Live Photo
-    motion is brought to within a window by registration, PCR and flow before.
+    B batch, C = heads * head_dim channels, H x W tokens, in windows of `window` tokens a side: Live
+    Photo motion is brought to within a window by registration, PCR and flow before.
     """
 
     def __init__(self, channels: int, heads: int, window: int) -> None:
@@ -40,7 +46,9 @@ class MotionGuidedAttention(nn.Module):
         self.key_value = nn.Conv2d(channels, 2 * channels, 1)
         self.reference_key_value = nn.Conv2d(channels, 2 * channels, 1)
         self.motion_embedding = nn.Sequential(
-            nn.Conv2d(3, channels // 2, 3, padding=1), nn.SiLU(), nn.Conv2d(channels // 2, channels, 1)
+            nn.Conv2d(3, channels // 2, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(channels // 2, channels, 1),
         )
         # As in the release: no bias, zero at the start, so that attention begins without motion.
         self.motion_key = nn.Conv2d(channels, channels, 1, bias=False)
@@ -48,22 +56,24 @@ class MotionGuidedAttention(nn.Module):
         tokens = window * window
         self.position = nn.Parameter(torch.zeros(heads, tokens, 2 * tokens))
         self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        make_zero(self.out)
 
     def forward(self, x: Tensor, reference: Tensor, motion: Tensor) -> Tensor:
         """Add to x (B, C, H, W) what it finds in itself and in the reference (B, C, H, W).
 
-        motion (B, 3, H, W): the reference's displacement towards the frame in tokens (x, y), and the
-        confidence of the alignment. H and W are multiples of the window.
+        motion (B, 3, H, W): the reference's displacement towards the frame in tokens (x, y), and
+        the confidence of the alignment. H and W are multiples of the window.
         """
         height, width = x.shape[-2:]
         normed = _over_channels(self.norm, x)
         k, v = self.key_value(normed).chunk(2, 1)
-        k_ref, v_ref = self.reference_key_value(_over_channels(self.reference_norm, reference)).chunk(2, 1)
+        k_ref, v_ref = self.reference_key_value(
+            _over_channels(self.reference_norm, reference)
+        ).chunk(2, 1)
         k_ref = k_ref + self.motion_key(self.motion_embedding(motion))
         q, k, v, k_ref, v_ref = (
-            self._split(to_windows(t, self.window)) for t in (self.query(normed), k, v, k_ref, v_ref)
+            self._split(to_windows(t, self.window))
+            for t in (self.query(normed), k, v, k_ref, v_ref)
         )
         y = scaled_dot_product_attention(
             q,

@@ -1,7 +1,8 @@
 """The compact tier's networks: FlowRefiner, ReferenceNet and RestorationNet.
 
-The codec is lossless: pixels unshuffled by 4 (`encode`, `decode`), so a latent has 48 channels at a quarter
-of the size. Letters: B batch, H x W pixels (multiples of 64), h x w = H/4 x W/4 latent cells.
+The codec is lossless: pixels unshuffled by 4 (`encode`, `decode`), so a latent has 48 channels at a
+quarter of the size. Letters: B batch, H x W pixels (multiples of 64), h x w = H/4 x W/4 latent
+cells.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,10 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from livemoments.networks.attention import MotionGuidedAttention
+from livemoments.networks.attention import MotionGuidedAttention, make_zero
 
 FOLD = 4  # pixels per latent cell and side
 LATENT = 3 * FOLD * FOLD  # 48 channels
+# An optimiser's step moves an output by about the rate times its many inputs: far more than what is
+# left to correct, so that an unscaled residual never settles and nothing behind it learns.
+RESIDUAL_SCALE = 0.1
+DELTA_SCALE = 0.3  # likewise for the flow, in pixels
 SIZE_MULTIPLE = 64  # three scales, then windows of 8 and 4 tokens
 
 
@@ -67,12 +72,12 @@ class Block(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         self.time = nn.Linear(time_features, 2 * channels) if time_features else None
         if self.time is not None:
-            nn.init.zeros_(self.time.weight)
-            nn.init.zeros_(self.time.bias)
+            make_zero(self.time)
         nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
         nn.init.kaiming_normal_(self.second.weight, nonlinearity="relu")
         with torch.no_grad():
-            self.second.weight.mul_(0.2)  # near the identity at the start: no normalisation is needed
+            # Near the identity at the start: no normalisation is needed.
+            self.second.weight.mul_(0.2)
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """x (B, C, h, w), time (B, time_features); returns (B, C, h, w)."""
@@ -84,7 +89,7 @@ class Block(nn.Module):
 
 
 class FlowRefiner(nn.Module):
-    """What is left of the motion after the estimated flow, seen in the frame and the warped key photo."""
+    """What is left of the motion after the estimated flow, seen in frame and warped key photo."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
@@ -96,17 +101,18 @@ class FlowRefiner(nn.Module):
         self.up = nn.Conv2d(b, a * 4, 1)
         self.last = nn.ModuleList(Block(a) for _ in range(1))
         self.out = nn.Conv2d(a, 3, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        make_zero(self.out)
 
     def forward(self, frame: Tensor, warped: Tensor, confidence: Tensor) -> Tensor:
         """frame and warped (B, 3, H, W), confidence (B, 1, H, W); returns (B, 3, h, w).
 
-        Channels: the flow to add (x, y, in pixels of H x W), and a logit: is the pixel visible in the
-        key photo.
+        Channels: the flow to add (x, y, in pixels of H x W), and the logit of trust: does the key
+        photo show this place, and is it aligned to it within a pixel. Untrained, trust is the
+        confidence.
         """
+        cells = F.avg_pool2d(confidence, FOLD)
         planes = [_detail(frame), _detail(warped)]
-        x = self.enter(torch.cat([*planes, F.avg_pool2d(confidence, FOLD)], 1))
+        x = self.enter(torch.cat([*planes, cells], 1))
         for block in self.fine:
             x = block(x)
         y = self.down(x)
@@ -115,18 +121,19 @@ class FlowRefiner(nn.Module):
         x = x + F.pixel_shuffle(self.up(y), 2)
         for block in self.last:
             x = block(x)
-        return self.out(x)
+        delta, logit = self.out(x).split([2, 1], 1)
+        return torch.cat([DELTA_SCALE * delta, logit + 6 * cells - 3], 1)
 
 
 def _detail(image: Tensor) -> Tensor:
-    """Luma less its local mean, folded: (B, 16, h, w). The two pipelines' levels differ; detail is shared."""
+    """Luma less its local mean, folded: (B, 16, h, w). Pipelines differ in levels, not detail."""
     weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     luma = (image * weights).sum(1, keepdim=True)
     return 4 * F.pixel_unshuffle(luma - low_frequencies(luma, 16), FOLD)
 
 
 class ReferenceNet(nn.Module):
-    """Features of the aligned reference at 1/4, 1/8 and 1/16; computed once per tile, whatever the steps."""
+    """Features of the aligned reference at 1/4, 1/8 and 1/16; once per tile, whatever the steps."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
@@ -134,16 +141,17 @@ class ReferenceNet(nn.Module):
         n = config.reference_blocks
         self.enter = nn.Conv2d(LATENT + 1, a, 3, padding=1)
         self.blocks = nn.ModuleList(
-            nn.ModuleList(Block(width) for _ in range(k)) for width, k in zip((a, b, c), n, strict=True)
+            nn.ModuleList(Block(width) for _ in range(k))
+            for width, k in zip((a, b, c), n, strict=True)
         )
         self.down = nn.ModuleList([nn.Conv2d(a, b, 2, stride=2), nn.Conv2d(b, c, 2, stride=2)])
 
     def forward(self, reference: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """reference (B, 3, H, W) aligned to the frame, confidence (B, 1, H, W); returns three maps."""
+        """reference (B, 3, H, W), aligned to the frame, confidence (B, 1, H, W) -> three maps."""
         x = self.enter(torch.cat([centred(encode(reference)), F.avg_pool2d(confidence, FOLD)], 1))
         features = []
         for scale, blocks in enumerate(self.blocks):
-            for block in blocks:
+            for block in blocks.children():
                 x = block(x)
             features.append(x)
             if scale < 2:
@@ -172,9 +180,10 @@ class GatedFusion(nn.Module):
 class RestorationNet(nn.Module):
     """Predicts the truth's latent z_Hs from the bridge's z_t, the frame and the reference.
 
-    out = z_Ls + copied detail + residual. The copied detail is what the reference has more than the frame
-    in two bands of frequency, each let through by a predicted gate: the copy gate. With the last layer
-    zero the network returns the frame.
+    out = z_Ls + copied detail + residual. The copied detail is what the reference has more than the
+    frame in two bands of frequency, each let through by a predicted gate times the reference's
+    visibility: the copy gate. Without a trusted reference and with the last layer zero, the network
+    returns the frame.
     """
 
     BANDS = (4, 16)  # pixels: detail below 4, and from 4 to 16
@@ -201,8 +210,7 @@ class RestorationNet(nn.Module):
             for width, k in zip((a, b), config.decoder_blocks, strict=True)
         )
         self.out = nn.Conv2d(a, LATENT + 2 * FOLD * FOLD, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        make_zero(self.out)
 
     def forward(
         self,
@@ -216,8 +224,8 @@ class RestorationNet(nn.Module):
         """Predict z_Hs (B, 48, h, w).
 
         z (B, 48, h, w) is the bridge's point at time t (B,); frame and reference (B, 3, H, W), the
-        reference aligned; features from `ReferenceNet`; motion (B, 3, h, w) the reference's displacement
-        towards the frame in pixels and the confidence of the alignment.
+        reference aligned; features from `ReferenceNet`; motion (B, 3, h, w) the reference's
+        displacement towards the frame in pixels and the confidence of the alignment.
         """
         z_frame, z_reference = encode(frame), encode(reference)
         confidence = motion[:, 2:]
@@ -232,23 +240,26 @@ class RestorationNet(nn.Module):
                 tokens = F.avg_pool2d(motion, cells)
                 tokens = torch.cat([tokens[:, :2] / (FOLD * cells), tokens[:, 2:]], 1)
                 x = self.attend[scale - 1](x, features[scale], tokens)
-            for block in blocks:
+            for block in blocks.children():
                 x = block(x, time)
             if scale < 2:
                 skips.append(x)
                 x = self.down[scale](x)
         for scale in (1, 0):
             x = F.pixel_shuffle(self.up[scale](x), 2) + skips[scale]
-            for block in self.decoder[scale]:
+            for block in self.decoder[scale].children():
                 x = block(x, time)
         out = self.out(x)
-        return z_frame + out[:, :LATENT] + self._copied(frame, reference, out[:, LATENT:])
+        # A place the key photo does not show is closed to it, whatever the gate would say.
+        gates = torch.sigmoid(out[:, LATENT:] - 1) * confidence
+        residual = RESIDUAL_SCALE * out[:, :LATENT]
+        return z_frame + residual + self._copied(frame, reference, gates)
 
     def _copied(self, frame: Tensor, reference: Tensor, gates: Tensor) -> Tensor:
-        """The reference's detail beyond the frame's, through the two gates; (B, 48, h, w)."""
+        """The reference's detail beyond the frame's, through gates (B, 32, h, w) in [0, 1]."""
         more = reference - frame
         smooth, smoother = (low_frequencies(more, size) for size in self.BANDS)
-        fine, middle = torch.sigmoid(gates - 1).chunk(2, 1)
+        fine, middle = gates.chunk(2, 1)
         copied = encode(more - smooth) * fine.repeat(1, 3, 1, 1)
         return copied + encode(smooth - smoother) * middle.repeat(1, 3, 1, 1)
 

@@ -1,13 +1,16 @@
 """From a training checkpoint to the ONNX files that the package ships.
 
-Weights are stored as float16 and cast back when a session is made: half the size, and the arithmetic stays
-float32. The checkpoint's weights are rounded first, so that PyTorch and ONNX agree to rounding.
+Weights are stored as float16 and cast back when a session is made: half the size, and the
+arithmetic stays float32. The checkpoint's weights are rounded first, so that PyTorch and ONNX agree
+to rounding.
 """
 
+import hashlib
 import json
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,23 +40,18 @@ def load_average(checkpoint: Path) -> tuple[CompactModel, dict[str, object]]:
     """The averaged model of a checkpoint, and the configuration and position it was saved with."""
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network = {
+        network: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in state["config"]["network"].items()
         }
         model = CompactModel(CompactConfig(**network))
         model.load_state_dict(state["average"])
+        position = {name: state["position"][name] for name in ("step", "minutes")}
     except (
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        EOFError,
-        OSError,
-        UnpicklingError,
-    ) as error:
+        RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, UnpicklingError,
+    ) as error:  # fmt: skip
         reason = (str(error) or "it ends too early").splitlines()[0]
         raise WeightsError(f"{checkpoint}: not a compact checkpoint: {reason}") from error
-    return model.eval(), {"network": network, **state["position"]}
+    return model.eval(), {"network": network, **position}
 
 
 def export(checkpoint: Path, folder: Path) -> list[Path]:
@@ -73,9 +71,12 @@ def export(checkpoint: Path, folder: Path) -> list[Path]:
         features = model.reference(image, plane)
     latent, t = torch.rand(1, LATENT, n // FOLD, n // FOLD), torch.full((1,), 0.2)
     jobs = {
-        "refiner": (model.refiner, (image, image, plane), ["frame", "warped", "confidence"], ["refined"]),
+        "refiner": (
+            model.refiner, (image, image, plane), ["frame", "warped", "confidence"], ["refined"],
+        ),
         "reference": (
-            model.reference, (image, plane), ["reference", "confidence"], ["feature_4", "feature_8", "feature_16"],
+            model.reference, (image, plane), ["reference", "confidence"],
+            ["feature_4", "feature_8", "feature_16"],
         ),
         "restoration": (
             _FlatRestoration(model.restoration).eval(),
@@ -90,6 +91,7 @@ def export(checkpoint: Path, folder: Path) -> list[Path]:
         _to_onnx(network, example, inputs, outputs, path)
         _store_half(path)
         written.append(path)
+    about["sha256"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
     about_path = folder / "compact.json"
     about_path.write_text(json.dumps(about, indent=1) + "\n")
     return [*written, about_path]
@@ -107,7 +109,8 @@ def _to_onnx(
         for name in inputs + outputs
     }
     with warnings.catch_warnings():
-        # The tracing exporter warns of being old and of sizes it takes as constants; parity tests guard both.
+        # The tracing exporter warns of being old and of sizes it takes as constants; parity tests
+        # guard both.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network, example, str(path), input_names=inputs, output_names=outputs,
@@ -116,7 +119,7 @@ def _to_onnx(
 
 
 def _store_half(path: Path) -> None:
-    """Store float32 weights of some size as float16 behind a Cast, which the run time folds away."""
+    """Store larger float32 weights as float16 behind a Cast, which the run time folds away."""
     try:
         import numpy as np
         import onnx

@@ -5,7 +5,6 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,11 +15,11 @@ from torch.utils.data import DataLoader
 
 from livemoments.errors import ConfigError, WeightsError
 from livemoments.networks.compact import CompactConfig
+from livemoments.stages import Progress
 from livemoments.training.objective import CompactModel, ObjectiveConfig, compact_losses
 from livemoments.training.pairs import PairConfig, PairStream, photographs
 
 log = logging.getLogger(__name__)
-Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +28,9 @@ class TrainConfig:
 
     photographs: Path
     output: Path
-    minutes: float = 60.0
-    batch: int = 8
+    minutes: float = 60.0  # of training; ignored where steps are given
+    steps: int | None = None  # so many steps: a run that repeats exactly, however fast the machine
+    batch: int = 4
     learning_rate: float = 6e-4
     warm_up_steps: int = 200
     clip: float = 0.3  # of the gradient's norm
@@ -46,15 +46,19 @@ class TrainConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
     def __post_init__(self) -> None:
-        if self.minutes <= 0 or self.batch < 1:
-            raise ConfigError(
-                f"minutes and batch must be positive, got {self.minutes} and {self.batch}"
-            )
+        for name in ("minutes", "steps", "batch"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} must be positive, got {value}")
+
+    def share_done(self, step: int, minutes: float) -> float:
+        """How much of the run is over, 0 to 1 or a little more."""
+        return step / self.steps if self.steps else minutes / self.minutes
 
     def learning_rate_at(self, step: int, minutes: float) -> float:
-        """Warm up, stay, then fall along a cosine in the last `decay_share` of the time."""
+        """Warm up, stay, then fall along a cosine in the last `decay_share` of the run."""
         warm = min(1.0, (step + 1) / self.warm_up_steps)
-        past = (minutes / self.minutes - (1 - self.decay_share)) / self.decay_share
+        past = (self.share_done(step, minutes) - (1 - self.decay_share)) / self.decay_share
         fall = 0.505 + 0.495 * math.cos(math.pi * min(max(past, 0.0), 1.0))
         return self.learning_rate * warm * fall
 
@@ -69,7 +73,6 @@ class Run:
     noise: torch.Generator
     step: int = 0
     minutes: float = 0.0
-    scene: int = 0  # first scene not yet seen
 
     def save(self, path: Path, config: TrainConfig) -> None:
         """Write beside and rename: a run killed here keeps its last checkpoint."""
@@ -78,7 +81,7 @@ class Run:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "noise": self.noise.get_state(),
-            "position": {"step": self.step, "minutes": self.minutes, "scene": self.scene},
+            "position": {"step": self.step, "minutes": self.minutes},
             "config": json.loads(json.dumps(asdict(config), default=str)),
         }
         temporary = path.with_suffix(".tmp")
@@ -92,20 +95,23 @@ class Run:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
-        except (RuntimeError, KeyError, ValueError, EOFError, OSError, UnpicklingError) as error:
+            self.noise.set_state(state["noise"])
+            self.step, self.minutes = state["position"]["step"], state["position"]["minutes"]
+        except (
+            RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, UnpicklingError,
+        ) as error:  # fmt: skip
             reason = (str(error) or "it ends too early").splitlines()[0]
             raise WeightsError(
                 f"{path}: not a checkpoint of this configuration: {reason}"
             ) from error
-        self.noise.set_state(state["noise"])
-        for name, value in state["position"].items():
-            setattr(self, name, value)
 
 
 def new_run(config: TrainConfig) -> Run:
     """A run at its first step."""
     torch.manual_seed(config.seed)
-    model = CompactModel(config.network).to(memory_format=torch.channels_last)
+    model = CompactModel(config.network)
+    # PyTorch's stubs leave this form of `to` out.
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = CompactModel(config.network)
     average.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(
@@ -132,20 +138,29 @@ def train_step(run: Run, batch: dict[str, Tensor], config: TrainConfig) -> dict[
     return {name: float(value.detach()) for name, value in vars(losses).items()}
 
 
-def train(config: TrainConfig, progress: Report | None = None) -> Path:
-    """Train until the minutes are used up; returns the checkpoint `last.pt` in the output folder."""
+def train(config: TrainConfig, progress: Progress | None = None) -> Path:
+    """Train until the steps or minutes are used up; returns the checkpoint, `last.pt` in output."""
     config.output.mkdir(parents=True, exist_ok=True)
     path = config.output / "last.pt"
     run = new_run(config)
     if config.resume and path.exists():
         run.load(path)
+        if config.share_done(run.step, run.minutes) >= 1:
+            return path  # it was finished: another step would only change it
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    stream = PairStream(photographs(config.photographs), config.pairs, config.seed, run.scene)
+    stream = PairStream(
+        photographs(config.photographs),
+        config.pairs,
+        seed=config.seed,
+        batch=config.batch,
+        first_step=run.step,
+    )
     loader = DataLoader(
-        stream, batch_size=config.batch, num_workers=config.workers,
+        stream,
+        batch_size=None,
+        num_workers=config.workers,
         prefetch_factor=6 if config.workers else None,
-    )  # fmt: skip
-    scenes_per_step = config.batch / config.pairs.crops_per_scene
+    )
     clock = saved = time.monotonic()
     means: dict[str, float] = {}
     for batch in loader:
@@ -154,20 +169,15 @@ def train(config: TrainConfig, progress: Report | None = None) -> Path:
         now = time.monotonic()
         run.minutes += (now - clock) / 60
         clock = now
-        run.scene = math.ceil(run.step * scenes_per_step)
         if run.step % 100 == 0:
             shown = " ".join(f"{name} {value:.4f}" for name, value in means.items())
             log.info("step %d, %.1f min: %s", run.step, run.minutes, shown)
+        share = config.share_done(run.step, run.minutes)
         if progress:
-            progress(
-                "training",
-                min(int(run.minutes * 60), int(config.minutes * 60)),
-                int(config.minutes * 60),
-            )
-        done = run.minutes >= config.minutes
-        if done or now - saved > config.checkpoint_every_s:
+            progress("training", int(1000 * min(share, 1.0)), 1000)
+        if share >= 1 or now - saved > config.checkpoint_every_s:
             run.save(path, config)
             saved = now
-        if done:
+        if share >= 1:
             return path
     raise ConfigError("the stream of training pairs ended")  # it is endless

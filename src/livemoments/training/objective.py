@@ -35,7 +35,8 @@ class ObjectiveConfig:
 
     frequency: float = 0.2  # L1 between spectra: sharpness without inventing
     flow: float = 0.02  # end-point error per pixel of the visible part
-    visibility: float = 0.02  # binary cross entropy
+    trust: float = 0.02  # binary cross entropy
+    aligned_px: float = 1.0  # an error of the flow at which trust should have fallen to 0.37
     no_reference: float = 0.15  # share of crops that must do without
     wrong_reference: float = 0.04  # share of crops with another scene's key photo
     at_start: float = 0.5  # share of crops at t = T, where one-step sampling stands
@@ -49,7 +50,7 @@ class Losses:
     pixel: Tensor
     frequency: Tensor
     flow: Tensor
-    visibility: Tensor
+    trust: Tensor
 
 
 def warp_with_margin(key: Tensor, flow: Tensor, margin: int) -> Tensor:
@@ -59,30 +60,32 @@ def warp_with_margin(key: Tensor, flow: Tensor, margin: int) -> Tensor:
     x = (flow[:, 0].float() + at) * (2 / (full - 1)) - 1
     y = (flow[:, 1].float() + at[:, None]) * (2 / (full - 1)) - 1
     grid = torch.stack([x, y], -1)
-    return F.grid_sample(key.float(), grid, mode="bicubic", padding_mode="border", align_corners=True)
+    return F.grid_sample(
+        key.float(), grid, mode="bicubic", padding_mode="border", align_corners=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """The reference brought to the frame, as RestorationNet takes it, and what was estimated for it."""
+    """The reference brought to the frame, as RestorationNet takes it, and how it was brought."""
 
     reference: Tensor  # (B, 3, n, n)
     flow: Tensor  # (B, 2, n, n), refined, frame -> key crop
-    visible_logit: Tensor  # (B, 1, h, w)
+    trust_logit: Tensor  # (B, 1, h, w)
 
     def motion(self) -> Tensor:
-        """(B, 3, h, w): the reference's displacement towards the frame, pixels, and its visibility."""
+        """(B, 3, h, w): the displacement towards the frame (pixels), and the trust in it."""
         pooled = F.avg_pool2d(self.flow, FOLD)
         towards_frame = pooled.mean((2, 3), keepdim=True) - pooled
-        return torch.cat([towards_frame, torch.sigmoid(self.visible_logit)], 1)
+        return torch.cat([towards_frame, torch.sigmoid(self.trust_logit)], 1)
 
     def confidence(self) -> Tensor:
-        """The predicted visibility at full size, (B, 1, n, n)."""
-        return F.interpolate(torch.sigmoid(self.visible_logit), scale_factor=float(FOLD))
+        """The predicted trust at full size, (B, 1, n, n)."""
+        return F.interpolate(torch.sigmoid(self.trust_logit), scale_factor=float(FOLD))
 
 
 def align_batch(model: CompactModel, batch: dict[str, Tensor], margin: int) -> Alignment:
-    """Refine the estimated flow and warp the key photo by it; gradients reach the refiner through both."""
+    """Refine the flow and warp the key photo by it; gradients reach the refiner through both."""
     warped = warp_with_margin(batch["key"], batch["flow"], margin)
     refined = model.refiner(batch["frame"], warped, batch["confidence"]).float()
     delta = F.interpolate(refined[:, :2], scale_factor=float(FOLD), mode="bilinear")
@@ -90,7 +93,7 @@ def align_batch(model: CompactModel, batch: dict[str, Tensor], margin: int) -> A
     return Alignment(
         reference=warp_with_margin(batch["key"], flow, margin).clamp(0, 1),
         flow=flow,
-        visible_logit=refined[:, 2:],
+        trust_logit=refined[:, 2:],
     )
 
 
@@ -100,11 +103,15 @@ def without_reference(aligned: Alignment, frame: Tensor, gone: Tensor) -> Alignm
     return Alignment(
         reference=torch.where(gone, frame, aligned.reference),
         flow=torch.where(gone, torch.zeros_like(aligned.flow), aligned.flow),
-        visible_logit=torch.where(gone, torch.full_like(aligned.visible_logit, -12), aligned.visible_logit),
+        trust_logit=torch.where(
+            gone, torch.full_like(aligned.trust_logit, -12), aligned.trust_logit
+        ),
     )
 
 
-def predict_truth(model: CompactModel, aligned: Alignment, frame: Tensor, z: Tensor, t: Tensor) -> Tensor:
+def predict_truth(
+    model: CompactModel, aligned: Alignment, frame: Tensor, z: Tensor, t: Tensor
+) -> Tensor:
     """z_Hs (B, 48, h, w) from the bridge's point z at times t (B,)."""
     features = model.reference(aligned.reference, aligned.confidence())
     motion = aligned.motion()
@@ -112,7 +119,11 @@ def predict_truth(model: CompactModel, aligned: Alignment, frame: Tensor, z: Ten
 
 
 def compact_losses(
-    model: CompactModel, batch: dict[str, Tensor], margin: int, config: ObjectiveConfig, generator: torch.Generator
+    model: CompactModel,
+    batch: dict[str, Tensor],
+    margin: int,
+    config: ObjectiveConfig,
+    generator: torch.Generator,
 ) -> Losses:
     """The losses of one batch of `training.pairs` crops."""
     truth, frame = batch["truth"], batch["frame"]
@@ -120,13 +131,16 @@ def compact_losses(
     draw = torch.rand(3, count, generator=generator)
     wrong = draw[0] < config.wrong_reference
     gone = draw[1] < config.no_reference
-    batch = dict(batch, key=torch.where(wrong.view(-1, 1, 1, 1), batch["key"].roll(1, 0), batch["key"]))
+    batch = dict(
+        batch, key=torch.where(wrong.view(-1, 1, 1, 1), batch["key"].roll(1, 0), batch["key"])
+    )
     aligned = align_batch(model, batch, margin)
 
     sees = (~wrong).float().view(-1, 1, 1, 1)
-    visible = F.avg_pool2d(batch["visible"], FOLD) * sees
-    visibility = F.binary_cross_entropy_with_logits(aligned.visible_logit, visible)
     error = (aligned.flow - batch["true_flow"]).square().sum(1, keepdim=True).add(1e-4).sqrt()
+    fits = torch.exp(-(error.detach() / config.aligned_px).square())
+    target = F.avg_pool2d(batch["visible"] * fits, FOLD) * sees
+    trust = F.binary_cross_entropy_with_logits(aligned.trust_logit, target)
     seen = batch["visible"] * sees
     # Capped: where the first flow is lost by far, the refiner cannot mend it and should not try.
     flow = (error.clamp(max=8) * seen).sum() / seen.sum().clamp(min=1)
@@ -141,5 +155,5 @@ def compact_losses(
     pixel = (restored - truth).abs().mean()
     spectra = torch.fft.rfft2(restored, norm="ortho") - torch.fft.rfft2(truth, norm="ortho")
     frequency = spectra.abs().mean()
-    total = pixel + config.frequency * frequency + config.flow * flow + config.visibility * visibility
-    return Losses(total=total, pixel=pixel, frequency=frequency, flow=flow, visibility=visibility)
+    total = pixel + config.frequency * frequency + config.flow * flow + config.trust * trust
+    return Losses(total=total, pixel=pixel, frequency=frequency, flow=flow, trust=trust)

@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -33,14 +33,13 @@ from livemoments.errors import (
     OutputError,
     UnsupportedFileError,
 )
+from livemoments.stages import Progress
 from livemoments.training.sharpness import (
     compression_reduction,
     measure_sharpness,
     reduce,
     reduce_until_sharp,
 )
-
-Progress = Callable[[str, int, int], None]
 
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 CLIENTS = {"apt": "apt-get", "pip": "pip", "npm": "npm"}

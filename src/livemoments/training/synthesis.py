@@ -1,9 +1,10 @@
-"""Training scenes out of still photographs: two moments of one made-up scene, with the motion known.
+"""Training scenes out of still photographs: two moments of a made-up scene, the motion known.
 
 A photograph becomes a background that moves by a similarity and a smooth field (camera, parallax,
-deformation); a piece of another photograph, or of the same, becomes a thing that moves on its own and
-covers different parts at the two moments. The truth and the key photo are two views of that scene; the
-frame is the truth degraded; the tone of the key photo differs, as phones' two pipelines do.
+deformation); a piece of another photograph, or of the same, becomes a thing that moves on its own
+and covers different parts at the two moments. The truth and the key photo are two views of that
+scene; the frame is the truth degraded; the tone of the key photo differs, as phones' two pipelines
+do.
 """
 
 from dataclasses import dataclass, replace
@@ -26,19 +27,21 @@ class Scene:
     frame: np.ndarray  # the degraded truth, enlarged (bicubic) to N x N
     key_photo: np.ndarray
     true_flow: np.ndarray  # N x N x 2, frame -> key photo, pixels
-    visible: np.ndarray  # N x N in [0, 1]: what the frame shows here is seen in the key photo as well
+    visible: np.ndarray  # N x N in [0, 1]: seen in the key photo as well
     flow: np.ndarray  # N x N x 2, the estimate of align.dense from frame and key photo
     confidence: np.ndarray  # N x N in [0, 1], of that estimate
 
 
-def smooth_field(size: int, amplitude_px: float, cells: int, rng: np.random.Generator) -> np.ndarray:
+def smooth_field(
+    size: int, amplitude_px: float, cells: int, rng: np.random.Generator
+) -> np.ndarray:
     """A smooth random displacement, size x size x 2, from a coarse grid of normal draws."""
     coarse = rng.normal(0, amplitude_px, (cells, cells, 2)).astype(np.float32)
     return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def similarity_field(size: int, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """The displacement of a random shift, turn and zoom about the centre, size x size x 2, pixels."""
+    """The displacement of a random shift, turn and zoom about the centre; size x size x 2, px."""
     shift = rng.normal(0, 3 * strength, 2)
     turn, zoom = rng.normal(0, 0.006 * strength), 1 + rng.normal(0, 0.006 * strength)
     xy = pixel_grid(size, size) - (size - 1) / 2
@@ -57,8 +60,8 @@ def invert_field(field: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def blob(size: int, rng: np.random.Generator) -> np.ndarray:
     """The soft mask (size x size in [0, 1]) of an irregular thing somewhere in the middle."""
-    wobble = rng.normal(0, 1, (6, 6)).astype(np.float32)
-    wobble = cv2.resize(wobble, (size, size), interpolation=cv2.INTER_CUBIC)
+    coarse = rng.normal(0, 1, (6, 6)).astype(np.float32)
+    wobble = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
     centre, radius = rng.uniform(0.25, 0.75, 2), rng.uniform(0.08, 0.32)
     xy = pixel_grid(size, size) / size - centre.astype(np.float32)
     stretch = np.exp(rng.normal(0, 0.3))
@@ -67,7 +70,7 @@ def blob(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def retone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another pipeline's tone: gain per channel, offset, gamma and, now and then, local contrast or light."""
+    """Another pipeline's tone: gains, offset, gamma and, now and then, local contrast or light."""
     gain, offset = 1 + rng.normal(0, 0.06, 3), rng.normal(0, 0.02, 3)
     out = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.12)) * gain + offset
     size = image.shape[0]
@@ -99,7 +102,7 @@ class _Layer:
 
 
 def make_scene(background: np.ndarray, thing: np.ndarray | None, rng: np.random.Generator) -> Scene:
-    """A scene from square crops (float32 RGB, side N + 2 MARGIN_PX); thing moves on its own, or is None."""
+    """A scene from square crops (float32 RGB, side N + 2 MARGIN_PX); a thing moves on its own."""
     size = background.shape[0] - 2 * MARGIN_PX
     strength = rng.choice([0.15, 1.0, 2.0])
     half = 0.5 * similarity_field(size, strength, rng)
@@ -142,7 +145,7 @@ def _over(front: np.ndarray, back: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _layered_flow(
     back: np.ndarray, front: np.ndarray, mask_truth: np.ndarray, mask_key: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The flow of what is seen at the truth's moment, and whether the key photo shows it as well."""
+    """The flow of what is seen at the truth's moment, and whether the key photo shows it too."""
     size = back.shape[0]
     in_front = mask_truth > 0.5
     flow = np.where(in_front[..., None], front, back)
@@ -160,7 +163,7 @@ def observe(
     how: Degradation,
     rng: np.random.Generator,
 ) -> Scene:
-    """What the program will have of two views of a scene: a degraded frame, a retoned key photo, a flow."""
+    """What the program will have of two views: a degraded frame, a retoned key photo, a flow."""
     truth, key_photo = np.clip(truth, 0, 1), np.clip(key_photo, 0, 1)
     small = degrade(truth, how)
     if rng.random() < 0.75:

@@ -1,0 +1,31 @@
+"""What long work says while it goes on, and how long each of its stages took."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# Called as progress(stage, done, total). Whatever it raises cancels the work: KeyboardInterrupt
+# too.
+Progress = Callable[[str, int, int], None]
+
+
+class Stages:
+    """Times the stages of one piece of work, and passes its progress on."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.seconds: dict[str, float] = {}  # per stage that came to its end
+        self._progress = progress
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what runs within; told as 0 of 1 at the start and 1 of 1 at the end."""
+        self.tell(name, 0, 1)
+        began_s = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - began_s, 3)
+        self.tell(name, 1, 1)
+
+    def tell(self, name: str, done: int, total: int) -> None:
+        """Say that done of total parts of a stage are finished."""
+        if self._progress:
+            self._progress(name, done, total)
