@@ -1,6 +1,7 @@
 """restore_frame from end to end: sizes, laws, refusals, progress; with the shipped weights."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,9 +13,9 @@ from pictures import as_bytes, psnr, scene, spoil, view
 
 from livemoments.align.alignment import align
 from livemoments.align.flow import sample, warp
-from livemoments.errors import ConfigError, InputError
+from livemoments.errors import ConfigError, InputError, WeightsError
 from livemoments.look import match_look
-from livemoments.models.compact import TileInput, TileResult
+from livemoments.models.compact import SHIPPED, TileInput, TileResult
 from livemoments.restore import RestoreConfig, RestoredMoment, restore, restore_frame
 from livemoments.tiles import TileConfig
 
@@ -145,7 +146,7 @@ class Stand:
 
 def stand_in(monkeypatch, make) -> None:
     pipeline = sys.modules[restore.__module__]  # livemoments.restore itself names the function
-    monkeypatch.setattr(pipeline, "load_compact", lambda threads: Stand(make))
+    monkeypatch.setattr(pipeline, "load_compact", lambda folder, threads: Stand(make))
 
 
 def test_the_look_is_the_frames_whatever_the_model_does(monkeypatch):
@@ -209,6 +210,16 @@ def test_the_report_says_what_was_done():
     assert {"aligning", "restoring", "look"} <= set(report.seconds)
     assert all(seconds >= 0 for seconds in report.seconds.values())
     assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
+
+
+def test_weights_of_ones_own_are_taken(tmp_path):
+    _, frame, key_photo = moment(64, 64)
+    with pytest.raises(WeightsError, match="my-model"):
+        restore_frame(frame, key_photo, config=RestoreConfig(weights=tmp_path / "my-model"))
+    shutil.copytree(SHIPPED, tmp_path / "my-model")
+    own = replace(SMALL_TILES, weights=tmp_path / "my-model")
+    first, second = (restore_frame(frame, key_photo, config=c) for c in (own, SMALL_TILES))
+    np.testing.assert_array_equal(first.image, second.image)
 
 
 # Steps and seed

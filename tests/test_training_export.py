@@ -15,7 +15,7 @@ from livemoments.align.flow import pixel_grid  # noqa: E402
 from livemoments.errors import WeightsError  # noqa: E402
 from livemoments.models.compact import CompactModel as RunTimeModel  # noqa: E402
 from livemoments.models.compact import TileInput  # noqa: E402
-from livemoments.networks.compact import CompactConfig, decode, encode  # noqa: E402
+from livemoments.networks.compact import DELTA_SCALE, CompactConfig, decode, encode  # noqa: E402
 from livemoments.training.export import export, load_average  # noqa: E402
 from livemoments.training.loop import TrainConfig, new_run  # noqa: E402
 from livemoments.training.objective import (  # noqa: E402
@@ -175,7 +175,7 @@ def test_the_refiners_flow_moves_the_reference_alike(tmp_path):
     """With a refiner that moves: equal to what OpenCV's 32 positions in a pixel allow."""
     checkpoint = write_checkpoint(tmp_path)
     state = torch.load(checkpoint, weights_only=True)
-    state["average"]["refiner.out.bias"][:2] = torch.tensor([1.5, -0.75])
+    state["average"]["refiner.out.bias"][:2] = torch.tensor([1.5, -0.75]) / DELTA_SCALE
     torch.save(state, checkpoint)
     export(checkpoint, tmp_path / "onnx")
     trained, _ = load_average(checkpoint)

@@ -1,10 +1,11 @@
 """The bridge between a frame's latent and the truth's (LiveMoments, section 3.1 and appendix B.1).
 
-z_t = alpha(t) z_Hs + beta(t) z_Ls + sigma(t) eps for t in [0, T], T = 0.2. At t = 0 it is the truth; at
-t = T it is 0.8 z_Ls + 0.2 eps, which needs nothing but the frame: sampling starts there and goes down to 0.
+z_t = alpha(t) z_Hs + beta(t) z_Ls + sigma(t) eps for t in [0, T], T = 0.2. At t = 0 it is the
+truth; at t = T it is 0.8 z_Ls + 0.2 eps, which needs nothing but the frame: sampling starts there
+and goes down to 0.
 
-Pure functions of arrays: numpy and torch alike, element-wise, any shape. A time t is a number or an array
-that broadcasts against the latents.
+Pure functions of arrays: numpy and torch alike, element-wise, any shape. A time t is a number or an
+array that broadcasts against the latents.
 """
 
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def bridge_point(truth: Array, frame: Array, noise: Array, t: Array) -> Array:
 
 
 def velocity(truth: Array, frame: Array, noise: Array, t: Array) -> Array:
-    """dz_t/dt along the path through these three: what the paper's network is trained to predict."""
+    """dz_t/dt along the path through these three: what the paper's network predicts."""
     d = derivatives(t)
     return d.alpha * truth + d.beta * frame + d.sigma * noise
 
@@ -86,12 +87,14 @@ def uniform_times(steps: int) -> tuple[float, ...]:
 
 
 def official_times(steps: int = 6) -> tuple[float, ...]:
-    """The official release's steps + 1 times: SD3's schedule of 1000, shift 3, from index 923 to 999, then 0.
+    """The official release's steps + 1 times: SD3's (shift 3), index 923 to 999 of 1000; then 0.
 
     For 6 steps 0.2002 0.1655 0.1289 0.0902 0.0493 0.0030 0; the network's timestep is 1000 t.
     """
     if not 2 <= steps <= MAX_STEPS:
-        raise ConfigError(f"steps of the official schedule must be from 2 to {MAX_STEPS}, got {steps}")
+        raise ConfigError(
+            f"steps of the official schedule must be from 2 to {MAX_STEPS}, got {steps}"
+        )
     first, last, shift = 923, 999, 3.0
     times = []
     for i in range(steps):

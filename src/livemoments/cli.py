@@ -326,7 +326,9 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.")],
     as_json: Json = False,
 ) -> None:
-    """Turn a checkpoint into a model that restores; needs the extra "train".
+    """Turn a checkpoint into a model that restores.
+
+    The extra brings PyTorch: pip install 'livemoments[train]'.
 
     Writes three ONNX files and compact.json. `livemoments restore --weights FOLDER` uses them.
     """

@@ -9,8 +9,8 @@ LEVELS = 5
 def smooth_levels(picture: np.ndarray, levels: int = LEVELS) -> np.ndarray:
     """The low frequencies left after `levels` steps of the undecimated wavelet (a trous) transform.
 
-    Each step filters with 1-2-1 in both directions, the taps 1, 2, 4 ... pixels apart, edges repeated.
-    picture is float32 H x W [x C]; so is the result.
+    Each step filters with 1-2-1 in both directions, the taps 1, 2, 4 ... pixels apart, edges
+    repeated. picture is float32 H x W [x C]; so is the result.
     """
     for level in range(levels):
         reach = 2**level
@@ -23,7 +23,7 @@ def smooth_levels(picture: np.ndarray, levels: int = LEVELS) -> np.ndarray:
 def match_look(content: np.ndarray, style: np.ndarray, levels: int = LEVELS) -> np.ndarray:
     """Give content the low frequencies of style: the wavelet colour match of the official release.
 
-    Both float32 H x W x 3 of one size and view. Linear in both, so that one transform of the difference
-    is enough. Not clipped.
+    Both float32 H x W x 3 of one size and view. Linear in both, so that one transform of the
+    difference is enough. Not clipped.
     """
     return content + smooth_levels(style - content, levels)

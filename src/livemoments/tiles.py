@@ -1,6 +1,7 @@
 """One grid: cut a picture into tiles, find each tile's reference crop (PCR), blend the results.
 
-Lengths are pixels of the output. Any picture works: a side shorter than a tile gives one smaller tile.
+Lengths are pixels of the output. Any picture works: a side shorter than a tile gives one smaller
+tile.
 """
 
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Tile:
 
 
 def _starts(length: int, config: TileConfig) -> list[int]:
-    """Where tiles begin along one side: evenly spread, the first at 0, the last ending at the border."""
+    """Where tiles begin along one side: evenly spread, from one border to the other."""
     if length <= config.size:
         return [0]
     count = -(-(length - config.overlap) // (config.size - config.overlap))
@@ -62,8 +63,8 @@ def grid(height: int, width: int, config: TileConfig) -> list[Tile]:
 def window(height: int, width: int) -> np.ndarray:
     """The blending weight (1-x^2)(1-y^2) of a tile, float32 H x W, positive in every pixel.
 
-    x and y run over pixel centres inside (-1, 1), so that the border rows keep a weight: with zeros there,
-    the first row and column of the picture, which one tile alone covers, would be lost.
+    x and y run over pixel centres inside (-1, 1), so that the border rows keep a weight: with zeros
+    there, the first row and column of the picture, which one tile alone covers, would be lost.
     """
 
     def profile(n: int) -> np.ndarray:
@@ -98,7 +99,7 @@ class Stitcher:
 
 
 def stitch(parts: list[np.ndarray], tiles: list[Tile], height: int, width: int) -> np.ndarray:
-    """Blend parts (each h x w x C) of the tiles into H x W x C; `stitch(cut(x)) == x` up to rounding."""
+    """Blend the tiles' parts (h x w x C) into H x W x C; `stitch(cut(x)) == x` up to rounding."""
     stitcher = Stitcher(height, width, parts[0].shape[-1])
     for tile, part in zip(tiles, parts, strict=True):
         stitcher.add(tile, part)
@@ -108,8 +109,8 @@ def stitch(parts: list[np.ndarray], tiles: list[Tile], height: int, width: int) 
 def retrieve(tile: Tile, flow: np.ndarray, height: int, width: int) -> tuple[int, int]:
     """PCR (Eq. 5-6): the (top, left) of a tile's reference crop in a key photo of height x width.
 
-    flow is the tile's part of the flow reselected frame -> key photo, h x w x 2. As in the release, the
-    corner moved by the mean flow is cut to whole pixels and kept inside the key photo.
+    flow is the tile's part of the flow reselected frame -> key photo, h x w x 2. As in the release,
+    the corner moved by the mean flow is cut to whole pixels and kept inside the key photo.
     """
     dx, dy = flow.reshape(-1, 2).mean(0, dtype=np.float64)
     top = int(np.clip(int(tile.top + dy), 0, max(height - tile.height, 0)))
