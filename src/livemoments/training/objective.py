@@ -36,7 +36,7 @@ class ObjectiveConfig:
     frequency: float = 0.2  # L1 between spectra: sharpness without inventing
     flow: float = 0.02  # end-point error per pixel of the visible part
     trust: float = 0.02  # binary cross entropy
-    aligned_px: float = 1.0  # an error of the flow at which trust should have fallen to 0.37
+    aligned_px: float = 2.0  # an error of the flow at which trust should have fallen to 0.37
     no_reference: float = 0.15  # share of crops that must do without
     wrong_reference: float = 0.04  # share of crops with another scene's key photo
     at_start: float = 0.5  # share of crops at t = T, where one-step sampling stands

@@ -14,7 +14,12 @@ import numpy as np
 
 from livemoments.align.dense import estimate_flow
 from livemoments.align.flow import pixel_grid, resize_flow, sample
-from livemoments.training.degrade import Degradation, degrade, draw_degradation
+from livemoments.training.degrade import (
+    Degradation,
+    compress_jpeg,
+    degrade,
+    draw_degradation,
+)
 
 MARGIN_PX = 48  # content kept around a scene, so that moving it does not uncover nothing
 
@@ -81,6 +86,23 @@ def retone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         light = smooth_field(size, 0.35, 4, rng)[..., :1]
         out = out * np.exp(light * rng.normal(0, 1, 3))
     return np.clip(out, 0, 1).astype(np.float32)
+
+
+def grain(key_photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The key photo's own noise and compression, which the truth does not share.
+
+    Without it the two agree to the last grain, and a network learns to copy noise as if it were detail.
+    """
+    if rng.random() < 0.7:
+        noise = rng.standard_normal(key_photo.shape, np.float32)
+        noise += rng.standard_normal((*key_photo.shape[:2], 1), np.float32)
+        if rng.random() < 0.5:  # denoised by the phone: coarser
+            noise = 2 * cv2.GaussianBlur(noise, (0, 0), 0.7)
+        key_photo = np.clip(key_photo + rng.uniform(0, 3.5) / 255 * noise, 0, 1)
+    if rng.random() < 0.5:
+        eight_bit = (key_photo * 255 + 0.5).astype(np.uint8)
+        key_photo = compress_jpeg(eight_bit, int(rng.integers(82, 98))) / np.float32(255)
+    return key_photo.astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +190,7 @@ def observe(
     small = degrade(truth, how)
     if rng.random() < 0.75:
         key_photo = retone(key_photo, rng)
+    key_photo = grain(key_photo, rng)
     size = truth.shape[0]
     dense = estimate_flow(small, key_photo)
     frame = cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
