@@ -180,7 +180,7 @@ def test_a_wrong_reference_is_not_to_be_trusted(model):
 
 
 def test_hidden_and_misaligned_places_are_not_to_be_trusted(model):
-    """Trust should be 1 where all is well, 0.37 a pixel off, and next to 0 farther away."""
+    """Trust should be 1 where all is well, 0.37 at aligned_px, and next to 0 farther away."""
     batch = batch_of(2)
 
     def best_trust(error_px: float, visible: float = 1.0) -> float:
@@ -195,8 +195,9 @@ def test_hidden_and_misaligned_places_are_not_to_be_trusted(model):
         return min(costs, key=costs.get)
 
     assert best_trust(0.0) == pytest.approx(0.94)
-    assert best_trust(1.0) == pytest.approx(np.exp(-1), abs=0.03)
-    assert best_trust(3.0) == best_trust(0.0, visible=0.0) == pytest.approx(0.06)
+    off_px = ALWAYS.aligned_px
+    assert best_trust(off_px) == pytest.approx(np.exp(-1), abs=0.03)
+    assert best_trust(3 * off_px) == best_trust(0.0, visible=0.0) == pytest.approx(0.06)
     assert best_trust(0.0, visible=0.5) == pytest.approx(0.5, abs=0.03)
 
 
