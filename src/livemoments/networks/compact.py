@@ -107,8 +107,8 @@ class FlowRefiner(nn.Module):
         """frame and warped (B, 3, H, W), confidence (B, 1, H, W); returns (B, 3, h, w).
 
         Channels: the flow to add (x, y, in pixels of H x W), and the logit of trust: does the key
-        photo show this place, and is it aligned to it within a pixel or two. Untrained, trust is the
-        confidence.
+        photo show this place, and is it aligned to it within a pixel or two. Untrained, trust is
+        the confidence.
         """
         cells = F.avg_pool2d(confidence, FOLD)
         planes = [_detail(frame), _detail(warped)]

@@ -91,7 +91,7 @@ def retone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def grain(key_photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The key photo's own noise and compression, which the truth does not share.
 
-    Without it the two agree to the last grain, and a network learns to copy noise as if it were detail.
+    Without it the two agree to the last grain, and a network learns to copy noise as detail.
     """
     if rng.random() < 0.7:
         noise = rng.standard_normal(key_photo.shape, np.float32)
