@@ -23,8 +23,8 @@ class Alignment:
     height: int  # of the output
     width: int
     registration: Registration
-    flow_frame_to_key: np.ndarray | None  # float32 H x W x 2, pixels; None: no reference
-    confidence: np.ndarray | None  # float32 H x W in [0, 1]
+    flow_frame_to_key: np.ndarray | None = None  # float32 H x W x 2, pixels; None: no reference
+    confidence: np.ndarray | None = None  # float32 H x W in [0, 1]
     reason: str | None = None  # why there is no reference
 
 
@@ -87,14 +87,7 @@ def align(
         height, width = output_size(
             (h, w), key_photo.shape[:2], scaling((h, w), key_photo.shape[:2])
         )
-        return Alignment(
-            height=height,
-            width=width,
-            registration=found,
-            flow_frame_to_key=None,
-            confidence=None,
-            reason=reason,
-        )
+        return Alignment(height=height, width=width, registration=found, reason=reason)
 
     scale = min(REFINE_SCALE, max(1.0, width / w))
     grid_size = (round(h * scale), round(w * scale))
@@ -118,14 +111,7 @@ def align(
         reason = (
             f"hardly any of the key photo is found in this moment ({trusted:.0%} of the picture)"
         )
-        return Alignment(
-            height=height,
-            width=width,
-            registration=found,
-            flow_frame_to_key=None,
-            confidence=None,
-            reason=reason,
-        )
+        return Alignment(height=height, width=width, registration=found, reason=reason)
     # As a displacement from the same pixel of the output, which varies slowly enough to be
     # enlarged.
     to_output = scaling(grid_size, (height, width))

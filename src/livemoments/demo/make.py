@@ -1,7 +1,7 @@
 """Make the demo's Live Photo: a Google Motion Photo, and the truth of one of its moments."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from livemoments.demo.scene import Scene, SceneConfig, demo_photograph
 from livemoments.errors import OutputError
 from livemoments.livephoto.atomic import atomic_output, check_output
 from livemoments.livephoto.exif import ExifEditor
+from livemoments.stages import Progress
 from livemoments.version import __version__
 
 FILE_NAME = "demo.MP.jpg"
@@ -72,7 +73,7 @@ def make_live_photo(
     *,
     config: SceneConfig | None = None,
     overwrite: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DemoLivePhoto:
     """Make the demo's Live Photo and truth in a folder; the same for the same seed.
 
@@ -109,7 +110,7 @@ def make_live_photo(
 
 
 def _told(
-    frames: Iterator[np.ndarray], total: int, progress: Callable[[str, int, int], None] | None
+    frames: Iterator[np.ndarray], total: int, progress: Progress | None
 ) -> Iterator[np.ndarray]:
     """Pass frames on, telling how many are done."""
     for done, frame in enumerate(frames, start=1):

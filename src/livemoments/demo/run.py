@@ -1,7 +1,6 @@
 """The whole demo: make a Live Photo, open it, restore a moment, say how near it came."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from livemoments.demo.compare import Scores, before_after, fit, scores
 from livemoments.demo.make import make_live_photo
 from livemoments.demo.scene import SceneConfig
 from livemoments.livephoto.atomic import atomic_output
+from livemoments.stages import Progress
 from livemoments.version import __version__
 
 RESTORED_NAME = "demo-restored.jpg"
@@ -53,7 +53,7 @@ class DemoResult:
 
 def run_demo(
     folder: Path,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     *,
     config: SceneConfig | None = None,
     overwrite: bool = True,

@@ -73,12 +73,20 @@ def parse_motion_facts(xmp: bytes | None) -> MotionFacts:
     )
 
 
-def _parse(xmp: bytes | None) -> ElementTree.Element | None:
+def harmless_text(xmp: bytes | None) -> str | None:
+    """The packet as text that an XML parser may see; None if there is none, or a hostile one."""
     if not xmp or len(xmp) > MAX_XMP:
         return None
     text = xmp.decode("utf-8", "replace").strip("\ufeff\0 \r\n\t")
     # A document type is where entity bombs live, and XMP never has one.
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return None
+    return text
+
+
+def _parse(xmp: bytes | None) -> ElementTree.Element | None:
+    text = harmless_text(xmp)
+    if text is None:
         return None
     try:
         return ElementTree.fromstring(text)

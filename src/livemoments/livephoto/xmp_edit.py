@@ -7,7 +7,7 @@ from typing import Any
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
-from livemoments.livephoto.xmp import MAX_XMP
+from livemoments.livephoto.xmp import harmless_text
 
 XMLNS = "http://www.w3.org/2000/xmlns/"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -100,11 +100,8 @@ def moved_iso_date(text: str, shift_s: float, moved: Mapping[str, str]) -> str:
 
 
 def _parse(xmp: bytes | None) -> minidom.Element | None:
-    if not xmp or len(xmp) > MAX_XMP:
-        return None
-    text = xmp.decode("utf-8", "replace").strip("\ufeff\0 \r\n\t")
-    # A document type is where entity bombs live, and XMP never has one.
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+    text = harmless_text(xmp)
+    if text is None:
         return None
     try:
         return minidom.parseString(text.encode()).documentElement
