@@ -4,6 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
+from tiny import TINY  # noqa: E402
+
 from livemoments.networks.attention import (  # noqa: E402
     MotionGuidedAttention,
     from_windows,
@@ -19,13 +21,6 @@ from livemoments.networks.compact import (  # noqa: E402
     low_frequencies,
 )
 
-TINY = CompactConfig(
-    channels=(16, 24, 32),
-    encoder_blocks=(1, 1, 1),
-    decoder_blocks=(1, 1),
-    reference_blocks=(1, 1, 1),
-    refiner_channels=(16, 16),
-)
 SIZES = [(1, 64, 64), (2, 64, 128), (2, 192, 64)]
 
 

@@ -10,6 +10,8 @@ from pictures import scene
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
+from tiny import TINY  # noqa: E402
+
 from livemoments import bridge  # noqa: E402
 from livemoments.align.flow import pixel_grid  # noqa: E402
 from livemoments.errors import WeightsError  # noqa: E402
@@ -25,13 +27,6 @@ from livemoments.training.objective import (  # noqa: E402
     without_reference,
 )
 
-TINY = CompactConfig(
-    channels=(16, 24, 32),
-    encoder_blocks=(1, 1, 1),
-    decoder_blocks=(1, 1),
-    reference_blocks=(1, 1, 1),
-    refiner_channels=(16, 16),
-)
 MARGIN = 16
 
 

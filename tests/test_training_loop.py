@@ -10,18 +10,12 @@ from pictures import as_bytes, scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
+from tiny import TINY  # noqa: E402
+
 from livemoments.errors import ConfigError, MissingFileError, WeightsError  # noqa: E402
-from livemoments.networks.compact import CompactConfig  # noqa: E402
 from livemoments.training.loop import Run, TrainConfig, new_run, train, train_step  # noqa: E402
 from livemoments.training.pairs import PairConfig, PairStream, photographs  # noqa: E402
 
-TINY = CompactConfig(
-    channels=(16, 24, 32),
-    encoder_blocks=(1, 1, 1),
-    decoder_blocks=(1, 1),
-    reference_blocks=(1, 1, 1),
-    refiner_channels=(16, 16),
-)
 PAIRS = PairConfig(crop=64, margin=16, scene=128, crops_per_scene=2, scenes_mixed=2)
 
 

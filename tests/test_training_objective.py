@@ -10,8 +10,10 @@ from pictures import scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
+from tiny import TINY  # noqa: E402
+
 from livemoments import bridge  # noqa: E402
-from livemoments.networks.compact import CompactConfig, decode, encode  # noqa: E402
+from livemoments.networks.compact import decode, encode  # noqa: E402
 from livemoments.training.objective import (  # noqa: E402
     CompactModel,
     ObjectiveConfig,
@@ -22,13 +24,6 @@ from livemoments.training.objective import (  # noqa: E402
     without_reference,
 )
 
-TINY = CompactConfig(
-    channels=(16, 24, 32),
-    encoder_blocks=(1, 1, 1),
-    decoder_blocks=(1, 1),
-    reference_blocks=(1, 1, 1),
-    refiner_channels=(16, 16),
-)
 MARGIN, N = 16, 64
 ALWAYS = ObjectiveConfig(no_reference=0.0, wrong_reference=0.0)
 
