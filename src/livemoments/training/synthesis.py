@@ -101,7 +101,8 @@ def grain(key_photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         key_photo = np.clip(key_photo + rng.uniform(0, 3.5) / 255 * noise, 0, 1)
     if rng.random() < 0.5:
         eight_bit = (key_photo * 255 + 0.5).astype(np.uint8)
-        key_photo = compress_jpeg(eight_bit, int(rng.integers(82, 98))) / np.float32(255)
+        compressed = compress_jpeg(eight_bit, int(rng.integers(82, 98)))
+        return compressed.astype(np.float32) / 255
     return key_photo.astype(np.float32)
 
 
