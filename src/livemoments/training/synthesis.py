@@ -95,10 +95,10 @@ def grain(key_photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     if rng.random() < 0.7:
         noise = rng.standard_normal(key_photo.shape, np.float32)
-        noise += rng.standard_normal((*key_photo.shape[:2], 1), np.float32)
+        noise = noise + rng.standard_normal((*key_photo.shape[:2], 1), np.float32)
         if rng.random() < 0.5:  # denoised by the phone: coarser
-            noise = 2 * cv2.GaussianBlur(noise, (0, 0), 0.7)
-        key_photo = np.clip(key_photo + rng.uniform(0, 3.5) / 255 * noise, 0, 1)
+            noise = (2 * cv2.GaussianBlur(noise, (0, 0), 0.7)).astype(np.float32)
+        key_photo = np.clip(key_photo + rng.uniform(0, 3.5) / 255 * noise, 0, 1).astype(np.float32)
     if rng.random() < 0.5:
         eight_bit = (key_photo * 255 + 0.5).astype(np.uint8)
         compressed = compress_jpeg(eight_bit, int(rng.integers(82, 98)))
