@@ -1,6 +1,7 @@
 """One training run: it starts, stops, saves, and goes on as if nothing had happened."""
 
 import copy
+import shutil
 from dataclasses import replace
 from itertools import islice
 
@@ -14,9 +15,10 @@ from tiny import TINY  # noqa: E402
 
 from livemoments.errors import ConfigError, MissingFileError, WeightsError  # noqa: E402
 from livemoments.training.loop import Run, TrainConfig, new_run, train, train_step  # noqa: E402
-from livemoments.training.pairs import PairConfig, PairStream, photographs  # noqa: E402
+from livemoments.training.pairs import PairConfig, PairStream  # noqa: E402
+from livemoments.training.scenes import SceneStore, photographs  # noqa: E402
 
-PAIRS = PairConfig(crop=64, margin=16, scene=128, crops_per_scene=2, scenes_mixed=2)
+PAIRS = PairConfig(crop=64, margin=16, scene=128, scenes=5, crops_per_scene=2, scenes_mixed=2)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,8 @@ def one_thread():
 
 
 @pytest.fixture
-def config(folder, tmp_path) -> TrainConfig:
+def config(folder, kept, tmp_path) -> TrainConfig:
+    shutil.copytree(kept.folder, tmp_path / "run" / "scenes" / kept.folder.name)
     return TrainConfig(
         photographs=folder, output=tmp_path / "run", batch=2, workers=0, threads=1, warm_up_steps=3,
         checkpoint_every_s=-1.0, network=TINY, pairs=PAIRS,
@@ -45,8 +48,16 @@ def config(folder, tmp_path) -> TrainConfig:
 
 
 @pytest.fixture(scope="module")
-def batches(folder) -> list[dict]:
-    return list(islice(PairStream(photographs(folder), PAIRS, seed=0, batch=2), 8))
+def kept(folder, tmp_path_factory):
+    """Scenes made once, for every run of these tests."""
+    store = SceneStore(tmp_path_factory.mktemp("kept"), photographs(folder), PAIRS.scene, seed=0)
+    store.prepare(PAIRS.scenes, 1)
+    return store
+
+
+@pytest.fixture(scope="module")
+def batches(kept) -> list[dict]:
+    return list(islice(PairStream(kept, PAIRS, batch=2), 8))
 
 
 def assert_same_weights(first: dict, second: dict) -> None:
@@ -101,6 +112,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, batches, 
 def test_three_steps_and_three_more_equal_six_bit_for_bit(config, tmp_path):
     """The whole of train(), stopped within the second of three groups of mixed scenes."""
     config = replace(config, steps=6)
+    shutil.copytree(config.output, tmp_path / "whole")
     whole = trained(replace(config, output=tmp_path / "whole"))
     assert cancelled(config, 3)["position"]["step"] == 3
     resumed = trained(config)
@@ -140,7 +152,6 @@ def test_training_ends_after_its_steps_and_does_nothing_more_when_run_again(conf
 def test_a_checkpoint_holds_plain_values(config, batches):
     run = new_run(config)
     train_step(run, batches[0], config)
-    config.output.mkdir()
     run.save(config.output / "last.pt", config)
     state = torch.load(config.output / "last.pt", weights_only=True)
     assert state["position"] == {"step": 1, "minutes": 0.0}
@@ -218,7 +229,6 @@ def assert_not_loaded(run: Run, path) -> None:
 
 
 def test_a_checkpoint_of_another_network_is_refused(config, tmp_path):
-    config.output.mkdir()
     new_run(config).save(config.output / "last.pt", config)
     other = new_run(replace(config, network=replace(TINY, channels=(16, 16, 16))))
     assert_not_loaded(other, config.output / "last.pt")

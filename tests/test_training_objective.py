@@ -13,13 +13,15 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 from tiny import TINY  # noqa: E402
 
 from livemoments import bridge  # noqa: E402
-from livemoments.networks.compact import decode, encode  # noqa: E402
+from livemoments.networks.compact import HEAD_SCALE, decode, encode  # noqa: E402
 from livemoments.training.objective import (  # noqa: E402
     CompactModel,
     ObjectiveConfig,
     align_batch,
+    alignment_quality,
     compact_losses,
     predict_truth,
+    texture,
     warp_with_margin,
     without_reference,
 )
@@ -168,40 +170,58 @@ def test_the_total_is_the_weighted_sum(model):
 def test_a_wrong_reference_is_not_to_be_trusted(model):
     """The target is 0 there: a model that says 1 pays."""
     with torch.no_grad():
-        model.refiner.out.bias[2] = 6.0
+        model.refiner.out.bias[2] = 6.0 / HEAD_SCALE
     wrong = values(model, batch_of(2), replace(ALWAYS, wrong_reference=1.0))
     assert wrong.trust > 5 and values(model, batch_of(2)).trust < 0.01
     assert wrong.flow == 0
 
 
+def best_trust(model, batch, moved_px: float = 0.0, visible: float = 1.0) -> float:
+    """What a model that is equally sure everywhere should say, to pay the least."""
+    moved = batch["true_flow"] + torch.tensor([moved_px, 0.0]).view(1, 2, 1, 1)
+    seen = dict(batch, true_flow=moved, visible=batch["visible"] * visible)
+    costs = {}
+    for trust in np.linspace(0.06, 0.94, 23):
+        confidence = (np.log(trust / (1 - trust)) + 3) / 6
+        asked = dict(seen, confidence=torch.full_like(batch["confidence"], confidence))
+        costs[float(trust)] = values(model, asked).trust
+    return min(costs, key=costs.get)
+
+
 def test_hidden_and_misaligned_places_are_not_to_be_trusted(model):
-    """Trust should be 1 where all is well, 0.37 at aligned_px, and next to 0 farther away."""
     batch = batch_of(2)
+    assert best_trust(model, batch) == pytest.approx(0.94)
+    assert best_trust(model, batch, visible=0.0) == pytest.approx(0.06)
+    assert best_trust(model, batch, visible=0.5) == pytest.approx(0.5, abs=0.03)
+    misaligned = [best_trust(model, batch, moved_px=px) for px in (0.5, 1.5, 6.0)]
+    assert misaligned[0] > 0.6 and sorted(misaligned, reverse=True) == misaligned
+    assert misaligned[2] < 0.4
 
-    def best_trust(error_px: float, visible: float = 1.0) -> float:
-        """What a model that is equally sure everywhere should say, to pay the least."""
-        moved = batch["true_flow"] + torch.tensor([error_px, 0.0]).view(1, 2, 1, 1)
-        seen = dict(batch, true_flow=moved, visible=batch["visible"] * visible)
-        costs = {}
-        for trust in np.linspace(0.06, 0.94, 23):
-            confidence = (np.log(trust / (1 - trust)) + 3) / 6
-            asked = dict(seen, confidence=torch.full_like(batch["confidence"], confidence))
-            costs[float(trust)] = values(model, asked).trust
-        return min(costs, key=costs.get)
 
-    assert best_trust(0.0) == pytest.approx(0.94)
-    off_px = ALWAYS.aligned_px
-    assert best_trust(off_px) == pytest.approx(np.exp(-1), abs=0.03)
-    assert best_trust(3 * off_px) == best_trust(0.0, visible=0.0) == pytest.approx(0.06)
-    assert best_trust(0.0, visible=0.5) == pytest.approx(0.5, abs=0.03)
+def test_an_astray_flow_does_harm_only_where_there_is_texture():
+    n = 64
+    busy = torch.rand(1, 3, n, n, generator=torch.Generator().manual_seed(0))
+    plain = torch.full((1, 3, n, n), 0.5)
+    image = torch.cat([busy[..., : n // 2], plain[..., n // 2 :]], -1)
+    still, astray = torch.zeros(1, 2, n, n), torch.full((1, 2, n, n), 5.0)
+    torch.testing.assert_close(alignment_quality(image, still), torch.ones(1, 1, n, n))
+    quality = alignment_quality(image, astray)[0, 0]
+    assert quality.min() >= 0 and quality.max() <= 1
+    assert quality[:, 8:20].max() < 0.1 and quality[:, -20:-8].min() > 0.99
+
+
+def test_texture_is_the_deviation_from_the_surroundings():
+    flat = torch.full((1, 3, 64, 64), 0.3)
+    assert float(texture(flat).max()) < 1e-3
+    noise = flat + 0.05 * torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))
+    assert float(texture(noise).mean()) == pytest.approx(0.05, rel=0.1)
 
 
 def test_without_references_a_new_model_costs_what_the_frame_costs(model):
     batch = batch_of(2)
     found = values(model, batch, replace(ALWAYS, no_reference=1.0))
-    assert found.pixel == pytest.approx(
-        float((batch["frame"] - batch["truth"]).abs().mean()), rel=1e-3
-    )
+    errors = (batch["frame"] - batch["truth"]).abs().mean((1, 2, 3))
+    assert found.pixel == pytest.approx(float((0.03 * errors / (errors + 0.005)).mean()), rel=1e-3)
 
 
 def test_losses_repeat_by_their_generator(model):

@@ -11,14 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from livemoments import bridge
 from livemoments.networks.attention import MotionGuidedAttention, make_zero
 
 FOLD = 4  # pixels per latent cell and side
 LATENT = 3 * FOLD * FOLD  # 48 channels
 # An optimiser's step moves an output by about the rate times its many inputs: far more than what is
-# left to correct, so that an unscaled residual never settles and nothing behind it learns.
-RESIDUAL_SCALE = 0.1
-DELTA_SCALE = 0.3  # likewise for the flow, in pixels
+# left to correct, so that an unscaled output never settles and nothing behind it learns.
+HEAD_SCALE = 0.1  # of gates and trust, in logits
+RESIDUAL_SCALE = 0.03  # of pixel values
+DELTA_SCALE = 0.03  # of the flow, in pixels
+SMOOTH_PX = 16  # detail is what the means of so many pixels a side leave
+DETAIL = 1 / 16  # its usual size, of 1
+CORRECTION = 0.03  # the usual size of truth less frame, of 1
+SEEN = LATENT + 3
 SIZE_MULTIPLE = 64  # three scales, then windows of 8 and 4 tokens
 
 
@@ -49,21 +55,36 @@ def decode(latent: Tensor) -> Tensor:
     return F.pixel_shuffle(latent, FOLD)
 
 
-def centred(latent: Tensor) -> Tensor:
-    """Values of [0, 1] spread about 0 with about unit deviation, as convolutions like them."""
-    return 4 * (latent - 0.5)
-
-
 def low_frequencies(image: Tensor, size: int) -> Tensor:
     """The smooth part of (B, C, H, W): means of size x size pixels, interpolated."""
     return F.interpolate(F.avg_pool2d(image, size), scale_factor=float(size), mode="bilinear")
 
 
+def seen(image: Tensor) -> Tensor:
+    """A picture (B, 3, H, W) as the networks see it: (B, 51, h, w), all of about unit size.
+
+    The detail apart from the smooth part, and amplified: it is a tenth of it, and what everything
+    here is about. Together in one latent, its share in the features would be lost.
+    """
+    smooth = low_frequencies(image, SMOOTH_PX)
+    cells = F.avg_pool2d(smooth, FOLD)
+    return torch.cat([encode(image - smooth) / DETAIL, 4 * (cells - 0.5)], 1)
+
+
+def normalised(x: Tensor) -> Tensor:
+    """x (B, C, h, w) at unit root mean square over its channels, place by place.
+
+    Keeps a deep residual stream's branches alive at high learning rates; across channels only, so
+    that a tile's result does not depend on what else the tile shows.
+    """
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5)
+
+
 class Block(nn.Module):
     """Residual: two 3x3 convolutions, the first modulated by the bridge's time.
 
-    Dense 3x3 convolutions on purpose: on CPUs they run near the peak rate, where depthwise ones and
-    normalisation wait for memory.
+    Dense 3x3 convolutions on purpose: on CPUs they run near the peak rate, where depthwise ones
+    wait for memory.
     """
 
     def __init__(self, channels: int, time_features: int = 0) -> None:
@@ -76,12 +97,11 @@ class Block(nn.Module):
         nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
         nn.init.kaiming_normal_(self.second.weight, nonlinearity="relu")
         with torch.no_grad():
-            # Near the identity at the start: no normalisation is needed.
-            self.second.weight.mul_(0.2)
+            self.second.weight.mul_(0.2)  # near the identity at the start
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """x (B, C, h, w), time (B, time_features); returns (B, C, h, w)."""
-        y = self.first(x)
+        y = self.first(normalised(x))
         if self.time is not None and time is not None:
             scale, shift = self.time(time)[:, :, None, None].chunk(2, 1)
             y = y * (1 + scale) + shift
@@ -121,8 +141,8 @@ class FlowRefiner(nn.Module):
         x = x + F.pixel_shuffle(self.up(y), 2)
         for block in self.last:
             x = block(x)
-        delta, logit = self.out(x).split([2, 1], 1)
-        return torch.cat([DELTA_SCALE * delta, logit + 6 * cells - 3], 1)
+        delta, logit = self.out(normalised(x)).split([2, 1], 1)
+        return torch.cat([DELTA_SCALE * delta, HEAD_SCALE * logit + 6 * cells - 3], 1)
 
 
 def _detail(image: Tensor) -> Tensor:
@@ -139,7 +159,7 @@ class ReferenceNet(nn.Module):
         super().__init__()
         a, b, c = config.channels
         n = config.reference_blocks
-        self.enter = nn.Conv2d(LATENT + 1, a, 3, padding=1)
+        self.enter = nn.Conv2d(SEEN + 1, a, 3, padding=1)
         self.blocks = nn.ModuleList(
             nn.ModuleList(Block(width) for _ in range(k))
             for width, k in zip((a, b, c), n, strict=True)
@@ -148,7 +168,7 @@ class ReferenceNet(nn.Module):
 
     def forward(self, reference: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """reference (B, 3, H, W), aligned to the frame, confidence (B, 1, H, W) -> three maps."""
-        x = self.enter(torch.cat([centred(encode(reference)), F.avg_pool2d(confidence, FOLD)], 1))
+        x = self.enter(torch.cat([seen(reference), F.avg_pool2d(confidence, FOLD)], 1))
         features = []
         for scale, blocks in enumerate(self.blocks):
             for block in blocks.children():
@@ -177,6 +197,19 @@ class GatedFusion(nn.Module):
         return x + self.merge(mask * reference)
 
 
+def _known_correction(z: Tensor, z_frame: Tensor, t: Tensor) -> Tensor:
+    """What the bridge's point z at t tells of z_Hs - z_Ls, of about unit size; (B, 48, h, w).
+
+    Wiener's estimate, the correction being of size CORRECTION: the truth itself at t = 0, and at
+    t = T, where z holds nothing but the frame and noise, zero. The noise as such would drown all
+    other input.
+    """
+    c = bridge.coefficients(t.view(-1, 1, 1, 1))
+    beyond_frame = z - (c.alpha + c.beta) * z_frame  # alpha (z_Hs - z_Ls) + sigma eps
+    signal = c.alpha * CORRECTION
+    return beyond_frame * signal / (signal * signal + c.sigma * c.sigma + 1e-12)
+
+
 class RestorationNet(nn.Module):
     """Predicts the truth's latent z_Hs from the bridge's z_t, the frame and the reference.
 
@@ -194,7 +227,7 @@ class RestorationNet(nn.Module):
         t = config.time_features
         self.time = nn.Sequential(nn.Linear(t, t), nn.SiLU(), nn.Linear(t, t), nn.SiLU())
         a, b, c = config.channels
-        self.enter = nn.Conv2d(3 * LATENT + 1, a, 3, padding=1)
+        self.enter = nn.Conv2d(LATENT + 2 * SEEN + 1, a, 3, padding=1)
         self.encoder = nn.ModuleList(
             nn.ModuleList(Block(width, t) for _ in range(k))
             for width, k in zip(config.channels, config.encoder_blocks, strict=True)
@@ -227,11 +260,11 @@ class RestorationNet(nn.Module):
         reference aligned; features from `ReferenceNet`; motion (B, 3, h, w) the reference's
         displacement towards the frame in pixels and the confidence of the alignment.
         """
-        z_frame, z_reference = encode(frame), encode(reference)
+        z_frame = encode(frame)
         confidence = motion[:, 2:]
         time = self.time(self._time_embedding(t))
-        latents = centred(torch.cat([z, z_frame, z_reference], 1))
-        x = self.enter(torch.cat([latents, confidence], 1))
+        known = _known_correction(z, z_frame, t)
+        x = self.enter(torch.cat([known, seen(frame), seen(reference), confidence], 1))
         x = self.fuse(x, features[0], confidence)
         skips = []
         for scale, blocks in enumerate(self.encoder):
@@ -249,9 +282,10 @@ class RestorationNet(nn.Module):
             x = F.pixel_shuffle(self.up[scale](x), 2) + skips[scale]
             for block in self.decoder[scale].children():
                 x = block(x, time)
-        out = self.out(x)
-        # A place the key photo does not show is closed to it, whatever the gate would say.
-        gates = torch.sigmoid(out[:, LATENT:] - 1) * confidence
+        out = self.out(normalised(x))
+        # A place the key photo does not show is closed to it, whatever the gate would say; where
+        # trust is but partial, the gate decides.
+        gates = torch.sigmoid(HEAD_SCALE * out[:, LATENT:] - 1) * (1 - (1 - confidence) ** 4)
         residual = RESIDUAL_SCALE * out[:, :LATENT]
         return z_frame + residual + self._copied(frame, reference, gates)
 

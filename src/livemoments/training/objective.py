@@ -15,7 +15,10 @@ from livemoments.networks.compact import (
     RestorationNet,
     decode,
     encode,
+    low_frequencies,
 )
+
+TEXTURED = 0.02  # of 1: the deviation of a place whose detail stands out of grain and compression
 
 
 class CompactModel(nn.Module):
@@ -29,6 +32,9 @@ class CompactModel(nn.Module):
         self.restoration = RestorationNet(config)
 
 
+USUAL_ERROR = 0.03  # of 1: of a degraded frame, the mean absolute one
+
+
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
     """Weights of the terms, and how often the reference is taken away or wrong."""
@@ -36,10 +42,9 @@ class ObjectiveConfig:
     frequency: float = 0.2  # L1 between spectra: sharpness without inventing
     flow: float = 0.02  # end-point error per pixel of the visible part
     trust: float = 0.02  # binary cross entropy
-    aligned_px: float = 2.0  # an error of the flow at which trust should have fallen to 0.37
-    no_reference: float = 0.15  # share of crops that must do without
+    no_reference: float = 0.25  # share of crops that must do without
     wrong_reference: float = 0.04  # share of crops with another scene's key photo
-    at_start: float = 0.5  # share of crops at t = T, where one-step sampling stands
+    at_start: float = 0.75  # share of crops at t = T, where one-step sampling stands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +52,8 @@ class Losses:
     """The terms of one batch, each a scalar tensor."""
 
     total: Tensor
-    pixel: Tensor
-    frequency: Tensor
+    pixel: Tensor  # relative: what the frame itself scores is about USUAL_ERROR
+    frequency: Tensor  # likewise
     flow: Tensor
     trust: Tensor
 
@@ -97,6 +102,28 @@ def align_batch(model: CompactModel, batch: dict[str, Tensor], margin: int) -> A
     )
 
 
+def texture(image: Tensor) -> Tensor:
+    """The local deviation of (B, 3, n, n) from its surroundings: (B, 1, n, n), of 1."""
+    detail = image - low_frequencies(image, 16)
+    return _around(detail.square().mean(1, keepdim=True)).sqrt()
+
+
+def alignment_quality(truth: Tensor, astray: Tensor) -> Tensor:
+    """What an error of the flow, astray (B, 2, n, n) pixels, leaves of the truth's detail.
+
+    1 where the truth read that far off is the truth all the same, towards 0 where other detail
+    would be copied; (B, 1, n, n). In plain places an error of many pixels does no harm.
+    """
+    displaced = warp_with_margin(truth, astray, 0)
+    harm = _around((displaced - truth).square().mean(1, keepdim=True))
+    return torch.exp(-2 * harm / (texture(truth).square() + TEXTURED**2))
+
+
+def _around(x: Tensor) -> Tensor:
+    """The mean of the 9 x 9 pixels around each."""
+    return F.avg_pool2d(x, 9, 1, 4, count_include_pad=False)
+
+
 def without_reference(aligned: Alignment, frame: Tensor, gone: Tensor) -> Alignment:
     """Where gone (B,) is true, the reference is the frame itself and nothing of it is trusted."""
     gone = gone.view(-1, 1, 1, 1)
@@ -137,13 +164,15 @@ def compact_losses(
     aligned = align_batch(model, batch, margin)
 
     sees = (~wrong).float().view(-1, 1, 1, 1)
-    error = (aligned.flow - batch["true_flow"]).square().sum(1, keepdim=True).add(1e-4).sqrt()
-    fits = torch.exp(-(error.detach() / config.aligned_px).square())
-    target = F.avg_pool2d(batch["visible"] * fits, FOLD) * sees
+    astray = aligned.flow - batch["true_flow"]
+    visible = batch["visible"] * sees
+    target = F.avg_pool2d(visible * alignment_quality(truth, astray.detach()), FOLD)
     trust = F.binary_cross_entropy_with_logits(aligned.trust_logit, target)
-    seen = batch["visible"] * sees
+    error = astray.square().sum(1, keepdim=True).add(1e-4).sqrt()
     # Capped: where the first flow is lost by far, the refiner cannot mend it and should not try.
-    flow = (error.clamp(max=8) * seen).sum() / seen.sum().clamp(min=1)
+    # By texture: in plain places no flow is right or wrong.
+    weight = visible * (texture(truth) / (texture(truth) + TEXTURED))
+    flow = (error.clamp(max=8) * weight).sum() / weight.sum().clamp(min=1)
 
     aligned = without_reference(aligned, frame, gone)
     t = torch.rand(count, generator=generator) * bridge.HORIZON
@@ -152,8 +181,11 @@ def compact_losses(
     z = bridge.bridge_point(encode(truth), encode(frame), noise, t.view(-1, 1, 1, 1))
     restored = decode(predict_truth(model, aligned, frame, z, t))
 
-    pixel = (restored - truth).abs().mean()
-    spectra = torch.fft.rfft2(restored, norm="ortho") - torch.fft.rfft2(truth, norm="ortho")
+    # Relative to what is to be corrected: else the crops of which nothing can be recovered, with
+    # the largest errors, are all that is learned from.
+    share = USUAL_ERROR / ((frame - truth).abs().mean((1, 2, 3), keepdim=True) + 0.005)
+    pixel = ((restored - truth) * share).abs().mean()
+    spectra = torch.fft.rfft2((restored - truth) * share, norm="ortho")
     frequency = spectra.abs().mean()
     total = pixel + config.frequency * frequency + config.flow * flow + config.trust * trust
     return Losses(total=total, pixel=pixel, frequency=frequency, flow=flow, trust=trust)

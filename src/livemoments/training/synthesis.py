@@ -88,22 +88,35 @@ def retone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(out, 0, 1).astype(np.float32)
 
 
-def grain(key_photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The key photo's own noise and compression, which the truth does not share.
+@dataclass(frozen=True, kw_only=True)
+class Grain:
+    """The noise and compression of the phone's photographs, those of one scene alike."""
 
-    Without it the two agree to the last grain, and a network learns to copy noise as detail.
-    """
-    if rng.random() < 0.7:
-        noise = rng.standard_normal(key_photo.shape, np.float32)
-        noise = noise + rng.standard_normal((*key_photo.shape[:2], 1), np.float32)
-        if rng.random() < 0.5:  # denoised by the phone: coarser
-            noise = (2 * cv2.GaussianBlur(noise, (0, 0), 0.7)).astype(np.float32)
-        key_photo = np.clip(key_photo + rng.uniform(0, 3.5) / 255 * noise, 0, 1).astype(np.float32)
-    if rng.random() < 0.5:
-        eight_bit = (key_photo * 255 + 0.5).astype(np.uint8)
-        compressed = compress_jpeg(eight_bit, int(rng.integers(82, 98)))
-        return compressed.astype(np.float32) / 255
-    return key_photo.astype(np.float32)
+    noise: float  # of 1; 0 for none
+    coarse_px: float  # sigma by which the phone's denoiser has smeared it, 0 for none
+    jpeg_quality: int  # 0 for none
+
+    def put_on(self, photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A photograph of this phone: float32 RGB in [0, 1], a new draw of the noise each time."""
+        if self.noise:
+            noise = rng.standard_normal(photo.shape, np.float32)
+            noise = noise + rng.standard_normal((*photo.shape[:2], 1), np.float32)
+            if self.coarse_px:
+                noise = (2 * cv2.GaussianBlur(noise, (0, 0), self.coarse_px)).astype(np.float32)
+            photo = np.clip(photo + np.float32(self.noise) * noise, 0, 1)
+        if self.jpeg_quality:
+            eight_bit = (photo * 255 + 0.5).astype(np.uint8)
+            photo = compress_jpeg(eight_bit, self.jpeg_quality).astype(np.float32) / 255
+        return photo.astype(np.float32, copy=False)
+
+
+def draw_grain(rng: np.random.Generator) -> Grain:
+    """Mostly little: a key photo is a good photograph."""
+    return Grain(
+        noise=rng.uniform(0, 2.5) / 255 if rng.random() < 0.5 else 0.0,
+        coarse_px=0.7 if rng.random() < 0.5 else 0.0,
+        jpeg_quality=int(rng.integers(85, 98)) if rng.random() < 0.4 else 0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +204,10 @@ def observe(
     small = degrade(truth, how)
     if rng.random() < 0.75:
         key_photo = retone(key_photo, rng)
-    key_photo = grain(key_photo, rng)
+    # Truth and key photo are two photographs by one phone: alike in grain, not grain by grain. If
+    # they shared it, a network would learn to copy noise as if it were detail.
+    grain = draw_grain(rng)
+    truth, key_photo = grain.put_on(truth, rng), grain.put_on(key_photo, rng)
     size = truth.shape[0]
     dense = estimate_flow(small, key_photo)
     frame = cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,161 @@
+"""Scenes to train on: made once from photographs, kept in a folder, read back ever after.
+
+Making a scene takes 0.2 s of a core, as long as several steps of training on it.
+"""
+
+import hashlib
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
+from functools import lru_cache
+from itertools import repeat
+from multiprocessing import get_context
+from pathlib import Path
+from zipfile import BadZipFile
+from zlib import crc32
+
+import cv2
+import numpy as np
+
+from livemoments.errors import DamagedFileError, MissingFileError
+from livemoments.stages import Progress
+from livemoments.training.synthesis import MARGIN_PX, Scene, make_scene
+
+HELD_OUT_EVERY = 9  # one photograph in nine is never trained on
+DEMO_PHOTOGRAPH = "lomiri-wallpapers-16.04__seeding_by_Clements_Engelhardt.png"  # nor is the demo's
+
+
+RECIPE = 2  # of synthesis and degradation: one more makes kept scenes out of date
+PICTURES = ("truth", "frame", "key_photo")  # kept with 8 bits, as cameras do
+
+
+def photographs(folder: Path, *, held_out: bool = False) -> list[Path]:
+    """The prepared photographs of a folder: those to train on, or those held out for validation."""
+    found = sorted(folder.glob("*.png"))
+    if len(found) < 2:
+        raise MissingFileError(
+            f"{folder}: {len(found)} photographs (*.png) found; "
+            "make them with `livemoments photographs FOLDER`"
+        )
+    # By name, so that a photograph keeps its side when others come or go.
+    return [p for p in found if _is_held_out(p.name) == held_out]
+
+
+def _is_held_out(name: str) -> bool:
+    return name == DEMO_PHOTOGRAPH or crc32(name.encode()) % HELD_OUT_EVERY == 0
+
+
+def _read(path: Path) -> np.ndarray:
+    """A prepared photograph, uint8 RGB H x W x 3."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DamagedFileError(f"{path}: not a picture that can be decoded; make it again")
+    return image[..., ::-1]
+
+
+class PhotoPool:
+    """Photographs in memory, and detailed square crops of them."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.images = [_read(path) for path in paths]
+        sides = np.array([min(image.shape[:2]) for image in self.images], float)
+        self.weights = np.clip(sides, 0, 1600) / np.clip(sides, 0, 1600).sum()
+
+    def crop(self, size: int, rng: np.random.Generator) -> np.ndarray:
+        """A size x size crop, float32 RGB in [0, 1], reduced 1 to 2 times, turned and mirrored."""
+        for _attempt in range(40):
+            image = self.images[rng.choice(len(self.images), p=self.weights)]
+            height, width = image.shape[:2]
+            reduction = 1.0 if rng.random() < 0.4 else rng.uniform(1.0, 2.0)
+            side = min(int(size * reduction), height, width)
+            top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+            crop = np.ascontiguousarray(image[top : top + side, left : left + side])
+            if side != size:
+                method = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+                crop = cv2.resize(crop, (size, size), interpolation=method)
+            detail = cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_32F).std()
+            if detail > 9 or rng.random() < 0.04:  # flat sky teaches little
+                break
+        crop = np.rot90(crop, int(rng.integers(4)) if rng.random() < 0.3 else 0)
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        return np.ascontiguousarray(crop, np.float32) / 255
+
+
+def scene_of(pool: PhotoPool, size: int, seed: int, index: int) -> Scene:
+    """Scene number `index` of a seed, size x size pixels: always the same."""
+    rng = np.random.default_rng([seed, index])
+    side = size + 2 * MARGIN_PX
+    background = pool.crop(side, rng)
+    thing = pool.crop(side, rng) if rng.random() < 0.5 else None
+    return make_scene(background, thing, rng)
+
+
+class SceneStore:
+    """Scenes 0, 1, 2, ... of a seed, each made when it is first asked for and kept as a file."""
+
+    def __init__(self, folder: Path, paths: list[Path], size: int, *, seed: int) -> None:
+        """Keep scenes of size x size pixels from the photographs `paths` under a folder."""
+        self.paths, self.size, self.seed = paths, size, seed
+        about = [RECIPE, size, seed, *((p.name, p.stat().st_size) for p in paths)]
+        self.folder = folder / hashlib.sha256(repr(about).encode()).hexdigest()[:12]
+
+    def __getitem__(self, index: int) -> Scene:
+        """Scene number `index`: the same whether it was kept or is made now."""
+        path = self.folder / f"{index:06d}.npz"
+        try:
+            with path.open("rb") as file, np.load(file) as kept:
+                return _unpack(kept["pictures"], kept["fields"])
+        except FileNotFoundError:
+            pictures, planes = _pack(
+                scene_of(_pool(tuple(self.paths)), self.size, self.seed, index)
+            )
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise DamagedFileError(f"{path}: cannot be read ({error}); delete it") from error
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        with temporary.open("wb") as file:
+            np.savez(file, pictures=pictures, fields=planes)
+        os.replace(temporary, path)
+        return _unpack(pictures, planes)
+
+    def prepare(self, count: int, processes: int, progress: Progress | None = None) -> None:
+        """Make the first `count` scenes that are not there yet, in several processes."""
+        missing = [i for i in range(count) if not (self.folder / f"{i:06d}.npz").exists()]
+        if not missing:
+            return
+        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+            for done, _ in enumerate(pool.map(_make, repeat(self), missing, chunksize=4), 1):
+                if progress:
+                    progress("making scenes", done, len(missing))
+
+
+def _make(store: SceneStore, index: int) -> None:
+    """Make and keep one scene, on one core."""
+    cv2.setNumThreads(1)
+    store[index]
+
+
+@lru_cache(maxsize=1)
+def _pool(paths: tuple[Path, ...]) -> PhotoPool:
+    """The photographs, read once per process."""
+    return PhotoPool(list(paths))
+
+
+def _pack(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """A scene as uint8 N x N x 9 and float16 N x N x 6."""
+    planes = {f.name: getattr(scene, f.name) for f in fields(Scene)}
+    pictures = np.concatenate([planes.pop(name) for name in PICTURES], -1)
+    rest = np.concatenate([p.reshape(*p.shape[:2], -1) for p in planes.values()], -1)
+    return np.clip(pictures * 255 + 0.5, 0, 255).astype(np.uint8), rest.astype(np.float16)
+
+
+def _unpack(pictures: np.ndarray, planes: np.ndarray) -> Scene:
+    """Undo `_pack`."""
+    floats = pictures.astype(np.float32) / 255
+    rest = planes.astype(np.float32)
+    return Scene(
+        truth=floats[..., :3], frame=floats[..., 3:6], key_photo=floats[..., 6:],
+        true_flow=rest[..., :2], visible=rest[..., 2],
+        flow=rest[..., 3:5], confidence=rest[..., 5],
+    )  # fmt: skip
