@@ -210,16 +210,31 @@ def _known_correction(z: Tensor, z_frame: Tensor, t: Tensor) -> Tensor:
     return beyond_frame * signal / (signal * signal + c.sigma * c.sigma + 1e-12)
 
 
+def _in_bands(image: Tensor, sizes: tuple[int, ...], factors: Tensor) -> Tensor:
+    """The detail of (B, 3, H, W) in bands, pixel by pixel times factors (B, bands * 16, h, w).
+
+    The first band is what means of sizes[0] pixels leave; the others lie between two sizes.
+    """
+    total, finer = torch.zeros_like(encode(image)), image
+    for size, factor in zip(sizes, factors.chunk(len(sizes), 1), strict=True):
+        smooth = low_frequencies(image, size)
+        total = total + encode(finer - smooth) * factor.repeat(1, 3, 1, 1)
+        finer = smooth
+    return total
+
+
 class RestorationNet(nn.Module):
     """Predicts the truth's latent z_Hs from the bridge's z_t, the frame and the reference.
 
-    out = z_Ls + copied detail + residual. The copied detail is what the reference has more than the
-    frame in two bands of frequency, each let through by a predicted gate times the reference's
-    visibility: the copy gate. Without a trusted reference and with the last layer zero, the network
-    returns the frame.
+    out = z_Ls + copied detail + own detail + residual. The copied detail is what the reference has
+    more than the frame in two bands of frequency, each let through by a predicted gate times the
+    reference's visibility: the copy gate. The own detail is the frame's, in three bands, sharpened
+    or smoothed by a predicted factor. Without a trusted reference and with the last layer zero, the
+    network returns the frame.
     """
 
     BANDS = (4, 16)  # pixels: detail below 4, and from 4 to 16
+    OWN_BANDS = (2, 4, 8)
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
@@ -242,7 +257,8 @@ class RestorationNet(nn.Module):
             nn.ModuleList(Block(width, t) for _ in range(k))
             for width, k in zip((a, b), config.decoder_blocks, strict=True)
         )
-        self.out = nn.Conv2d(a, LATENT + 2 * FOLD * FOLD, 3, padding=1)
+        bands = len(self.BANDS) + len(self.OWN_BANDS)
+        self.out = nn.Conv2d(a, LATENT + bands * FOLD * FOLD, 3, padding=1)
         make_zero(self.out)
 
     def forward(
@@ -282,20 +298,24 @@ class RestorationNet(nn.Module):
             x = F.pixel_shuffle(self.up[scale](x), 2) + skips[scale]
             for block in self.decoder[scale].children():
                 x = block(x, time)
-        out = self.out(normalised(x))
+        # Not normalised: what there is to correct is in proportion to what there is.
+        residual, gates, factors = self.out(x).split([LATENT, *self._gate_channels()], 1)
         # A place the key photo does not show is closed to it, whatever the gate would say; where
         # trust is but partial, the gate decides.
-        gates = torch.sigmoid(HEAD_SCALE * out[:, LATENT:] - 1) * (1 - (1 - confidence) ** 4)
-        residual = RESIDUAL_SCALE * out[:, :LATENT]
-        return z_frame + residual + self._copied(frame, reference, gates)
+        gates = torch.sigmoid(HEAD_SCALE * gates - 1) * (1 - (1 - confidence) ** 4)
+        detail = self._copied(frame, reference, gates) + self._own(frame, HEAD_SCALE * factors)
+        return z_frame + detail + RESIDUAL_SCALE * residual
+
+    def _gate_channels(self) -> tuple[int, int]:
+        return len(self.BANDS) * FOLD * FOLD, len(self.OWN_BANDS) * FOLD * FOLD
 
     def _copied(self, frame: Tensor, reference: Tensor, gates: Tensor) -> Tensor:
         """The reference's detail beyond the frame's, through gates (B, 32, h, w) in [0, 1]."""
-        more = reference - frame
-        smooth, smoother = (low_frequencies(more, size) for size in self.BANDS)
-        fine, middle = gates.chunk(2, 1)
-        copied = encode(more - smooth) * fine.repeat(1, 3, 1, 1)
-        return copied + encode(smooth - smoother) * middle.repeat(1, 3, 1, 1)
+        return _in_bands(reference - frame, self.BANDS, gates)
+
+    def _own(self, frame: Tensor, factors: Tensor) -> Tensor:
+        """The frame's detail times factors (B, 48, h, w): above 0 sharpens, down to -1 smooths."""
+        return _in_bands(frame, self.OWN_BANDS, factors)
 
     def _time_embedding(self, t: Tensor) -> Tensor:
         """Sines and cosines of t (B,) in [0, T]; (B, time_features)."""

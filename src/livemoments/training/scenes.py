@@ -114,8 +114,8 @@ class SceneStore:
             raise DamagedFileError(f"{path}: cannot be read ({error}); delete it") from error
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, pictures=pictures, fields=planes)
+        with temporary.open("wb") as written:
+            np.savez(written, pictures=pictures, fields=planes)
         os.replace(temporary, path)
         return _unpack(pictures, planes)
 
