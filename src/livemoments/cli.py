@@ -294,6 +294,13 @@ def train(
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where checkpoints go.")
     ],
     minutes: Annotated[float, typer.Option(help="Of training, earlier runs included.")] = 60.0,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Instead of minutes: a run that repeats exactly."),
+    ] = None,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Faster steps after a minute; needs a C++ compiler.")
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Of scenes, noise and first weights.")] = 0,
     resume: Annotated[bool, typer.Option(help="Go on from OUTPUT's last checkpoint.")] = True,
     as_json: Json = False,
@@ -306,8 +313,9 @@ def train(
     from livemoments.training import loop
 
     config = loop.TrainConfig(
-        photographs=photographs, output=output, minutes=minutes, seed=seed, resume=resume
-    )
+        photographs=photographs, output=output, minutes=minutes, steps=steps, compile=compile_,
+        seed=seed, resume=resume,
+    )  # fmt: skip
     with StageProgress() as progress:
         checkpoint = loop.train(config, progress)
     print_facts({"checkpoint": str(checkpoint)}, as_json=as_json)

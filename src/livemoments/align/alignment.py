@@ -7,7 +7,7 @@ import numpy as np
 
 from livemoments.align.dense import REFINE_SCALE, estimate_flow
 from livemoments.align.estimators import FlowEstimator
-from livemoments.align.flow import pixel_grid, resize_flow, sample
+from livemoments.align.flow import inside, pixel_grid, resize_flow, sample
 from livemoments.align.registration import Registration, register, scaling
 
 MIN_AGREEMENT = 0.3  # of the registered views: below, the key photo shows something else
@@ -89,23 +89,8 @@ def align(
         )
         return Alignment(height=height, width=width, registration=found, reason=reason)
 
-    scale = min(REFINE_SCALE, max(1.0, width / w))
-    grid_size = (round(h * scale), round(w * scale))
-    grid_to_reduced = found.homography @ scaling(grid_size, (h, w))
-    registered = sample(
-        reduced, _project(grid_to_reduced, pixel_grid(*grid_size)), cv2.INTER_LINEAR
-    )
-    dense = estimate_flow(frame, registered, estimator)
-    trust = dense.confidence
-    in_grid = resize_flow(dense.flow_frame_to_key, *grid_size) + pixel_grid(*grid_size)
-    positions = _project(to_key @ grid_to_reduced, in_grid)
-    there_h, there_w = key_photo.shape[:2]
-    outside = (
-        (positions[..., 0] < 0) | (positions[..., 0] > there_w - 1)
-        | (positions[..., 1] < 0) | (positions[..., 1] > there_h - 1)
-    )  # fmt: skip
-    trust = cv2.resize(trust, grid_size[::-1], interpolation=cv2.INTER_LINEAR)
-    trust[outside] = 0
+    positions, trust = _locate(frame, reduced, found.homography, to_key, width, estimator)
+    trust[~inside(positions - pixel_grid(*trust.shape), *key_photo.shape[:2])] = 0
     trusted = float((trust > 0.5).mean())
     if trusted < MIN_TRUSTED:
         reason = (
@@ -114,8 +99,8 @@ def align(
         return Alignment(height=height, width=width, registration=found, reason=reason)
     # As a displacement from the same pixel of the output, which varies slowly enough to be
     # enlarged.
-    to_output = scaling(grid_size, (height, width))
-    start = _project(to_output, pixel_grid(*grid_size))
+    to_output = scaling(trust.shape, (height, width))
+    start = _project(to_output, pixel_grid(*trust.shape))
     flow = cv2.resize(positions - start, (width, height), interpolation=cv2.INTER_LINEAR)
     return Alignment(
         height=height,
@@ -124,6 +109,31 @@ def align(
         flow_frame_to_key=flow,
         confidence=cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR),
     )
+
+
+def _locate(
+    frame: np.ndarray,
+    reduced: np.ndarray,
+    homography: np.ndarray,
+    to_key: np.ndarray,
+    width: int,
+    estimator: FlowEstimator | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the frame's pixels lie in the key photo, on a grid of up to twice the frame's size.
+
+    homography is that of the frame to the reduced key photo, to_key that of the reduced one to the
+    key photo, width that of the output. Returns positions (h' x w' x 2, pixels of the key photo)
+    and the confidence in them (h' x w').
+    """
+    h, w = frame.shape[:2]
+    scale = min(REFINE_SCALE, max(1.0, width / w))
+    grid = (round(h * scale), round(w * scale))
+    grid_to_reduced = homography @ scaling(grid, (h, w))
+    registered = sample(reduced, _project(grid_to_reduced, pixel_grid(*grid)), cv2.INTER_LINEAR)
+    dense = estimate_flow(frame, registered, estimator)
+    in_grid = resize_flow(dense.flow_frame_to_key, *grid) + pixel_grid(*grid)
+    trust = cv2.resize(dense.confidence, grid[::-1], interpolation=cv2.INTER_LINEAR)
+    return _project(to_key @ grid_to_reduced, in_grid), trust
 
 
 def _project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ SMOOTH_PX = 16  # detail is what the means of so many pixels a side leave
 DETAIL = 1 / 16  # its usual size, of 1
 CORRECTION = 0.03  # the usual size of truth less frame, of 1
 SEEN = LATENT + 3
+DISAGREEMENTS = 4  # channels of `disagreement`
 SIZE_MULTIPLE = 64  # three scales, then windows of 8 and 4 tokens
 
 
@@ -114,7 +115,7 @@ class FlowRefiner(nn.Module):
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         a, b = config.refiner_channels
-        self.enter = nn.Conv2d(2 * FOLD * FOLD + 1, a, 3, padding=1)
+        self.enter = nn.Conv2d(2 * FOLD * FOLD + 1 + DISAGREEMENTS, a, 3, padding=1)
         self.fine = nn.ModuleList(Block(a) for _ in range(2))
         self.down = nn.Conv2d(a, b, 2, stride=2)
         self.coarse = nn.ModuleList(Block(b) for _ in range(4))
@@ -131,7 +132,7 @@ class FlowRefiner(nn.Module):
         the confidence.
         """
         cells = F.avg_pool2d(confidence, FOLD)
-        planes = [_detail(frame), _detail(warped)]
+        planes = [_detail(frame), _detail(warped), disagreement(frame, warped)]
         x = self.enter(torch.cat([*planes, cells], 1))
         for block in self.fine:
             x = block(x)
@@ -145,10 +146,39 @@ class FlowRefiner(nn.Module):
         return torch.cat([DELTA_SCALE * delta, HEAD_SCALE * logit + 6 * cells - 3], 1)
 
 
+def luma_of(image: Tensor) -> Tensor:
+    """(B, 3, H, W) to (B, 1, H, W)."""
+    weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (image * weights).sum(1, keepdim=True)
+
+
+def disagreement(frame: Tensor, reference: Tensor) -> Tensor:
+    """How far two pictures (B, 3, H, W) differ in structure: (B, 4, h, w) in [0, 2], 0 for alike.
+
+    Squared difference over summed energy of the luma, in two bands that a poor frame still has and
+    two windows. Convolutions come by squares and quotients only slowly.
+    """
+    luma = [luma_of(frame), luma_of(reference)]
+    scales = [[low_frequencies(y, size) for size in (2, 8, 16)] for y in luma]
+    found = []
+    for fine, smooth in ((0, 1), (1, 2)):
+        a, b = (each[fine] - each[smooth] for each in scales)
+        apart = F.avg_pool2d((a - b).square(), FOLD)
+        energy = F.avg_pool2d(a.square() + b.square(), FOLD)
+        for window in (1, 5):
+            near = [
+                F.avg_pool2d(x, window, 1, window // 2, count_include_pad=False)
+                if window > 1
+                else x
+                for x in (apart, energy)
+            ]
+            found.append(near[0] / (near[1] + 2e-4))
+    return torch.cat(found, 1)
+
+
 def _detail(image: Tensor) -> Tensor:
     """Luma less its local mean, folded: (B, 16, h, w). Pipelines differ in levels, not detail."""
-    weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    luma = (image * weights).sum(1, keepdim=True)
+    luma = luma_of(image)
     return 4 * F.pixel_unshuffle(luma - low_frequencies(luma, 16), FOLD)
 
 
@@ -242,7 +272,7 @@ class RestorationNet(nn.Module):
         t = config.time_features
         self.time = nn.Sequential(nn.Linear(t, t), nn.SiLU(), nn.Linear(t, t), nn.SiLU())
         a, b, c = config.channels
-        self.enter = nn.Conv2d(LATENT + 2 * SEEN + 1, a, 3, padding=1)
+        self.enter = nn.Conv2d(LATENT + 2 * SEEN + 1 + DISAGREEMENTS, a, 3, padding=1)
         self.encoder = nn.ModuleList(
             nn.ModuleList(Block(width, t) for _ in range(k))
             for width, k in zip(config.channels, config.encoder_blocks, strict=True)
@@ -280,7 +310,8 @@ class RestorationNet(nn.Module):
         confidence = motion[:, 2:]
         time = self.time(self._time_embedding(t))
         known = _known_correction(z, z_frame, t)
-        x = self.enter(torch.cat([known, seen(frame), seen(reference), confidence], 1))
+        differ = disagreement(frame, reference)
+        x = self.enter(torch.cat([known, seen(frame), seen(reference), confidence, differ], 1))
         x = self.fuse(x, features[0], confidence)
         skips = []
         for scale, blocks in enumerate(self.encoder):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from livemoments.training.scenes import SceneStore
-from livemoments.training.synthesis import Scene
+from livemoments.training.synthesis import Scene, smooth_field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class PairConfig:
     scene: int = 448  # side of a scene, from which several crops are cut
     scenes: int = 1500  # different ones; a run that is longer comes back to them, cut differently
     crops_per_scene: int = 8  # each time round
+    led_astray: float = 0.35  # share of crops whose given flow is wrong in places
     scenes_mixed: int = 16  # whose crops are shuffled together, so that a batch shows many scenes
 
     @property
@@ -46,17 +47,32 @@ def crops_of(
         x = int(np.clip(left + shift[0], m, size - n - m))
         y = int(np.clip(top + shift[1], m, size - n - m))
         moved = np.array([x - left, y - top], np.float32)
+        given = scene.flow[here] - moved
+        if rng.random() < config.led_astray:
+            given = given + error_in_places(n, rng)
         planes = {
             "truth": scene.truth[here],
             "frame": scene.frame[here],
             "key": scene.key_photo[y - m : y + n + m, x - m : x + n + m],
-            "flow": scene.flow[here] - moved,
+            "flow": given,
             "true_flow": scene.true_flow[here] - moved,
             "confidence": scene.confidence[here][..., None],
             "visible": scene.visible[here][..., None],
         }
         mirrored = rng.integers(0, 2, 2) == 1  # rows, columns
         yield {name: _as_tensor(_mirror(plane, mirrored)) for name, plane in planes.items()}
+
+
+def error_in_places(size: int, rng: np.random.Generator) -> np.ndarray:
+    """What is wrong with a flow where an estimator errs; size x size x 2, px, 0 in most places.
+
+    On real clips it errs more, and more plausibly, than on made-up scenes: what it leads to looks
+    like what it should have led to. A network must learn to see that from the pictures.
+    """
+    amplitude_px = np.exp(rng.uniform(np.log(0.7), np.log(12)))
+    error = smooth_field(size, amplitude_px, int(rng.integers(2, 9)), rng)
+    places = smooth_field(size, 1.0, int(rng.integers(3, 10)), rng)[..., :1]
+    return error * np.clip(2 * (places - rng.uniform(0, 0.8)), 0, 1)
 
 
 def _mirror(plane: np.ndarray, mirrored: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ HELD_OUT_EVERY = 9  # one photograph in nine is never trained on
 DEMO_PHOTOGRAPH = "lomiri-wallpapers-16.04__seeding_by_Clements_Engelhardt.png"  # nor is the demo's
 
 
-RECIPE = 2  # of synthesis and degradation: one more makes kept scenes out of date
+RECIPE = 3  # of synthesis and degradation: one more makes kept scenes out of date
 PICTURES = ("truth", "frame", "key_photo")  # kept with 8 bits, as cameras do
 
 

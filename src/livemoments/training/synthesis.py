@@ -119,6 +119,17 @@ def draw_grain(rng: np.random.Generator) -> Grain:
     )
 
 
+def wind(size: int, rng: np.random.Generator) -> np.ndarray:
+    """A fine irregular displacement in one part of a view, as of leaves; size x size x 2, px.
+
+    Of a kind that dense flow follows badly, while what it finds instead looks much the same.
+    """
+    cell_px = rng.uniform(10, 40)
+    field = smooth_field(size, rng.uniform(0.03, 0.13) * cell_px, max(3, int(size / cell_px)), rng)
+    where = np.ones((size, size), np.float32) if rng.random() < 0.3 else blob(size, rng)
+    return field * cv2.GaussianBlur(where, (0, 0), 6)[..., None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Layer:
     """Content (with margin) and its displacement at the two moments, each N x N x 2."""
@@ -147,6 +158,8 @@ def make_scene(background: np.ndarray, thing: np.ndarray | None, rng: np.random.
         field_truth=half + smooth_field(size, 0.6 * strength, 5, rng),
         field_key=-half + smooth_field(size, 0.6 * strength, 5, rng),
     )
+    if rng.random() < 0.35:
+        back = replace(back, field_truth=back.field_truth + wind(size, rng))
     truth, key_photo = back.view(back.field_truth), back.view(back.field_key)
     flow, visible = back.true_flow(), np.ones((size, size), np.float32)
     if thing is not None:
