@@ -6,19 +6,27 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from tiny import TINY  # noqa: E402
 
+from livemoments import bridge  # noqa: E402
 from livemoments.networks.attention import (  # noqa: E402
     MotionGuidedAttention,
     from_windows,
     to_windows,
 )
 from livemoments.networks.compact import (  # noqa: E402
+    CORRECTION,
+    HEAD_SCALE,
+    LATENT,
     CompactConfig,
     FlowRefiner,
     ReferenceNet,
     RestorationNet,
     decode,
+    disagreement,
     encode,
+    known_correction,
     low_frequencies,
+    normalised,
+    seen,
 )
 
 SIZES = [(1, 64, 64), (2, 64, 128), (2, 192, 64)]
@@ -97,10 +105,10 @@ def test_at_the_start_a_frame_without_reference_is_returned():
 def test_at_the_start_only_the_references_detail_is_added_to_the_frame():
     """Not its colour or tone: a constant difference is nothing to copy."""
     frame, reference = pictures(1, 64, 64)
-    net, seen = RestorationNet(TINY), visible(1.0)
-    restored = restore(net, frame, frame + 0.2, motion=seen)
+    net, shown = RestorationNet(TINY), visible(1.0)
+    restored = restore(net, frame, frame + 0.2, motion=shown)
     assert torch.allclose(decode(restored), frame, atol=1e-5)
-    added = decode(restore(net, frame, reference, motion=seen)) - frame
+    added = decode(restore(net, frame, reference, motion=shown)) - frame
     detail = reference - frame - low_frequencies(reference - frame, 16)
     share = torch.sigmoid(torch.tensor(-1.0))
     assert torch.allclose(added, share * detail, atol=1e-5)
@@ -157,7 +165,7 @@ def test_every_input_counts_once_trained(what):
     frame, reference = pictures(1, 64, 64)
     net = perturbed(RestorationNet(TINY))
     torch.manual_seed(1)  # restore() makes a ReferenceNet: the same one each time
-    plain = restore(net, frame, reference)
+    plain = restore(net, frame, reference, t=0.1)
     motion = torch.zeros(1, 3, 16, 16)
     motion[:, 2 if what == "confidence" else 0] = 1
     changes = {
@@ -166,9 +174,76 @@ def test_every_input_counts_once_trained(what):
         "confidence": {"motion": motion},
         "flow": {"motion": motion},
     }.get(what, {})
+    changes = {"t": 0.1} | changes
     torch.manual_seed(1)
     other = restore(net, frame, reference.flip(-1) if what == "reference" else reference, **changes)
-    assert (other - plain).abs().max() > 1e-5
+    assert (other - plain).abs().max() > 1e-6
+
+
+def test_at_the_bridges_start_its_noise_does_not_count():
+    """z at t = T holds nothing that the frame does not: one step depends on no draw."""
+    frame, reference = pictures(1, 64, 64)
+    net = perturbed(RestorationNet(TINY))
+    found = []
+    for z in (encode(frame), torch.randn(1, 48, 16, 16)):
+        torch.manual_seed(1)
+        found.append(restore(net, frame, reference, t=0.2, z=z))
+    assert torch.equal(*found)
+
+
+def test_the_bridges_point_tells_the_correction_the_better_the_smaller_t():
+    z_frame = torch.rand(1, 48, 16, 16)
+    correction = CORRECTION * torch.randn(1, 48, 16, 16)
+    errors = []
+    for t in (1e-6, 0.01, 0.05, 0.15, 0.2):
+        when = torch.tensor([t])
+        z = bridge.bridge_point(z_frame + correction, z_frame, torch.randn_like(z_frame), t)
+        told = CORRECTION * known_correction(z, z_frame, when)
+        errors.append(float((told - correction).square().mean().sqrt()) / CORRECTION)
+    assert (
+        errors[0] < 1e-3 and errors == sorted(errors) and errors[-1] == pytest.approx(1, abs=0.05)
+    )
+
+
+def test_own_detail_is_sharpened_or_smoothed_by_its_factor():
+    frame, _ = pictures(1, 64, 64)
+    net = RestorationNet(TINY)
+    bands = LATENT + 2 * 16  # where the factors of the frame's three bands begin
+    for factor, first in ((0.5, 0), (-1.0, 0), (0.3, 1)):
+        with torch.no_grad():
+            net.out.bias.zero_()
+            net.out.bias[bands + 16 * first : bands + 16 * (first + 1)] = factor / HEAD_SCALE
+        sizes = [frame, *(low_frequencies(frame, size) for size in (2, 4, 8))]
+        expected = frame + factor * (sizes[first] - sizes[first + 1])
+        torch.testing.assert_close(decode(restore(net, frame, frame)), expected)
+
+
+def test_pictures_are_seen_as_detail_and_smooth_part():
+    image, _ = pictures(1, 64, 64)
+    shown, brighter = seen(image), seen(image + 0.1)
+    assert shown.shape == (1, 51, 16, 16)
+    torch.testing.assert_close(shown[:, :48], brighter[:, :48], atol=1e-4, rtol=0)
+    torch.testing.assert_close(shown[:, 48:] + 0.4, brighter[:, 48:], atol=1e-4, rtol=0)
+    detail = encode(image - low_frequencies(image, 16))
+    torch.testing.assert_close(shown[:, :48], 16 * detail)
+
+
+def test_disagreement_is_of_structure_not_of_level():
+    first, second = pictures(1, 64, 64)
+    assert disagreement(first, second).shape == (1, 4, 16, 16)
+    assert disagreement(first, first + 0.2).max() < 1e-4
+    assert disagreement(first, second).mean() == pytest.approx(0.9, abs=0.3)  # unrelated
+    opposite = disagreement(first, 1 - first)
+    assert opposite.mean() > 1.5 and opposite.max() <= 2
+    plain = torch.full_like(first, 0.4)
+    assert disagreement(plain, plain + 0.001 * first).max() < 0.01  # nothing to tell
+
+
+def test_normalised_is_of_unit_size_at_every_place_alone():
+    x = torch.randn(2, 24, 8, 8) * (0.2 + torch.rand(2, 1, 8, 8))
+    size = normalised(x).square().mean(1).sqrt()
+    torch.testing.assert_close(size, torch.ones_like(size), atol=0.05, rtol=0)
+    torch.testing.assert_close(normalised(x)[:, :, :3], normalised(x[:, :, :3]))
 
 
 def test_the_detail_planes_ignore_level():

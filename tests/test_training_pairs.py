@@ -1,5 +1,6 @@
 """The stream of training crops: repeatable, and what its docstrings say."""
 
+from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 
@@ -12,10 +13,23 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from livemoments.training import pairs  # noqa: E402
 from livemoments.training.objective import warp_with_margin  # noqa: E402
-from livemoments.training.pairs import PairConfig, PairStream, crops_of  # noqa: E402
+from livemoments.training.pairs import (  # noqa: E402
+    PairConfig,
+    PairStream,
+    crops_of,
+    error_in_places,
+)
 from livemoments.training.scenes import PhotoPool, SceneStore, photographs, scene_of  # noqa: E402
 
-TINY = PairConfig(crop=64, margin=16, scene=128, scenes=9, crops_per_scene=3, scenes_mixed=2)
+TINY = PairConfig(
+    crop=64,
+    margin=16,
+    scene=128,
+    scenes=9,
+    crops_per_scene=3,
+    scenes_mixed=2,
+    led_astray=0.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +194,15 @@ def test_a_crop_is_mirrored_with_its_flows(scenes):
     kept = np.ones((2, 2, 3), np.float32) * np.arange(2, dtype=np.float32)[:, None, None]
     np.testing.assert_array_equal(pairs._mirror(kept, np.array([True, True])), kept[::-1])
     assert len({float(c["truth"].sum()) for c in crops}) == len(crops)
+
+
+def test_some_given_flows_are_wrong_in_places(scenes):
+    config = replace(TINY, led_astray=1.0, crops_per_scene=20)
+    drawn = list(crops_of(scenes[0], config, np.random.default_rng(0)))
+    honest = [(crop["flow"] - crop["true_flow"]).norm(dim=0) for crop in crops_of(
+        scenes[0], replace(config, led_astray=0.0), np.random.default_rng(0))]  # fmt: skip
+    wrong = [(crop["flow"] - crop["true_flow"]).norm(dim=0) for crop in drawn]
+    assert np.mean([float(w.mean()) for w in wrong]) > 2 * np.mean(
+        [float(h.mean()) for h in honest]
+    )
+    assert any((error_in_places(64, np.random.default_rng(i)) == 0).mean() > 0.3 for i in range(9))

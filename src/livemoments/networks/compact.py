@@ -227,7 +227,7 @@ class GatedFusion(nn.Module):
         return x + self.merge(mask * reference)
 
 
-def _known_correction(z: Tensor, z_frame: Tensor, t: Tensor) -> Tensor:
+def known_correction(z: Tensor, z_frame: Tensor, t: Tensor) -> Tensor:
     """What the bridge's point z at t tells of z_Hs - z_Ls, of about unit size; (B, 48, h, w).
 
     Wiener's estimate, the correction being of size CORRECTION: the truth itself at t = 0, and at
@@ -309,7 +309,7 @@ class RestorationNet(nn.Module):
         z_frame = encode(frame)
         confidence = motion[:, 2:]
         time = self.time(self._time_embedding(t))
-        known = _known_correction(z, z_frame, t)
+        known = known_correction(z, z_frame, t)
         differ = disagreement(frame, reference)
         x = self.enter(torch.cat([known, seen(frame), seen(reference), confidence, differ], 1))
         x = self.fuse(x, features[0], confidence)
