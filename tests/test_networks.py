@@ -234,7 +234,7 @@ def test_disagreement_is_of_structure_not_of_level():
     assert disagreement(first, first + 0.2).max() < 1e-4
     assert disagreement(first, second).mean() == pytest.approx(0.9, abs=0.3)  # unrelated
     opposite = disagreement(first, 1 - first)
-    assert opposite.mean() > 1.5 and opposite.max() <= 2
+    assert opposite.mean() > 1.4 and opposite.max() <= 2
     plain = torch.full_like(first, 0.4)
     assert disagreement(plain, plain + 0.001 * first).max() < 0.01  # nothing to tell
 
