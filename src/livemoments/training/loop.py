@@ -18,6 +18,7 @@ from livemoments.networks.compact import CompactConfig
 from livemoments.stages import Progress
 from livemoments.training.objective import CompactModel, ObjectiveConfig, compact_losses
 from livemoments.training.pairs import PairConfig, PairStream
+from livemoments.training.perceptual import Lpips, fetch_vgg16
 from livemoments.training.scenes import SceneStore, photographs
 
 log = logging.getLogger(__name__)
@@ -123,12 +124,16 @@ def new_run(config: TrainConfig) -> Run:
     return Run(model=model, average=average.requires_grad_(False), optimiser=optimiser, noise=noise)
 
 
-def train_step(run: Run, batch: dict[str, Tensor], config: TrainConfig) -> dict[str, float]:
+def train_step(
+    run: Run, batch: dict[str, Tensor], config: TrainConfig, lpips: Lpips | None = None
+) -> dict[str, float]:
     """One step of optimisation; returns the losses as numbers."""
     for group in run.optimiser.param_groups:
         group["lr"] = config.learning_rate_at(run.step, run.minutes)
     with torch.autocast("cpu", torch.bfloat16):
-        losses = compact_losses(run.model, batch, config.pairs.margin, config.objective, run.noise)
+        losses = compact_losses(
+            run.model, batch, config.pairs.margin, config.objective, run.noise, lpips
+        )
     run.optimiser.zero_grad(set_to_none=True)
     losses.total.backward()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
@@ -153,6 +158,9 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
     if config.compile:
         for network in run.model.children():
             network.compile()
+    lpips = None
+    if config.objective.perceptual:
+        lpips = Lpips(fetch_vgg16(config.output))
     scenes = SceneStore(
         config.output / "scenes",
         photographs(config.photographs),
@@ -170,7 +178,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
     clock = saved = time.monotonic()
     means: dict[str, float] = {}
     for batch in loader:
-        for name, value in train_step(run, batch, config).items():
+        for name, value in train_step(run, batch, config, lpips).items():
             means[name] = value if name not in means else 0.99 * means[name] + 0.01 * value
         now = time.monotonic()
         run.minutes += (now - clock) / 60

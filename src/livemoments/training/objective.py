@@ -17,6 +17,7 @@ from livemoments.networks.compact import (
     encode,
     low_frequencies,
 )
+from livemoments.training.perceptual import Lpips
 
 TEXTURED = 0.02  # of 1: the deviation of a place whose detail stands out of grain and compression
 
@@ -40,6 +41,8 @@ class ObjectiveConfig:
     """Weights of the terms, and how often the reference is taken away or wrong."""
 
     frequency: float = 0.2  # L1 between spectra: sharpness without inventing
+    perceptual: float = 0.05  # LPIPS of a part of each crop; 0 does without VGG16
+    perceptual_px: int = 64  # side of that part: VGG16 costs more than all networks here
     flow: float = 0.02  # end-point error per pixel of the visible part
     trust: float = 0.02  # binary cross entropy
     no_reference: float = 0.25  # share of crops that must do without
@@ -54,6 +57,7 @@ class Losses:
     total: Tensor
     pixel: Tensor  # relative: what the frame itself scores is about USUAL_ERROR
     frequency: Tensor  # likewise
+    perceptual: Tensor  # 0 where it is not asked for
     flow: Tensor
     trust: Tensor
 
@@ -151,8 +155,9 @@ def compact_losses(
     margin: int,
     config: ObjectiveConfig,
     generator: torch.Generator,
+    lpips: Lpips | None = None,
 ) -> Losses:
-    """The losses of one batch of `training.pairs` crops."""
+    """The losses of one batch of `training.pairs` crops; lpips where config asks for it."""
     truth, frame = batch["truth"], batch["frame"]
     count = len(truth)
     draw = torch.rand(3, count, generator=generator)
@@ -187,5 +192,23 @@ def compact_losses(
     pixel = ((restored - truth) * share).abs().mean()
     spectra = torch.fft.rfft2((restored - truth) * share, norm="ortho")
     frequency = spectra.abs().mean()
-    total = pixel + config.frequency * frequency + config.flow * flow + config.trust * trust
-    return Losses(total=total, pixel=pixel, frequency=frequency, flow=flow, trust=trust)
+    seen_as = torch.zeros(())
+    if lpips is not None and config.perceptual:
+        room = truth.shape[-1] - config.perceptual_px
+        top, left = (int(torch.randint(room + 1, (), generator=generator)) for _ in range(2))
+        part = (
+            ...,
+            slice(top, top + config.perceptual_px),
+            slice(left, left + config.perceptual_px),
+        )
+        seen_as = lpips(restored[part], truth[part])
+    total = (
+        pixel
+        + config.frequency * frequency
+        + config.perceptual * seen_as
+        + config.flow * flow
+        + config.trust * trust
+    )
+    return Losses(
+        total=total, pixel=pixel, frequency=frequency, perceptual=seen_as, flow=flow, trust=trust
+    )
