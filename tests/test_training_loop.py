@@ -15,6 +15,7 @@ from tiny import TINY  # noqa: E402
 
 from livemoments.errors import ConfigError, MissingFileError, WeightsError  # noqa: E402
 from livemoments.training.loop import Run, TrainConfig, new_run, train, train_step  # noqa: E402
+from livemoments.training.objective import ObjectiveConfig  # noqa: E402
 from livemoments.training.pairs import PairConfig, PairStream  # noqa: E402
 from livemoments.training.scenes import SceneStore, photographs  # noqa: E402
 
@@ -44,6 +45,7 @@ def config(folder, kept, tmp_path) -> TrainConfig:
     return TrainConfig(
         photographs=folder, output=tmp_path / "run", batch=2, workers=0, threads=1, warm_up_steps=3,
         checkpoint_every_s=-1.0, network=TINY, pairs=PAIRS,
+        objective=ObjectiveConfig(perceptual=0.0),  # no network: its weights would be fetched
     )  # fmt: skip
 
 
@@ -165,7 +167,7 @@ def test_a_step_repeats_by_its_seed_and_moves_the_weights(config, batches):
     assert_same_weights(before, runs[1].model.state_dict())
     found = [train_step(run, batches[0], config) for run in runs]
     assert found[0] == found[1] != found[2]
-    assert set(found[0]) == {"total", "pixel", "frequency", "flow", "trust"}
+    assert set(found[0]) == {"total", "pixel", "frequency", "perceptual", "flow", "trust"}
     assert_same_weights(runs[0].model.state_dict(), runs[1].model.state_dict())
     assert any(not torch.equal(before[k], v) for k, v in runs[0].model.state_dict().items())
 

@@ -224,6 +224,28 @@ def test_without_references_a_new_model_costs_what_the_frame_costs(model):
     assert found.pixel == pytest.approx(float((0.03 * errors / (errors + 0.005)).mean()), rel=1e-3)
 
 
+def test_the_perceptual_term_sees_the_same_part_of_both(model):
+    batch, seen = batch_of(2), []
+
+    def lpips(restored, truth):
+        seen.append((restored.detach(), truth))
+        return (restored - truth).abs().mean()
+
+    config = replace(ALWAYS, perceptual=2.0, perceptual_px=32)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        found = compact_losses(model, batch, MARGIN, config, generator, lpips)
+    ((restored, truth),) = seen
+    assert restored.shape == truth.shape == (2, 3, 32, 32)
+    places = batch["truth"].unfold(2, 32, 1).unfold(3, 32, 1).permute(2, 3, 0, 1, 4, 5)
+    assert ((places - truth).abs().amax((2, 3, 4, 5)) == 0).any()
+    plain = values(model, batch)
+    assert float(found.total) == pytest.approx(
+        plain.total + 2.0 * float(found.perceptual), rel=1e-3
+    )
+    assert plain.perceptual == 0
+
+
 def test_losses_repeat_by_their_generator(model):
     batch, config = batch_of(3), ObjectiveConfig(no_reference=0.5, wrong_reference=0.3)
     with torch.no_grad():
