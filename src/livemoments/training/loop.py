@@ -37,6 +37,7 @@ class TrainConfig:
     warm_up_steps: int = 200
     clip: float = 0.3  # of the gradient's norm
     decay_share: float = 0.4  # of the time, at the end, over which the rate falls to a hundredth
+    perceptual_from: float = 0.55  # share of the run done when the perceptual term sets in
     ema: float = 0.999
     seed: int = 0
     workers: int = 1
@@ -178,7 +179,10 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
     clock = saved = time.monotonic()
     means: dict[str, float] = {}
     for batch in loader:
-        for name, value in train_step(run, batch, config, lpips).items():
+        share = config.share_done(run.step, run.minutes)
+        # Costly, and of no use before there is detail to judge.
+        judge = lpips if share >= config.perceptual_from else None
+        for name, value in train_step(run, batch, config, judge).items():
             means[name] = value if name not in means else 0.99 * means[name] + 0.01 * value
         now = time.monotonic()
         run.minutes += (now - clock) / 60
