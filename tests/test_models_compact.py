@@ -44,15 +44,15 @@ def test_any_size_goes_in_and_comes_out(model, size, with_reference):
     tile = tile_of(*size, with_reference=with_reference)
     result = run(model, tile)
     assert result.image.shape == (*size, 3) and result.image.dtype == np.float32
-    assert result.trust.shape == size and result.trust.dtype == np.float32
+    assert result.used.shape == size and result.used.dtype == np.float32
     assert np.isfinite(result.image).all()
-    assert 0 <= result.trust.min() <= result.trust.max() <= 1
+    assert 0 <= result.used.min() <= result.used.max() <= 1
     # One pixel says little of a picture.
     assert np.abs(result.image - tile.frame).mean() < (0.1 if min(size) > 1 else 0.4)
 
 
 def test_without_a_reference_nothing_is_trusted(model):
-    assert run(model, tile_of(64, 64, with_reference=False)).trust.max() == 0
+    assert run(model, tile_of(64, 64, with_reference=False)).used.max() == 0
 
 
 @pytest.mark.parametrize("missing", ["reference", "positions", "confidence"])

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 from tiny import TINY  # noqa: E402
 
 from livemoments.errors import ConfigError, MissingFileError, WeightsError  # noqa: E402
+from livemoments.training import loop  # noqa: E402
 from livemoments.training.loop import Run, TrainConfig, new_run, train, train_step  # noqa: E402
 from livemoments.training.objective import ObjectiveConfig  # noqa: E402
 from livemoments.training.pairs import PairConfig, PairStream  # noqa: E402
@@ -247,3 +248,22 @@ def test_a_truncated_checkpoint_is_refused(config, tmp_path):
     new_run(config).save(path, config)
     path.write_bytes(path.read_bytes()[:5000])
     assert_not_loaded(new_run(config), path)
+
+
+def test_the_perceptual_term_sets_in_late(config, monkeypatch):
+    calls, files = [], []
+
+    class Judge:
+        def __init__(self, weights):
+            files.append(weights)
+
+        def __call__(self, restored, truth):
+            calls.append(restored.shape)
+            return (restored - truth).abs().mean()
+
+    monkeypatch.setattr(loop, "fetch_vgg16", lambda folder: folder / "vgg16.ckpt")
+    monkeypatch.setattr(loop, "Lpips", Judge)
+    objective = ObjectiveConfig(perceptual=0.1, perceptual_px=32)
+    train(replace(config, steps=4, perceptual_from=0.5, objective=objective))
+    assert files == [config.output / "vgg16.ckpt"]
+    assert calls == [(2, 3, 32, 32)] * 2  # the last two steps of four

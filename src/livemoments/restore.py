@@ -210,16 +210,16 @@ def _restore_tiles(
     """Restore tile by tile; returns the blended picture and the share that used the reference."""
     height, width = enlarged.shape[:2]
     tiles = grid(height, width, config.tiles)
-    blended, trusted = Stitcher(height, width, 3), Stitcher(height, width, 1)
+    blended, used = Stitcher(height, width, 3), Stitcher(height, width, 1)
     with stages.stage("restoring"):
         for index, tile in enumerate(tiles):
             rng = np.random.default_rng([config.seed, index])
             part = _tile_input(tile, enlarged, key_photo, alignment, config)
             result = model.restore_tile(part, config.steps, rng)
             blended.add(tile, result.image)
-            trusted.add(tile, result.trust[..., None])
+            used.add(tile, result.used[..., None])
             stages.tell("restoring", index + 1, len(tiles))
-        share = float((trusted.result() > 0.5).mean())
+        share = float((used.result() > 0.5).mean())
         return blended.result(), share
 
 

@@ -38,7 +38,7 @@ class TileResult:
     """A restored tile."""
 
     image: np.ndarray  # float32 n x m x 3, not clipped
-    trust: np.ndarray  # float32 n x m in [0, 1]: how far the reference was used
+    used: np.ndarray  # float32 n x m in [0, 1]: how far the reference was let in
 
 
 class CompactModel:
@@ -85,8 +85,9 @@ class CompactModel:
             )[0]
             z = bridge.exact_step(z, truth, z_frame, t, t_next)
         image = decode(z.astype(np.float32, copy=False))[0].transpose(1, 2, 0)[:n, :m]
-        trust = cv2.resize(trust[0, 0], (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
-        return TileResult(image=np.ascontiguousarray(image), trust=trust[:n, :m])
+        used = 1 - (1 - trust[0, 0]) ** 4  # as RestorationNet opens its copy gate
+        used = cv2.resize(used, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+        return TileResult(image=np.ascontiguousarray(image), used=used[:n, :m])
 
     def _align(
         self, frame: np.ndarray, key: np.ndarray, positions: np.ndarray, confidence: np.ndarray
