@@ -26,6 +26,7 @@ from livemoments.networks.compact import (  # noqa: E402
     known_correction,
     low_frequencies,
     normalised,
+    same_light,
     seen,
 )
 
@@ -237,6 +238,19 @@ def test_disagreement_is_of_structure_not_of_level():
     assert opposite.mean() > 1.4 and opposite.max() <= 2
     plain = torch.full_like(first, 0.4)
     assert disagreement(plain, plain + 0.001 * first).max() < 0.01  # nothing to tell
+
+
+def test_detail_of_another_coloured_light_is_not_copied():
+    frame, reference = pictures(1, 64, 64)
+    red, green = (torch.tensor(c).view(1, 3, 1, 1) for c in ((0.9, 0.2, 0.2), (0.2, 0.9, 0.3)))
+    assert same_light(frame * red, reference * green).max() < 0.05
+    tint = torch.tensor([1.08, 1.0, 0.93]).view(1, 3, 1, 1)
+    assert same_light(frame * 0.9, frame * tint).min() > 0.98
+    assert same_light(frame, frame * 0.5).min() > 0.95  # darker is no other colour
+    restored = decode(
+        restore(RestorationNet(TINY), frame * red, reference * green, motion=visible(1.0))
+    )
+    assert (restored - frame * red).abs().max() < 0.02
 
 
 def test_normalised_is_of_unit_size_at_every_place_alone():

@@ -24,7 +24,8 @@ DELTA_SCALE = 0.03  # of the flow, in pixels
 SMOOTH_PX = 16  # detail is what the means of so many pixels a side leave
 DETAIL = 1 / 16  # its usual size, of 1
 CORRECTION = 0.03  # the usual size of truth less frame, of 1
-BLACK = 0.02  # of 1: below, a ratio of two lights says nothing
+BLACK = 0.05  # of 1: below, a ratio of two lights says nothing
+OTHER_TINT = 0.5  # log ratio of two lights' channels, from which they are of different colours
 SEEN = LATENT + 3
 DISAGREEMENTS = 4  # channels of `disagreement`
 SIZE_MULTIPLE = 64  # three scales, then windows of 8 and 4 tokens
@@ -241,15 +242,18 @@ def known_correction(z: Tensor, z_frame: Tensor, t: Tensor) -> Tensor:
     return beyond_frame * signal / (signal * signal + c.sigma * c.sigma + 1e-12)
 
 
-def relit(reference: Tensor, frame: Tensor) -> Tensor:
-    """The reference with its detail as the frame's light would show it; both (B, 3, H, W).
+def same_light(frame: Tensor, reference: Tensor) -> Tensor:
+    """Whether two pictures (B, 3, H, W) are lit in the same colour: (B, 1, h, w) in [0, 1].
 
-    Detail is in proportion to the light, channel by channel: of a lamp that was green in the key
-    photo and is red now, no green detail may remain.
+    1 where their smooth parts differ by exposure and the tints of two pipelines, 0 where a lamp was
+    green in one and is red in the other: there the detail, too, has another colour.
     """
-    smooth, light = low_frequencies(reference, SMOOTH_PX), low_frequencies(frame, SMOOTH_PX)
-    ratio = (light.clamp(min=0) + BLACK) / (smooth.clamp(min=0) + BLACK)
-    return smooth + (reference - smooth) * ratio.clamp(max=1.25)
+    light = [
+        F.avg_pool2d(low_frequencies(x, SMOOTH_PX), FOLD).clamp(min=0) for x in (frame, reference)
+    ]
+    ratios = torch.log((light[0] + BLACK) / (light[1] + BLACK))
+    tint = ratios - ratios.mean(1, keepdim=True)
+    return torch.exp(-((tint.square().mean(1, keepdim=True) / OTHER_TINT**2).square()))
 
 
 def _in_bands(image: Tensor, sizes: tuple[int, ...], factors: Tensor) -> Tensor:
@@ -354,7 +358,7 @@ class RestorationNet(nn.Module):
 
     def _copied(self, frame: Tensor, reference: Tensor, gates: Tensor) -> Tensor:
         """The reference's detail beyond the frame's, through gates (B, 32, h, w) in [0, 1]."""
-        return _in_bands(relit(reference, frame) - frame, self.BANDS, gates)
+        return _in_bands(reference - frame, self.BANDS, gates * same_light(frame, reference))
 
     def _own(self, frame: Tensor, factors: Tensor) -> Tensor:
         """The frame's detail times factors (B, 48, h, w): above 0 sharpens, down to -1 smooths."""
