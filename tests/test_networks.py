@@ -105,7 +105,7 @@ def test_at_the_start_a_frame_without_reference_is_returned():
 
 def test_at_the_start_only_the_references_detail_is_added_to_the_frame():
     """Not its colour or tone: a constant difference is nothing to copy."""
-    frame, reference = pictures(1, 64, 64)
+    frame, reference = (0.4 + 0.2 * picture for picture in pictures(1, 64, 64))
     net, shown = RestorationNet(TINY), visible(1.0)
     restored = restore(net, frame, frame + 0.2, motion=shown)
     assert torch.allclose(decode(restored), frame, atol=1e-5)
