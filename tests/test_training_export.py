@@ -17,7 +17,13 @@ from livemoments.align.flow import pixel_grid  # noqa: E402
 from livemoments.errors import WeightsError  # noqa: E402
 from livemoments.models.compact import CompactModel as RunTimeModel  # noqa: E402
 from livemoments.models.compact import TileInput  # noqa: E402
-from livemoments.networks.compact import DELTA_SCALE, CompactConfig, decode, encode  # noqa: E402
+from livemoments.networks.compact import (  # noqa: E402
+    DELTA_SCALE,
+    CompactConfig,
+    decode,
+    encode,
+    opening,
+)
 from livemoments.training.export import export, load_average  # noqa: E402
 from livemoments.training.loop import TrainConfig, new_run  # noqa: E402
 from livemoments.training.objective import (  # noqa: E402
@@ -152,7 +158,7 @@ def test_restoring_a_tile_is_what_was_trained(exported, size, steps):
     expected, aligned = trained_result(trained, batch, steps)
     found = run_time.restore_tile(tile, steps, np.random.default_rng(5))
     np.testing.assert_allclose(found.image, expected, atol=5e-4)
-    used = 1 - (1 - torch.sigmoid(aligned.trust_logit)) ** 4
+    used = opening(torch.sigmoid(aligned.trust_logit))
     smooth = torch.nn.functional.interpolate(used, scale_factor=4.0, mode="bilinear")[0, 0].numpy()
     np.testing.assert_allclose(found.used, smooth, atol=1e-4)
 

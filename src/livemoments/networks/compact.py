@@ -24,6 +24,7 @@ DELTA_SCALE = 0.03  # of the flow, in pixels
 SMOOTH_PX = 16  # detail is what the means of so many pixels a side leave
 DETAIL = 1 / 16  # its usual size, of 1
 CORRECTION = 0.03  # the usual size of truth less frame, of 1
+CLOSED_BELOW = 0.05  # trust; a hundredth of a bright letter is still a ghost
 BLACK = 0.05  # of 1: below, a ratio of two lights says nothing
 OTHER_TINT = 0.5  # log ratio of two lights' channels, from which they are of different colours
 SEEN = LATENT + 3
@@ -242,6 +243,16 @@ def known_correction(z: Tensor, z_frame: Tensor, t: Tensor) -> Tensor:
     return beyond_frame * signal / (signal * signal + c.sigma * c.sigma + 1e-12)
 
 
+def opening(trust: Tensor) -> Tensor:
+    """How far the copy gate may open, in [0, 1], for a trust in [0, 1].
+
+    A place that the key photo does not show is closed to it, whatever the gate would say; where
+    trust is but partial, the gate decides.
+    """
+    beyond = ((trust - CLOSED_BELOW) / (1 - CLOSED_BELOW)).clamp(min=0)
+    return 1 - (1 - beyond) ** 4
+
+
 def same_light(frame: Tensor, reference: Tensor) -> Tensor:
     """Whether two pictures (B, 3, H, W) are lit in the same colour: (B, 1, h, w) in [0, 1].
 
@@ -347,9 +358,7 @@ class RestorationNet(nn.Module):
                 x = block(x, time)
         # Not normalised: what there is to correct is in proportion to what there is.
         residual, gates, factors = self.out(x).split([LATENT, *self._gate_channels()], 1)
-        # A place the key photo does not show is closed to it, whatever the gate would say; where
-        # trust is but partial, the gate decides.
-        gates = torch.sigmoid(HEAD_SCALE * gates - 1) * (1 - (1 - confidence) ** 4)
+        gates = torch.sigmoid(HEAD_SCALE * gates - 1) * opening(confidence)
         detail = self._copied(frame, reference, gates) + self._own(frame, HEAD_SCALE * factors)
         return z_frame + detail + RESIDUAL_SCALE * residual
 
