@@ -28,7 +28,7 @@ class RestoreConfig:
     """How to restore. The defaults are what `livemoments restore` uses."""
 
     steps: int = 1  # of the bridge, 1 to 6: more cost time and gain little (docs/method.md)
-    seed: int = 0  # of the bridge's noise: the same seed gives the same picture on one machine
+    seed: int = 0  # of the bridge's noise, from two steps on: same seed, same bytes on one machine
     use_reference: bool = True  # False: restore from the frame alone
     tiles: TileConfig = field(default_factory=TileConfig)
     threads: int = 0  # 0: one per core
