@@ -86,7 +86,7 @@ class CompactModel:
             z = bridge.exact_step(z, truth, z_frame, t, t_next)
         image = decode(z.astype(np.float32, copy=False))[0].transpose(1, 2, 0)[:n, :m]
         # As RestorationNet opens its copy gate: networks.compact.opening.
-        used = 1 - (1 - np.maximum(trust[0, 0] - 0.05, 0) / 0.95) ** 4
+        used = 1 - (1 - trust[0, 0]) ** 4
         used = cv2.resize(used, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
         return TileResult(image=np.ascontiguousarray(image), used=used[:n, :m])
 

@@ -24,7 +24,7 @@ DELTA_SCALE = 0.03  # of the flow, in pixels
 SMOOTH_PX = 16  # detail is what the means of so many pixels a side leave
 DETAIL = 1 / 16  # its usual size, of 1
 CORRECTION = 0.03  # the usual size of truth less frame, of 1
-CLOSED_BELOW = 0.05  # trust; a hundredth of a bright letter is still a ghost
+CLOSED_BELOW = 0.05  # a gate: a fiftieth of a bright letter is still a ghost
 BLACK = 0.05  # of 1: below, a ratio of two lights says nothing
 OTHER_TINT = 0.5  # log ratio of two lights' channels, from which they are of different colours
 SEEN = LATENT + 3
@@ -249,8 +249,7 @@ def opening(trust: Tensor) -> Tensor:
     A place that the key photo does not show is closed to it, whatever the gate would say; where
     trust is but partial, the gate decides.
     """
-    beyond = ((trust - CLOSED_BELOW) / (1 - CLOSED_BELOW)).clamp(min=0)
-    return 1 - (1 - beyond) ** 4
+    return 1 - (1 - trust) ** 4
 
 
 def same_light(frame: Tensor, reference: Tensor) -> Tensor:
@@ -359,6 +358,7 @@ class RestorationNet(nn.Module):
         # Not normalised: what there is to correct is in proportion to what there is.
         residual, gates, factors = self.out(x).split([LATENT, *self._gate_channels()], 1)
         gates = torch.sigmoid(HEAD_SCALE * gates - 1) * opening(confidence)
+        gates = ((gates - CLOSED_BELOW) / (1 - CLOSED_BELOW)).clamp(min=0)
         detail = self._copied(frame, reference, gates) + self._own(frame, HEAD_SCALE * factors)
         return z_frame + detail + RESIDUAL_SCALE * residual
 
