@@ -111,7 +111,7 @@ def test_at_the_start_only_the_references_detail_is_added_to_the_frame():
     assert torch.allclose(decode(restored), frame, atol=1e-5)
     added = decode(restore(net, frame, reference, motion=shown)) - frame
     detail = reference - frame - low_frequencies(reference - frame, 16)
-    share = (torch.sigmoid(torch.tensor(-1.0)) - 0.05) / 0.95  # a gate closes below 0.05
+    share = (torch.sigmoid(torch.tensor(-1.0)) - 0.03) / 0.97  # a gate closes below 0.03
     assert torch.allclose(added, share * detail, atol=1e-5)
 
 
