@@ -1,5 +1,7 @@
 """Pictures for tests: textured, made of numbers alone, and what cameras do to them."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -29,6 +31,13 @@ def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 def as_bytes(image: np.ndarray) -> np.ndarray:
     """float RGB in [0, 1] as uint8."""
     return np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def write_photographs(folder: Path, sizes: list[tuple[int, int]]) -> Path:
+    """0.png, 1.png, ... of these (height, width) in a folder, as training finds photographs."""
+    for i, (height, width) in enumerate(sizes):
+        cv2.imwrite(str(folder / f"{i}.png"), as_bytes(scene(height, width, seed=i))[..., ::-1])
+    return folder
 
 
 def view(image: np.ndarray, homography: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from itertools import islice
 
 import cv2
 import pytest
-from pictures import as_bytes, scene
+from pictures import write_photographs
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
@@ -25,10 +25,7 @@ PAIRS = PairConfig(crop=64, margin=16, scene=128, scenes=5, crops_per_scene=2, s
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photographs")
-    for i in range(3):
-        cv2.imwrite(str(folder / f"{i}.png"), as_bytes(scene(260, 260, seed=i))[..., ::-1])
-    return folder
+    return write_photographs(tmp_path_factory.mktemp("photographs"), [(260, 260)] * 3)
 
 
 @pytest.fixture(autouse=True)

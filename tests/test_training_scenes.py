@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from pictures import as_bytes, scene
+from pictures import write_photographs
 
 pytest.importorskip("torch", reason="the train extra is not installed")
 
@@ -17,10 +17,8 @@ SIZE = 128  # of a scene
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photographs")
-    for i in range(4):
-        cv2.imwrite(str(folder / f"{i}.png"), as_bytes(scene(300, 260 + 40 * i, seed=i))[..., ::-1])
-    return folder
+    sizes = [(300, 260 + 40 * i) for i in range(4)]
+    return write_photographs(tmp_path_factory.mktemp("photographs"), sizes)
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,11 @@ def low_frequencies(image: Tensor, size: int) -> Tensor:
     return F.interpolate(F.avg_pool2d(image, size), scale_factor=float(size), mode="bilinear")
 
 
+def around(x: Tensor, window: int) -> Tensor:
+    """The mean of the window x window values around each of (B, C, H, W); window is odd."""
+    return F.avg_pool2d(x, window, 1, window // 2, count_include_pad=False)
+
+
 def seen(image: Tensor) -> Tensor:
     """A picture (B, 3, H, W) as the networks see it: (B, 51, h, w), all of about unit size.
 
@@ -131,8 +136,8 @@ class FlowRefiner(nn.Module):
         """frame and warped (B, 3, H, W), confidence (B, 1, H, W); returns (B, 3, h, w).
 
         Channels: the flow to add (x, y, in pixels of H x W), and the logit of trust: does the key
-        photo show this place, and is it aligned to it within a pixel or two. Untrained, trust is
-        the confidence.
+        photo show this place, and is it aligned as well as the detail there asks. Untrained, trust
+        is the confidence.
         """
         cells = F.avg_pool2d(confidence, FOLD)
         planes = [_detail(frame), _detail(warped), disagreement(frame, warped)]
@@ -169,20 +174,14 @@ def disagreement(frame: Tensor, reference: Tensor) -> Tensor:
         apart = F.avg_pool2d((a - b).square(), FOLD)
         energy = F.avg_pool2d(a.square() + b.square(), FOLD)
         for window in (1, 5):
-            near = [
-                F.avg_pool2d(x, window, 1, window // 2, count_include_pad=False)
-                if window > 1
-                else x
-                for x in (apart, energy)
-            ]
-            found.append(near[0] / (near[1] + 2e-4))
+            found.append(around(apart, window) / (around(energy, window) + 2e-4))
     return torch.cat(found, 1)
 
 
 def _detail(image: Tensor) -> Tensor:
     """Luma less its local mean, folded: (B, 16, h, w). Pipelines differ in levels, not detail."""
     luma = luma_of(image)
-    return 4 * F.pixel_unshuffle(luma - low_frequencies(luma, 16), FOLD)
+    return 4 * F.pixel_unshuffle(luma - low_frequencies(luma, SMOOTH_PX), FOLD)
 
 
 class ReferenceNet(nn.Module):

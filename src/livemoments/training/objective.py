@@ -9,10 +9,12 @@ from torch.nn import functional as F
 from livemoments import bridge
 from livemoments.networks.compact import (
     FOLD,
+    SMOOTH_PX,
     CompactConfig,
     FlowRefiner,
     ReferenceNet,
     RestorationNet,
+    around,
     decode,
     encode,
     low_frequencies,
@@ -33,6 +35,7 @@ class CompactModel(nn.Module):
         self.restoration = RestorationNet(config)
 
 
+NEAR_PX = 9  # side of the window in which texture is measured
 USUAL_ERROR = 0.03  # of 1: of a degraded frame, the mean absolute one
 
 
@@ -108,8 +111,8 @@ def align_batch(model: CompactModel, batch: dict[str, Tensor], margin: int) -> A
 
 def texture(image: Tensor) -> Tensor:
     """The local deviation of (B, 3, n, n) from its surroundings: (B, 1, n, n), of 1."""
-    detail = image - low_frequencies(image, 16)
-    return _around(detail.square().mean(1, keepdim=True)).sqrt()
+    detail = image - low_frequencies(image, SMOOTH_PX)
+    return around(detail.square().mean(1, keepdim=True), NEAR_PX).sqrt()
 
 
 def alignment_quality(truth: Tensor, astray: Tensor) -> Tensor:
@@ -119,13 +122,8 @@ def alignment_quality(truth: Tensor, astray: Tensor) -> Tensor:
     would be copied; (B, 1, n, n). In plain places an error of many pixels does no harm.
     """
     displaced = warp_with_margin(truth, astray, 0)
-    harm = _around((displaced - truth).square().mean(1, keepdim=True))
+    harm = around((displaced - truth).square().mean(1, keepdim=True), NEAR_PX)
     return torch.exp(-2 * harm / (texture(truth).square() + TEXTURED**2))
-
-
-def _around(x: Tensor) -> Tensor:
-    """The mean of the 9 x 9 pixels around each."""
-    return F.avg_pool2d(x, 9, 1, 4, count_include_pad=False)
 
 
 def without_reference(aligned: Alignment, frame: Tensor, gone: Tensor) -> Alignment:
@@ -149,6 +147,21 @@ def predict_truth(
     return model.restoration(z, frame, aligned.reference, features, motion, t).float()
 
 
+def alignment_losses(
+    aligned: Alignment, truth: Tensor, true_flow: Tensor, visible: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The terms of flow and trust; visible (B, 1, n, n) is where the key photo shows the place."""
+    astray = aligned.flow - true_flow
+    target = F.avg_pool2d(visible * alignment_quality(truth, astray.detach()), FOLD)
+    trust = F.binary_cross_entropy_with_logits(aligned.trust_logit, target)
+    error = astray.square().sum(1, keepdim=True).add(1e-4).sqrt()
+    # Capped: where the first flow is lost by far, the refiner cannot mend it and should not try.
+    # By texture: in plain places no flow is right or wrong.
+    busy = texture(truth)
+    weight = visible * (busy / (busy + TEXTURED))
+    return (error.clamp(max=8) * weight).sum() / weight.sum().clamp(min=1), trust
+
+
 def compact_losses(
     model: CompactModel,
     batch: dict[str, Tensor],
@@ -169,15 +182,7 @@ def compact_losses(
     aligned = align_batch(model, batch, margin)
 
     sees = (~wrong).float().view(-1, 1, 1, 1)
-    astray = aligned.flow - batch["true_flow"]
-    visible = batch["visible"] * sees
-    target = F.avg_pool2d(visible * alignment_quality(truth, astray.detach()), FOLD)
-    trust = F.binary_cross_entropy_with_logits(aligned.trust_logit, target)
-    error = astray.square().sum(1, keepdim=True).add(1e-4).sqrt()
-    # Capped: where the first flow is lost by far, the refiner cannot mend it and should not try.
-    # By texture: in plain places no flow is right or wrong.
-    weight = visible * (texture(truth) / (texture(truth) + TEXTURED))
-    flow = (error.clamp(max=8) * weight).sum() / weight.sum().clamp(min=1)
+    flow, trust = alignment_losses(aligned, truth, batch["true_flow"], batch["visible"] * sees)
 
     aligned = without_reference(aligned, frame, gone)
     t = torch.rand(count, generator=generator) * bridge.HORIZON

