@@ -1,5 +1,6 @@
 """The command line's manners: exit codes, one-line errors, pure JSON, nothing left behind."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -272,7 +273,7 @@ def test_a_fault_is_one_line_unless_the_traceback_is_asked_for(pair, monkeypatch
 
 
 def test_training_without_torch_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     result = run("train", "--photographs", tmp_path, "-o", tmp_path / "run")
     assert_one_line(result, "pip install 'livemoments[train]'")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from livemoments.demo import before_after, make_live_photo, run_demo, scores
+from livemoments.demo import before_after, make_live_photo, run_demo
 from livemoments.demo.clip import frame_times, record
 from livemoments.demo.compare import LABELS, fit
 from livemoments.demo.scene import Scene, SceneConfig, demo_photograph
@@ -185,23 +185,6 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 
 # --- the verdict ----------------------------------------------------------------------------
-
-
-def test_scores_of_known_differences():
-    rng = np.random.default_rng(0)
-    truth = rng.random((64, 80, 3)).astype(np.float32)
-    same = scores(truth, truth)
-    assert same.psnr_y == 100 and same.ssim_y == 1
-    # A grey step of 10 / 255 is one of 10 * 219 / 255 in luma.
-    shifted = np.full((32, 32, 3), 110, np.uint8)
-    assert scores(shifted, np.full((32, 32, 3), 100, np.uint8)).psnr_y == pytest.approx(
-        20 * np.log10(255 / (10 * 219 / 255)), abs=0.01
-    )
-    bytes_ = np.rint(truth * 255).astype(np.uint8)
-    assert scores(bytes_, truth).psnr_y > 55
-    noisy = np.clip(truth + 0.1 * rng.standard_normal(truth.shape), 0, 1)
-    noisier = np.clip(truth + 0.2 * rng.standard_normal(truth.shape), 0, 1)
-    assert scores(noisier, truth).ssim_y < scores(noisy, truth).ssim_y < 1
 
 
 def test_the_sheet_shows_all_four_at_full_size():

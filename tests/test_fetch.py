@@ -11,8 +11,14 @@ from pathlib import Path
 import pytest
 
 from livemoments import fetch as fetching
-from livemoments.errors import ConfigError, DamagedFileError, MissingExtraError, MissingFileError
-from livemoments.fetch import Package, check_clients, fetch
+from livemoments.errors import (
+    ConfigError,
+    DamagedFileError,
+    MissingExtraError,
+    MissingFileError,
+    OutputError,
+)
+from livemoments.fetch import Package, cache_folder, check_clients, fetch, fetch_once, reading
 
 MADE = Package(client="npm", name="@x/made", version="1.0")
 
@@ -103,3 +109,72 @@ class TestMirror:
         self.answers(monkeypatch, "file:/elsewhere/|stable|main|Vendor")
         with pytest.raises(ConfigError, match="no Debian archive"):
             fetching._debian_mirror()
+
+
+class TestOnce:
+    CONTENTS = {"a/one.ckpt": b"1", "a/b/two.ckpt": b"2"}
+
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """What fetch was asked for, each time."""
+        asked = []
+
+        def fetch(package, sha256, scratch):
+            asked.append(set(sha256))
+            yield from ((member, self.CONTENTS[member]) for member in sha256)
+
+        monkeypatch.setattr(fetching, "fetch", fetch)
+        return asked
+
+    def test_only_what_is_missing_is_fetched(self, asked, tmp_path):
+        folder = tmp_path / "new" / "cache"
+        sha256 = dict.fromkeys(self.CONTENTS, "")
+        paths = fetch_once(MADE, sha256, folder)
+        assert paths == [folder / "one.ckpt", folder / "two.ckpt"]
+        paths[1].unlink()
+        assert fetch_once(MADE, sha256, folder) == fetch_once(MADE, sha256, folder) == paths
+        assert [path.read_bytes() for path in paths] == [b"1", b"2"]
+        assert asked == [set(sha256), {"a/b/two.ckpt"}]
+        assert sorted(folder.iterdir()) == paths
+
+    def test_a_folder_that_cannot_be_made(self, asked, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(OutputError, match="cannot make this folder"):
+            fetch_once(MADE, {"a/one.ckpt": ""}, tmp_path / "file" / "cache")
+        assert not asked
+
+
+class TestReading:
+    def test_damage_is_named_with_its_file(self, tmp_path):
+        with pytest.raises(DamagedFileError, match=r"a\.bin: not a list \('no'\); delete it"):
+            with reading(tmp_path / "a.bin", "a list"):
+                {}["no"]
+
+    def test_a_file_that_is_not_there(self, tmp_path):
+        path = tmp_path / "a.bin"
+        with pytest.raises(MissingFileError, match=r"a\.bin: not there; a list must be fetched"):
+            with reading(path, "a list"):
+                path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {}, "home/.cache/livemoments"),
+        ("linux", {"XDG_CACHE_HOME": "{0}/xdg"}, "xdg/livemoments"),
+        ("darwin", {"XDG_CACHE_HOME": "{0}/xdg"}, "home/Library/Caches/livemoments"),
+        ("win32", {"LOCALAPPDATA": "{0}/local"}, "local/livemoments"),
+        ("win32", {}, "home/AppData/Local/livemoments"),
+    ],
+)
+def test_the_cache_is_where_each_system_keeps_it(
+    monkeypatch, tmp_path, platform, variables, expected
+):
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(tmp_path))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setattr(sys, "platform", platform)
+    assert cache_folder() == tmp_path / expected
+    assert not list(tmp_path.iterdir())

@@ -24,14 +24,15 @@ from livemoments.networks.compact import (  # noqa: E402
     encode,
     opening,
 )
-from livemoments.training.export import export, load_average  # noqa: E402
-from livemoments.training.loop import TrainConfig, new_run  # noqa: E402
-from livemoments.training.objective import (  # noqa: E402
+from livemoments.training.aligning import (  # noqa: E402
     CompactModel,
     align_batch,
     predict_truth,
     without_reference,
 )
+from livemoments.training.checkpoint import new_run  # noqa: E402
+from livemoments.training.config import TrainConfig  # noqa: E402
+from livemoments.training.export import export, load_average  # noqa: E402
 
 MARGIN = 16
 

@@ -14,11 +14,15 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 from tiny import TINY  # noqa: E402
 
 from livemoments.errors import ConfigError, MissingFileError, WeightsError  # noqa: E402
+from livemoments.networks.compact import LATENT  # noqa: E402
 from livemoments.training import loop  # noqa: E402
-from livemoments.training.loop import Run, TrainConfig, new_run, train, train_step  # noqa: E402
-from livemoments.training.objective import ObjectiveConfig  # noqa: E402
+from livemoments.training.checkpoint import Run, new_run  # noqa: E402
+from livemoments.training.config import TrainConfig  # noqa: E402
+from livemoments.training.loop import train, train_step  # noqa: E402
+from livemoments.training.objective import ObjectiveConfig, compact_losses  # noqa: E402
 from livemoments.training.pairs import PairConfig, PairStream  # noqa: E402
-from livemoments.training.scenes import SceneStore, photographs  # noqa: E402
+from livemoments.training.scenes import PhotoScenes, SceneStore, photographs  # noqa: E402
+from livemoments.training.validate import Validation  # noqa: E402
 
 PAIRS = PairConfig(crop=64, margin=16, scene=128, scenes=5, crops_per_scene=2, scenes_mixed=2)
 
@@ -43,14 +47,17 @@ def config(folder, kept, tmp_path) -> TrainConfig:
     return TrainConfig(
         photographs=folder, output=tmp_path / "run", batch=2, workers=0, threads=1, warm_up_steps=3,
         checkpoint_every_s=-1.0, network=TINY, pairs=PAIRS,
-        objective=ObjectiveConfig(perceptual=0.0),  # no network: its weights would be fetched
+        objective=ObjectiveConfig(perceptual=0.0, dists=0.0),  # VGG16 would be fetched
+        validate_every=0, precision="no",
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def kept(folder, tmp_path_factory):
     """Scenes made once, for every run of these tests."""
-    store = SceneStore(tmp_path_factory.mktemp("kept"), photographs(folder), PAIRS.scene, seed=0)
+    store = SceneStore(
+        tmp_path_factory.mktemp("kept"), PhotoScenes(photographs(folder), PAIRS.scene), seed=0
+    )
     store.prepare(PAIRS.scenes, 1)
     return store
 
@@ -106,7 +113,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, batches, 
         train_step(second, batch, config)
     assert_same_weights(whole.model.state_dict(), second.model.state_dict())
     assert_same_weights(whole.average.state_dict(), second.average.state_dict())
-    assert torch.equal(whole.noise.get_state(), second.noise.get_state())
 
 
 def test_three_steps_and_three_more_equal_six_bit_for_bit(config, tmp_path):
@@ -119,7 +125,6 @@ def test_three_steps_and_three_more_equal_six_bit_for_bit(config, tmp_path):
     assert resumed["position"]["step"] == whole["position"]["step"] == 6
     for name in ("model", "average"):
         assert_same_weights(whole[name], resumed[name])
-    assert torch.equal(whole["noise"], resumed["noise"])
     moments = (state["optimiser"]["state"] for state in (whole, resumed))
     for first, second in zip(*(each.values() for each in moments), strict=True):
         assert torch.equal(first["exp_avg"], second["exp_avg"])
@@ -154,18 +159,19 @@ def test_a_checkpoint_holds_plain_values(config, batches):
     train_step(run, batches[0], config)
     run.save(config.output / "last.pt", config)
     state = torch.load(config.output / "last.pt", weights_only=True)
-    assert state["position"] == {"step": 1, "minutes": 0.0}
+    assert state["position"] == {"step": 1, "minutes": 0.0, "best": None}
     assert state["config"]["network"]["channels"] == [16, 24, 32]
     assert state["config"]["photographs"] == str(config.photographs)
 
 
 def test_a_step_repeats_by_its_seed_and_moves_the_weights(config, batches):
-    runs = [new_run(config), new_run(config), new_run(replace(config, seed=1))]
+    configs = [config, config, replace(config, seed=1)]
+    runs = [new_run(each) for each in configs]
     before = copy.deepcopy(runs[0].model.state_dict())
     assert_same_weights(before, runs[1].model.state_dict())
-    found = [train_step(run, batches[0], config) for run in runs]
+    found = [train_step(r, batches[0], c) for r, c in zip(runs, configs, strict=True)]
     assert found[0] == found[1] != found[2]
-    assert set(found[0]) == {"total", "pixel", "frequency", "perceptual", "flow", "trust"}
+    assert {"total", "pixel", "frequency", "perceptual", "flow", "trust"} < set(found[0])
     assert_same_weights(runs[0].model.state_dict(), runs[1].model.state_dict())
     assert any(not torch.equal(before[k], v) for k, v in runs[0].model.state_dict().items())
 
@@ -247,20 +253,119 @@ def test_a_truncated_checkpoint_is_refused(config, tmp_path):
     assert_not_loaded(new_run(config), path)
 
 
-def test_the_perceptual_term_sets_in_late(config, monkeypatch):
-    calls, files = [], []
+class Judge(torch.nn.Module):
+    """In VGG16's place: remembers what it was shown."""
 
-    class Judge:
-        def __init__(self, weights):
-            files.append(weights)
+    def __init__(self, weights):
+        super().__init__()
+        self.weights, self.seen = weights, []
 
-        def __call__(self, restored, truth):
-            calls.append(restored.shape)
-            return (restored - truth).abs().mean()
+    def forward(self, restored, truth):
+        self.seen.append(tuple(restored.shape))
+        return (restored - truth).abs().mean(), (restored - truth).square().mean()
+
+
+@pytest.fixture
+def judges(monkeypatch) -> list[Judge]:
+    made = []
+
+    def make(weights):
+        made.append(Judge(weights))
+        return made[-1]
 
     monkeypatch.setattr(loop, "fetch_vgg16", lambda folder: folder / "vgg16.ckpt")
-    monkeypatch.setattr(loop, "Lpips", Judge)
-    objective = ObjectiveConfig(perceptual=0.1, perceptual_px=32)
+    monkeypatch.setattr(loop, "Perceptual", make)
+    return made
+
+
+def test_the_perceptual_terms_set_in_late(config, judges):
+    objective = ObjectiveConfig(perceptual=0.1, perceptual_px=32, perceptual_crops=1)
     train(replace(config, steps=4, perceptual_from=0.5, objective=objective))
-    assert files == [config.output / "vgg16.ckpt"]
-    assert calls == [(2, 3, 32, 32)] * 2  # the last two steps of four
+    (judge,) = judges
+    assert judge.weights == config.output / "vgg16.ckpt"
+    assert judge.seen == [(1, 3, 32, 32)] * 2  # the last two steps of four
+
+
+# Watching
+
+
+def test_validation_keeps_the_best_weights_and_draws_a_board(config):
+    train(replace(config, steps=4, validate_every=2))
+    last, best = (
+        torch.load(config.output / f"{n}.pt", weights_only=True) for n in ("last", "best")
+    )
+    assert last["position"]["best"] == pytest.approx(best["position"]["best"])
+    assert best["position"]["step"] in (2, 4)
+    events = list((config.output / "board").glob("events*"))
+    assert events and events[0].stat().st_size > 10_000  # with a picture
+
+
+def test_the_validation_loss_repeats_and_is_of_the_weights(config, kept):
+    run = new_run(config)
+    validation = Validation(kept, PAIRS)
+    first, again = (validation.loss(run.average, config.objective, None) for _ in range(2))
+    assert first == again and first["perceptual"] == 0
+    with torch.no_grad():
+        run.average.restoration.out.bias[:LATENT] += 20
+    assert validation.loss(run.average, config.objective, None)["total"] > first["total"]
+    picture = validation.picture(run.average, config.objective)
+    assert picture.shape == (3, 4 * 64, 4 * 64)
+
+
+# Beginning with other weights, and other objectives
+
+
+def test_a_run_may_begin_with_the_weights_of_another(config, tmp_path):
+    other = new_run(replace(config, seed=5))
+    other.save(tmp_path / "other.pt", config)
+    begun = new_run(replace(config, start=tmp_path / "other.pt"))
+    assert_same_weights(begun.model.state_dict(), other.average.state_dict())
+    assert_same_weights(begun.average.state_dict(), other.average.state_dict())
+    wider = new_run(
+        replace(config, network=replace(TINY, channels=(16, 24, 48)), start=tmp_path / "other.pt")
+    )
+    name = "restoration.enter.weight"
+    assert torch.equal(wider.model.state_dict()[name], other.average.state_dict()[name])
+
+
+def test_what_is_no_checkpoint_to_begin_with_is_named(config, tmp_path):
+    (tmp_path / "other.pt").write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match=r"other\.pt: not a checkpoint to begin with"):
+        new_run(replace(config, start=tmp_path / "other.pt"))
+    torch.save({"average": {"alien": torch.zeros(3)}}, tmp_path / "other.pt")
+    with pytest.raises(WeightsError, match=r"other\.pt: none of its weights fits"):
+        new_run(replace(config, start=tmp_path / "other.pt"))
+
+
+def test_the_papers_objective_trains_too(config, batches):
+    run = new_run(config)
+    velocity = replace(config, objective=ObjectiveConfig(kind="velocity"), learning_rate=3e-3)
+
+    def loss() -> float:
+        draws = torch.Generator().manual_seed(0)
+        found = compact_losses(run.model, batches[0], PAIRS.margin, velocity.objective, draws)
+        return float(found.velocity.detach())
+
+    before = loss()
+    found = [train_step(run, batches[0], velocity) for _ in range(25)]
+    assert found[0]["pixel"] == 0 and found[0]["velocity"] > 0
+    assert loss() < before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"schedule": "linear"}, "schedule must be one of cosine, constant"),
+        ({"precision": "bf8"}, "precision must be one of bf16, fp16, no"),
+        ({"photographs": None}, "nothing to learn from"),
+    ],
+)
+def test_unknown_settings_are_refused(config, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(config, **settings)
+
+
+def test_a_constant_rate_only_warms_up(config):
+    config = replace(config, schedule="constant", steps=100, warm_up_steps=10, learning_rate=1e-3)
+    assert config.learning_rate_at(4, 0) == pytest.approx(5e-4)
+    assert config.learning_rate_at(10, 0) == config.learning_rate_at(99, 0) == pytest.approx(1e-3)

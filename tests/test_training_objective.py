@@ -14,17 +14,16 @@ from tiny import TINY  # noqa: E402
 
 from livemoments import bridge  # noqa: E402
 from livemoments.networks.compact import HEAD_SCALE, decode, encode  # noqa: E402
-from livemoments.training.objective import (  # noqa: E402
+from livemoments.training.aligning import (  # noqa: E402
     CompactModel,
-    ObjectiveConfig,
     align_batch,
     alignment_quality,
-    compact_losses,
     predict_truth,
     texture,
     warp_with_margin,
     without_reference,
 )
+from livemoments.training.objective import ObjectiveConfig, compact_losses  # noqa: E402
 
 MARGIN, N = 16, 64
 ALWAYS = ObjectiveConfig(no_reference=0.0, wrong_reference=0.0)
@@ -229,9 +228,9 @@ def test_the_perceptual_term_sees_the_same_part_of_both(model):
 
     def lpips(restored, truth):
         seen.append((restored.detach(), truth))
-        return (restored - truth).abs().mean()
+        return (restored - truth).abs().mean(), (restored.mean() - truth.mean()).abs()
 
-    config = replace(ALWAYS, perceptual=2.0, perceptual_px=32)
+    config = replace(ALWAYS, perceptual=2.0, dists=3.0, perceptual_px=32)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         found = compact_losses(model, batch, MARGIN, config, generator, lpips)
@@ -241,7 +240,7 @@ def test_the_perceptual_term_sees_the_same_part_of_both(model):
     assert ((places - truth).abs().amax((2, 3, 4, 5)) == 0).any()
     plain = values(model, batch)
     assert float(found.total) == pytest.approx(
-        plain.total + 2.0 * float(found.perceptual), rel=1e-3
+        plain.total + 2.0 * float(found.perceptual) + 3.0 * float(found.dists), rel=1e-3
     )
     assert plain.perceptual == 0
 

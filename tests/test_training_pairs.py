@@ -12,14 +12,14 @@ from pictures import write_photographs
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from livemoments.training import pairs  # noqa: E402
-from livemoments.training.objective import warp_with_margin  # noqa: E402
+from livemoments.training.aligning import warp_with_margin  # noqa: E402
 from livemoments.training.pairs import (  # noqa: E402
     PairConfig,
     PairStream,
     crops_of,
     error_in_places,
 )
-from livemoments.training.scenes import PhotoPool, SceneStore, photographs, scene_of  # noqa: E402
+from livemoments.training.scenes import PhotoPool, PhotoScenes, SceneStore, photographs, scene_of  # noqa: E402
 
 TINY = PairConfig(
     crop=64,
@@ -51,7 +51,9 @@ def assert_same(first: dict, second: dict) -> None:
 @pytest.fixture(scope="module")
 def scenes(folder, tmp_path_factory):
     """Kept once for all tests: what the stream does with them is what is tested here."""
-    return SceneStore(tmp_path_factory.mktemp("scenes"), photographs(folder), TINY.scene, seed=1)
+    return SceneStore(
+        tmp_path_factory.mktemp("scenes"), PhotoScenes(photographs(folder), TINY.scene), seed=1
+    )
 
 
 def stream(scenes, *, worker=None, workers=1, monkeypatch=None, **settings) -> PairStream:
@@ -86,7 +88,7 @@ def test_the_stream_repeats(scenes, folder, tmp_path):
     runs = [list(islice(stream(scenes), 3)) for _ in range(2)]
     for first, second in zip(*runs, strict=True):
         assert_same(first, second)
-    elsewhere = SceneStore(tmp_path, photographs(folder), TINY.scene, seed=2)
+    elsewhere = SceneStore(tmp_path, PhotoScenes(photographs(folder), TINY.scene), seed=2)
     other = next(iter(stream(elsewhere)))
     assert not torch.equal(other["truth"], runs[0][0]["truth"])
 
@@ -200,7 +202,6 @@ def test_some_given_flows_are_wrong_in_places(scenes):
     honest = [(crop["flow"] - crop["true_flow"]).norm(dim=0) for crop in crops_of(
         scenes[0], replace(config, led_astray=0.0), np.random.default_rng(0))]  # fmt: skip
     wrong = [(crop["flow"] - crop["true_flow"]).norm(dim=0) for crop in drawn]
-    assert np.mean([float(w.mean()) for w in wrong]) > 2 * np.mean(
-        [float(h.mean()) for h in honest]
-    )
+    means = [np.mean([float(error.mean()) for error in errors]) for errors in (wrong, honest)]
+    assert means[0] > means[1] + 0.3
     assert any((error_in_places(64, np.random.default_rng(i)) == 0).mean() > 0.3 for i in range(9))

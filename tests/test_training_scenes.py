@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="the train extra is not installed")
 from livemoments.errors import DamagedFileError, MissingFileError  # noqa: E402
 from livemoments.training import scenes  # noqa: E402
 from livemoments.training.photographs import packages  # noqa: E402
-from livemoments.training.scenes import PhotoPool, SceneStore, photographs, scene_of  # noqa: E402
+from livemoments.training.scenes import PhotoPool, PhotoScenes, SceneStore, photographs, scene_of  # noqa: E402
 
 SIZE = 128  # of a scene
 
@@ -44,13 +44,13 @@ def test_scenes_are_fixed_by_seed_and_index(pool):
 
 @pytest.fixture
 def store(folder, tmp_path):
-    return SceneStore(tmp_path / "kept", photographs(folder), SIZE, seed=3)
+    return SceneStore(tmp_path / "kept", PhotoScenes(photographs(folder), SIZE), seed=3)
 
 
 def test_a_kept_scene_is_the_one_that_was_made(store, pool):
     made = store[7]
     assert_same_scene(store[7], made)
-    original = scene_of(PhotoPool(store.paths), SIZE, 3, 7)
+    original = scene_of(PhotoPool(store.maker.paths), SIZE, 3, 7)
     for name, value in vars(original).items():
         kept = getattr(made, name)
         assert kept.dtype == np.float32 and kept.shape == value.shape
@@ -62,7 +62,7 @@ def test_scenes_are_prepared_in_several_processes_and_only_once(store, folder, t
     told = []
     store.prepare(5, 2, lambda *step: told.append(step))
     assert told == [("making scenes", i, 5) for i in range(1, 6)]
-    alone = SceneStore(tmp_path / "alone", photographs(folder), SIZE, seed=3)
+    alone = SceneStore(tmp_path / "alone", PhotoScenes(photographs(folder), SIZE), seed=3)
     assert_same_scene(store[4], alone[4])
     told.clear()
     store.prepare(5, 2, lambda *step: told.append(step))
@@ -75,12 +75,13 @@ def test_scenes_are_prepared_in_several_processes_and_only_once(store, folder, t
 def test_scenes_of_other_photographs_seeds_or_sizes_are_kept_apart(folder, tmp_path):
     paths = photographs(folder)
     stores = [
-        SceneStore(tmp_path, paths, SIZE, seed=0),
-        SceneStore(tmp_path, paths, SIZE, seed=1),
-        SceneStore(tmp_path, paths, 2 * SIZE, seed=0),
-        SceneStore(tmp_path, paths[1:], SIZE, seed=0),
+        SceneStore(tmp_path, PhotoScenes(paths, SIZE), seed=0),
+        SceneStore(tmp_path, PhotoScenes(paths, SIZE), seed=1),
+        SceneStore(tmp_path, PhotoScenes(paths, 2 * SIZE), seed=0),
+        SceneStore(tmp_path, PhotoScenes(paths[1:], SIZE), seed=0),
+        SceneStore(tmp_path, PhotoScenes(paths, SIZE, "seesr"), seed=0),
     ]
-    assert len({store.folder for store in stores}) == 4
+    assert len({store.folder for store in stores}) == 5
 
 
 def test_a_damaged_scene_is_named(store):

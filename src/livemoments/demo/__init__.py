@@ -1,15 +1,13 @@
 """A Live Photo made from one free photograph, with the truth of one moment known."""
 
-from livemoments.demo.compare import Scores, before_after, scores
+from livemoments.demo.compare import before_after
 from livemoments.demo.make import DemoLivePhoto, make_live_photo
 from livemoments.demo.run import DemoResult, run_demo
 
 __all__ = [
     "DemoLivePhoto",
     "DemoResult",
-    "Scores",
     "before_after",
     "make_live_photo",
     "run_demo",
-    "scores",
 ]

@@ -1,36 +1,15 @@
-"""The demo's verdict: scores against the known truth, and a picture to see it by."""
-
-from dataclasses import dataclass
+"""The demo's verdict as a picture: crops of what was made beside the known truth."""
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from livemoments.evaluation.fidelity import luma
+
 LABELS = ("the frame", "restored", "the truth", "key photo")
 CROP_WIDTH, CROP_HEIGHT = 400, 300
 GAP, LABEL_HEIGHT, TEXT_SIZE = 8, 30, 18
 PAPER, INK = (24, 24, 26), (236, 236, 236)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """How near a picture is to the truth, on luma."""
-
-    psnr_y: float  # dB
-    ssim_y: float  # at most 1
-
-
-def scores(picture: np.ndarray, truth: np.ndarray) -> Scores:
-    """PSNR and SSIM on Y of two pictures of one size, RGB H x W x 3, uint8 or float in [0, 1].
-
-    Y is BT.601's, 16 to 235; SSIM has an 11 x 11 Gaussian window of sigma 1.5, as published.
-    """
-    one, other = _luma(picture), _luma(truth)
-    error = float(np.mean((one - other) ** 2))
-    return Scores(
-        psnr_y=round(10 * float(np.log10(1 / max(error, 1e-10))), 2),
-        ssim_y=round(_ssim(one, other), 4),
-    )
 
 
 def before_after(
@@ -51,10 +30,10 @@ def before_after(
     pictures = [_as_uint8(fit(picture, height, width)) for picture in (frame, restored)]
     pictures += [_as_uint8(truth), _as_uint8(key)]
     crop_w, crop_h = min(CROP_WIDTH, width), min(CROP_HEIGHT, height)
-    luma = _luma(pictures[2])
-    detail = (luma - cv2.GaussianBlur(luma, (0, 0), 2)) ** 2
+    true_luma = luma(pictures[2])
+    detail = (true_luma - cv2.GaussianBlur(true_luma, (0, 0), 2)) ** 2
     corners = _highest(detail, crop_w, crop_h, count=2)
-    corners += _highest((luma - _luma(pictures[1])) ** 2, crop_w, crop_h, count=1)
+    corners += _highest((true_luma - luma(pictures[1])) ** 2, crop_w, crop_h, count=1)
     sheet = Image.new(
         "RGB",
         (GAP + len(LABELS) * (crop_w + GAP), LABEL_HEIGHT + len(corners) * (crop_h + GAP)),
@@ -96,25 +75,6 @@ def _highest(values: np.ndarray, width: int, height: int, *, count: int) -> list
         corners.append((y, x))
         total[max(y - height, 0) : y + height, max(x - width, 0) : x + width] = -np.inf
     return corners
-
-
-def _luma(picture: np.ndarray) -> np.ndarray:
-    """BT.601 luma of RGB, float64 H x W in [16, 235] / 255."""
-    scale = 255.0 if picture.dtype == np.uint8 else 1.0
-    weights = np.array([65.481, 128.553, 24.966]) / 255
-    return picture.astype(np.float64) / scale @ weights + 16 / 255
-
-
-def _ssim(one: np.ndarray, other: np.ndarray) -> float:
-    def mean(values: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(values, (11, 11), 1.5)[5:-5, 5:-5]
-
-    mean_1, mean_2 = mean(one), mean(other)
-    var_1, var_2 = mean(one**2) - mean_1**2, mean(other**2) - mean_2**2
-    cov = mean(one * other) - mean_1 * mean_2
-    c1, c2 = 0.01**2, 0.03**2
-    ratio = (2 * mean_1 * mean_2 + c1) * (2 * cov + c2)
-    return float(np.mean(ratio / ((mean_1**2 + mean_2**2 + c1) * (var_1 + var_2 + c2))))
 
 
 def _as_uint8(picture: np.ndarray) -> np.ndarray:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from livemoments.demo.compare import Scores, before_after, fit, scores
+from livemoments.demo.compare import before_after, fit
 from livemoments.demo.make import make_live_photo
 from livemoments.demo.scene import SceneConfig
+from livemoments.evaluation.fidelity import Scores, scores
 from livemoments.livephoto.atomic import atomic_output
 from livemoments.stages import Progress
 from livemoments.version import __version__

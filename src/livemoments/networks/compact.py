@@ -200,7 +200,15 @@ class ReferenceNet(nn.Module):
 
     def forward(self, reference: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """reference (B, 3, H, W), aligned to the frame, confidence (B, 1, H, W) -> three maps."""
-        x = self.enter(torch.cat([seen(reference), F.avg_pool2d(confidence, FOLD)], 1))
+        return self.from_latents(self.latents(reference, confidence))
+
+    def latents(self, reference: Tensor, confidence: Tensor) -> Tensor:
+        """The reference as this network sees it, (B, 52, h, w)."""
+        return torch.cat([seen(reference), F.avg_pool2d(confidence, FOLD)], 1)
+
+    def from_latents(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The rest of `forward`, for ablations that warp between the two."""
+        x = self.enter(latents)
         features = []
         for scale, blocks in enumerate(self.blocks):
             for block in blocks.children():
@@ -268,12 +276,13 @@ def same_light(frame: Tensor, reference: Tensor) -> Tensor:
 def _in_bands(image: Tensor, sizes: tuple[int, ...], factors: Tensor) -> Tensor:
     """The detail of (B, 3, H, W) in bands, pixel by pixel times factors (B, bands * 16, h, w).
 
-    The first band is what means of sizes[0] pixels leave; the others lie between two sizes.
+    The first band is what means of sizes[0] pixels leave; the others lie between two sizes. Returns
+    (B, 3, H, W).
     """
-    total, finer = torch.zeros_like(encode(image)), image
+    total, finer = torch.zeros_like(image), image
     for size, factor in zip(sizes, factors.chunk(len(sizes), 1), strict=True):
         smooth = low_frequencies(image, size)
-        total = total + encode(finer - smooth) * factor.repeat(1, 3, 1, 1)
+        total = total + (finer - smooth) * decode(factor)
         finer = smooth
     return total
 
@@ -324,12 +333,15 @@ class RestorationNet(nn.Module):
         features: tuple[Tensor, Tensor, Tensor],
         motion: Tensor,
         t: Tensor,
+        *,
+        copy: bool = True,
     ) -> Tensor:
         """Predict z_Hs (B, 48, h, w).
 
         z (B, 48, h, w) is the bridge's point at time t (B,); frame and reference (B, 3, H, W), the
         reference aligned; features from `ReferenceNet`; motion (B, 3, h, w) the reference's
-        displacement towards the frame in pixels and the confidence of the alignment.
+        displacement towards the frame in pixels and the confidence of the alignment. Without copy
+        the copy gate is shut (an ablation).
         """
         z_frame = encode(frame)
         confidence = motion[:, 2:]
@@ -358,19 +370,14 @@ class RestorationNet(nn.Module):
         residual, gates, factors = self.out(x).split([LATENT, *self._gate_channels()], 1)
         gates = torch.sigmoid(HEAD_SCALE * gates - 1) * opening(confidence)
         gates = ((gates - CLOSED_BELOW) / (1 - CLOSED_BELOW)).clamp(min=0)
-        detail = self._copied(frame, reference, gates) + self._own(frame, HEAD_SCALE * factors)
-        return z_frame + detail + RESIDUAL_SCALE * residual
+        detail = _in_bands(frame, self.OWN_BANDS, HEAD_SCALE * factors)
+        if copy:
+            gates = gates * same_light(frame, reference)
+            detail = detail + _in_bands(reference - frame, self.BANDS, gates)
+        return z_frame + encode(detail) + RESIDUAL_SCALE * residual
 
     def _gate_channels(self) -> tuple[int, int]:
         return len(self.BANDS) * FOLD * FOLD, len(self.OWN_BANDS) * FOLD * FOLD
-
-    def _copied(self, frame: Tensor, reference: Tensor, gates: Tensor) -> Tensor:
-        """The reference's detail beyond the frame's, through gates (B, 32, h, w) in [0, 1]."""
-        return _in_bands(reference - frame, self.BANDS, gates * same_light(frame, reference))
-
-    def _own(self, frame: Tensor, factors: Tensor) -> Tensor:
-        """The frame's detail times factors (B, 48, h, w): above 0 sharpens, down to -1 smooths."""
-        return _in_bands(frame, self.OWN_BANDS, factors)
 
     def _time_embedding(self, t: Tensor) -> Tensor:
         """Sines and cosines of t (B,) in [0, T]; (B, time_features)."""

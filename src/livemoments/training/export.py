@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from livemoments.errors import MissingExtraError, WeightsError
 from livemoments.networks.compact import FOLD, LATENT, CompactConfig, RestorationNet
-from livemoments.training.objective import CompactModel
+from livemoments.training.aligning import CompactModel
 
 OPSET = 18
 

@@ -1,143 +1,77 @@
-"""One training run of the compact model: to resume it, run the same command again."""
+"""One training run of the compact model: to resume it, run the same command again.
 
-import json
+accelerate brings devices, precision and several processes (`accelerate launch -m livemoments train
+...`). A run killed at any moment goes on from its last checkpoint, at most `checkpoint_every_s`
+back, as if nothing had happened: crops and draws follow from the seed and the step.
+"""
+
 import logging
-import math
 import os
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 
+import numpy as np
 import torch
-from torch import Tensor
+from accelerate import Accelerator
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from livemoments.errors import ConfigError, WeightsError
-from livemoments.networks.compact import CompactConfig
+from livemoments.errors import ConfigError, OutputError
 from livemoments.stages import Progress
-from livemoments.training.objective import CompactModel, ObjectiveConfig, compact_losses
-from livemoments.training.pairs import PairConfig, PairStream
-from livemoments.training.perceptual import Lpips, fetch_vgg16
-from livemoments.training.scenes import SceneStore, photographs
+from livemoments.training.checkpoint import Run, new_run
+from livemoments.training.clips import ClipScenes
+from livemoments.training.config import TrainConfig
+from livemoments.training.degrade import draw_degradation
+from livemoments.training.objective import Losses, compact_losses
+from livemoments.training.pairs import PairStream
+from livemoments.training.perceptual import Perceptual, fetch_vgg16
+from livemoments.training.scenes import PhotoScenes, SceneMaker, SceneStore, TurnsOf, photographs
+from livemoments.training.validate import Validation
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """A run. Times in minutes of training, resumed runs counted together."""
+class Objective(nn.Module):
+    """The losses as one module, so that accelerate can spread it over devices and processes."""
 
-    photographs: Path
-    output: Path
-    minutes: float = 60.0  # of training; ignored where steps are given
-    steps: int | None = None  # so many steps: a run that repeats exactly, however fast the machine
-    batch: int = 8
-    learning_rate: float = 1e-3
-    warm_up_steps: int = 200
-    clip: float = 0.3  # of the gradient's norm
-    decay_share: float = 0.4  # of the time, at the end, over which the rate falls to a hundredth
-    perceptual_from: float = 0.55  # share of the run done when the perceptual term sets in
-    ema: float = 0.999
-    seed: int = 0
-    workers: int = 1
-    threads: int = 0  # 0: as many as there are cores
-    compile: bool = False  # torch.compile: steps in 0.7 of the time, after a minute; needs g++
-    checkpoint_every_s: float = 120.0
-    resume: bool = True
-    network: CompactConfig = field(default_factory=CompactConfig)
-    pairs: PairConfig = field(default_factory=PairConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    def __init__(self, run: Run, config: TrainConfig) -> None:
+        super().__init__()
+        self.model = run.model
+        self.config = config
+        self.judge: list[Perceptual] = []  # in a list: its weights are none of the model's
 
-    def __post_init__(self) -> None:
-        for name in ("minutes", "steps", "batch"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ConfigError(f"{name} must be positive, got {value}")
-
-    def share_done(self, step: int, minutes: float) -> float:
-        """How much of the run is over, 0 to 1 or a little more."""
-        return step / self.steps if self.steps else minutes / self.minutes
-
-    def learning_rate_at(self, step: int, minutes: float) -> float:
-        """Warm up, stay, then fall along a cosine in the last `decay_share` of the run."""
-        warm = min(1.0, (step + 1) / self.warm_up_steps)
-        past = (self.share_done(step, minutes) - (1 - self.decay_share)) / self.decay_share
-        fall = 0.505 + 0.495 * math.cos(math.pi * min(max(past, 0.0), 1.0))
-        return self.learning_rate * warm * fall
-
-
-@dataclass
-class Run:
-    """Everything a checkpoint holds."""
-
-    model: CompactModel
-    average: CompactModel  # exponential moving average of the weights: what is used
-    optimiser: torch.optim.Optimizer
-    noise: torch.Generator
-    step: int = 0
-    minutes: float = 0.0
-
-    def save(self, path: Path, config: TrainConfig) -> None:
-        """Write beside and rename: a run killed here keeps its last checkpoint."""
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "noise": self.noise.get_state(),
-            "position": {"step": self.step, "minutes": self.minutes},
-            "config": json.loads(json.dumps(asdict(config), default=str)),
-        }
-        temporary = path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
-
-    def load(self, path: Path) -> None:
-        """Take up a saved run."""
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            self.model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.noise.set_state(state["noise"])
-            self.step, self.minutes = state["position"]["step"], state["position"]["minutes"]
-        except (
-            RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, UnpicklingError,
-        ) as error:  # fmt: skip
-            reason = (str(error) or "it ends too early").splitlines()[0]
-            raise WeightsError(
-                f"{path}: not a checkpoint of this configuration: {reason}"
-            ) from error
-
-
-def new_run(config: TrainConfig) -> Run:
-    """A run at its first step."""
-    torch.manual_seed(config.seed)
-    model = CompactModel(config.network)
-    # PyTorch's stubs leave this form of `to` out.
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = CompactModel(config.network)
-    average.load_state_dict(model.state_dict())
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-12, weight_decay=0.01
-    )
-    noise = torch.Generator().manual_seed(config.seed)
-    return Run(model=model, average=average.requires_grad_(False), optimiser=optimiser, noise=noise)
+    def forward(self, batch: dict[str, Tensor], seed: int, seen: bool) -> Losses:
+        """The losses of a batch; seed draws its noise, seen asks for the perceptual terms."""
+        return compact_losses(
+            self.model,
+            batch,
+            self.config.pairs.margin,
+            self.config.objective,
+            torch.Generator().manual_seed(seed),
+            self.judge[0] if seen and self.judge else None,
+        )
 
 
 def train_step(
-    run: Run, batch: dict[str, Tensor], config: TrainConfig, lpips: Lpips | None = None
+    run: Run,
+    batch: dict[str, Tensor],
+    config: TrainConfig,
+    objective: nn.Module | None = None,
+    accelerator: Accelerator | None = None,
+    *,
+    seen: bool = False,
 ) -> dict[str, float]:
     """One step of optimisation; returns the losses as numbers."""
+    accelerator = accelerator or accelerator_for(config)
+    objective = objective or Objective(run, config)
     for group in run.optimiser.param_groups:
         group["lr"] = config.learning_rate_at(run.step, run.minutes)
-    with torch.autocast("cpu", torch.bfloat16):
-        losses = compact_losses(
-            run.model, batch, config.pairs.margin, config.objective, run.noise, lpips
-        )
+    draw = hash_of(config.seed, run.step, accelerator.process_index)
+    with accelerator.autocast():
+        losses = objective(batch, draw, seen)
     run.optimiser.zero_grad(set_to_none=True)
-    losses.total.backward()
-    torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
+    accelerator.backward(losses.total)
+    accelerator.clip_grad_norm_(run.model.parameters(), config.clip)
     run.optimiser.step()
     run.step += 1
     keep = min(config.ema, run.step / (10 + run.step))
@@ -146,9 +80,65 @@ def train_step(
     return {name: float(value.detach()) for name, value in vars(losses).items()}
 
 
+def hash_of(*numbers: int) -> int:
+    """A seed out of several whole numbers: 62 bits."""
+    mixed = 0
+    for number in numbers:
+        mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) % (1 << 62)
+    return mixed
+
+
+def accelerator_for(config: TrainConfig) -> Accelerator:
+    """The device, precision and processes of this run, as accelerate finds them."""
+    return Accelerator(mixed_precision=config.precision)
+
+
+def scene_maker(config: TrainConfig, *, held_out: bool = False) -> SceneMaker:
+    """Where this run's scenes come from: photographs, clips, or one after the other."""
+    makers: list[SceneMaker] = []
+    size, preset = config.pairs.scene, config.pairs.preset
+    if config.photographs is not None:
+        makers.append(PhotoScenes(photographs(config.photographs, held_out=held_out), size, preset))
+    if config.clips is not None:
+        makers.append(ClipScenes.of(config.clips, size, preset, held_out=held_out))
+    return makers[0] if len(makers) == 1 else TurnsOf(tuple(makers))
+
+
+def plan(config: TrainConfig) -> dict[str, object]:
+    """What `train` would do: the whole configuration, and what it finds. Trains nothing."""
+    run = new_run(config)
+    draw_degradation(np.random.default_rng(0), config.pairs.preset)  # is there such a preset?
+    path = config.output / "last.pt"
+    resumes = config.resume and path.exists()
+    if resumes:
+        run.load(path)
+    accelerator = accelerator_for(config)
+    found: dict[str, object] = {"config": config.to_dict()}
+    for name, held_out in (("learns_from", False), ("validates_on", True)):
+        found[name] = [path.name for path in scene_files(scene_maker(config, held_out=held_out))]
+    found["parameters"] = {
+        name: sum(p.numel() for p in network.parameters())
+        for name, network in run.model.named_children()
+    }
+    found["device"] = str(accelerator.device)
+    found["processes"] = accelerator.num_processes
+    found["resumes_at"] = {"step": run.step, "minutes": run.minutes} if resumes else None
+    return found
+
+
+def scene_files(maker: SceneMaker) -> list[Path]:
+    """The photographs and clips of a maker."""
+    if isinstance(maker, TurnsOf):
+        return [path for each in maker.makers for path in scene_files(each)]
+    return list(maker.paths) if isinstance(maker, (PhotoScenes, ClipScenes)) else []
+
+
 def train(config: TrainConfig, progress: Progress | None = None) -> Path:
     """Train until the steps or minutes are used up; returns the checkpoint, `last.pt` in output."""
-    config.output.mkdir(parents=True, exist_ok=True)
+    try:
+        config.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{config.output}: cannot make this folder: {error.strerror}") from error
     path = config.output / "last.pt"
     run = new_run(config)
     if config.resume and path.exists():
@@ -156,20 +146,18 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
         if config.share_done(run.step, run.minutes) >= 1:
             return path  # it was finished: another step would only change it
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    if config.compile:
-        for network in run.model.children():
-            network.compile()
-    lpips = None
-    if config.objective.perceptual:
-        lpips = Lpips(fetch_vgg16(config.output))
+    accelerator = accelerator_for(config)
     scenes = SceneStore(
-        config.output / "scenes",
-        photographs(config.photographs),
-        config.pairs.scene,
-        seed=config.seed,
+        (config.kept or config.output) / "scenes", scene_maker(config), seed=config.seed
     )
-    scenes.prepare(config.pairs.scenes, os.cpu_count() or 1, progress)
-    stream = PairStream(scenes, config.pairs, batch=config.batch, first_step=run.step)
+    objective = _prepared(run, config, accelerator)
+    with accelerator.main_process_first():
+        scenes.prepare(config.pairs.scenes, os.cpu_count() or 1, progress)
+    watch = _Watch(config, accelerator)
+    stream = PairStream(
+        scenes, config.pairs, batch=config.batch, first_step=run.step,
+        process=accelerator.process_index, processes=accelerator.num_processes,
+    )  # fmt: skip
     loader = DataLoader(
         stream,
         batch_size=None,
@@ -177,25 +165,111 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
         prefetch_factor=6 if config.workers else None,
     )
     clock = saved = time.monotonic()
-    means: dict[str, float] = {}
     for batch in loader:
-        share = config.share_done(run.step, run.minutes)
-        # Costly, and of no use before there is detail to judge.
-        judge = lpips if share >= config.perceptual_from else None
-        for name, value in train_step(run, batch, config, judge).items():
-            means[name] = value if name not in means else 0.99 * means[name] + 0.01 * value
+        # The perceptual terms are costly, and of no use before there is detail to judge.
+        seen = config.share_done(run.step, run.minutes) >= config.perceptual_from
+        moved = {name: plane.to(accelerator.device) for name, plane in batch.items()}
+        losses = train_step(run, moved, config, objective, accelerator, seen=seen)
         now = time.monotonic()
         run.minutes += (now - clock) / 60
         clock = now
-        if run.step % 100 == 0:
-            shown = " ".join(f"{name} {value:.4f}" for name, value in means.items())
-            log.info("step %d, %.1f min: %s", run.step, run.minutes, shown)
+        run.minutes = _agreed(run.minutes, accelerator)
         share = config.share_done(run.step, run.minutes)
+        watch.step(run, losses, objective, done=share >= 1)
         if progress:
             progress("training", int(1000 * min(share, 1.0)), 1000)
-        if share >= 1 or now - saved > config.checkpoint_every_s:
+        if accelerator.is_main_process and (share >= 1 or now - saved > config.checkpoint_every_s):
             run.save(path, config)
             saved = now
         if share >= 1:
+            watch.end()
             return path
     raise ConfigError("the stream of training pairs ended")  # it is endless
+
+
+def _prepared(run: Run, config: TrainConfig, accelerator: Accelerator) -> nn.Module:
+    """The objective on its device and spread over the processes."""
+    whole = Objective(run, config)
+    wanted = config.objective
+    if wanted.kind == "restoration" and (wanted.perceptual or wanted.dists):
+        with accelerator.main_process_first():
+            weights = fetch_vgg16(config.kept or config.output)
+        whole.judge.append(Perceptual(weights).to(accelerator.device))
+    run.average.to(accelerator.device)
+    if config.compile:
+        for network in run.model.children():
+            network.compile()
+    # The optimiser's moments follow the weights to their device when they are first used.
+    prepared: nn.Module = accelerator.prepare_model(whole)
+    for state in run.optimiser.state.values():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.dim():
+                state[name] = value.to(accelerator.device)
+    return prepared
+
+
+def _agreed(minutes: float, accelerator: Accelerator) -> float:
+    """The main process's clock, so that all processes stop at the same step."""
+    if accelerator.num_processes == 1:
+        return minutes
+    shared = torch.tensor([minutes], device=accelerator.device, dtype=torch.float64)
+    torch.distributed.broadcast(shared, 0)
+    return float(shared)
+
+
+class _Watch:
+    """What a run tells while it goes: the log, TensorBoard, validation and its best weights."""
+
+    def __init__(self, config: TrainConfig, accelerator: Accelerator) -> None:
+        self.config, self.accelerator = config, accelerator
+        self.means: dict[str, float] = {}
+        self.board = None
+        self.validation: Validation | None = None
+        if not accelerator.is_main_process or not config.validate_every:
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.board = SummaryWriter(str(config.output / "board"))
+        store = SceneStore(
+            (config.kept or config.output) / "scenes",
+            scene_maker(config, held_out=True),
+            seed=config.seed,
+        )
+        self.validation = Validation(store, config.pairs)
+
+    def step(self, run: Run, losses: dict[str, float], objective: nn.Module, *, done: bool) -> None:
+        """After every step; losses are that step's."""
+        for name, value in losses.items():
+            self.means[name] = 0.99 * self.means.get(name, value) + 0.01 * value
+        if run.step % 100 == 0:
+            shown = " ".join(f"{name} {value:.4f}" for name, value in self.means.items() if value)
+            log.info("step %d, %.1f min: %s", run.step, run.minutes, shown)
+            self._write(run, "train", self.means)
+        if self.validation and (done or run.step % self.config.validate_every == 0):
+            self._validate(run, objective)
+
+    def _validate(self, run: Run, objective: nn.Module) -> None:
+        whole = self.accelerator.unwrap_model(objective)
+        if self.validation is None:
+            return
+        judge = whole.judge[0] if whole.judge else None
+        with self.accelerator.autocast():
+            found = self.validation.loss(run.average, self.config.objective, judge)
+            picture = self.validation.picture(run.average, self.config.objective)
+        self._write(run, "validation", found)
+        if self.board:
+            self.board.add_image("frame, restored, truth, reference", picture, run.step)
+        log.info("step %d, validation: %.4f", run.step, found["total"])
+        if run.best is None or found["total"] < run.best:
+            run.best = found["total"]
+            run.save(self.config.output / "best.pt", self.config)
+
+    def _write(self, run: Run, kind: str, values: dict[str, float]) -> None:
+        if self.board:
+            for name, value in values.items():
+                self.board.add_scalar(f"{kind}/{name}", value, run.step)
+
+    def end(self) -> None:
+        """Everything is on the disk."""
+        if self.board:
+            self.board.close()

@@ -22,7 +22,9 @@ class PairConfig:
     scene: int = 448  # side of a scene, from which several crops are cut
     scenes: int = 1500  # different ones; a run that is longer comes back to them, cut differently
     crops_per_scene: int = 8  # each time round
+    preset: str = "live-photo"  # of the degradation, see `training.degrade`
     led_astray: float = 0.35  # share of crops whose given flow is wrong in places
+    trembling: float = 0.1  # share of crops whose given flow trembles from pixel to pixel
     scenes_mixed: int = 16  # whose crops are shuffled together, so that a batch shows many scenes
 
     @property
@@ -50,6 +52,8 @@ def crops_of(
         given = scene.flow[here] - moved
         if rng.random() < config.led_astray:
             given = given + error_in_places(n, rng)
+        if rng.random() < config.trembling:
+            given = given + tremble(n, rng)
         planes = {
             "truth": scene.truth[here],
             "frame": scene.frame[here],
@@ -75,6 +79,18 @@ def error_in_places(size: int, rng: np.random.Generator) -> np.ndarray:
     return error * np.clip(2 * (places - rng.uniform(0, 0.8)), 0, 1)
 
 
+def tremble(size: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise of a flow, a draw for each few pixels; size x size x 2, px.
+
+    No estimator used here makes such flows, but others may, and what they lead to must not be
+    copied.
+    """
+    cell = int(rng.choice([1, 1, 2, 4]))
+    deviation_px = np.exp(rng.uniform(np.log(0.15), np.log(8)))
+    coarse = rng.normal(0, deviation_px, (-(-size // cell), -(-size // cell), 2))
+    return np.kron(coarse, np.ones((cell, cell, 1)))[:size, :size].astype(np.float32)
+
+
 def _mirror(plane: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     """H x W x C turned over in rows and columns; two channels are a flow, whose signs change."""
     plane = plane[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
@@ -92,14 +108,22 @@ class PairStream(IterableDataset):
 
     Scenes come in groups and the crops of a group are shuffled, so that no state but the step is
     needed to go on. Of W workers, worker w makes the batches of steps w, w + W, ... from groups of
-    its own.
+    its own; each of several training processes has groups of its own, too.
     """
 
     def __init__(
-        self, scenes: SceneStore, config: PairConfig, *, batch: int, first_step: int = 0
+        self,
+        scenes: SceneStore,
+        config: PairConfig,
+        *,
+        batch: int,
+        first_step: int = 0,
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
         self.scenes, self.config = scenes, config
         self.batch, self.first_step = batch, first_step
+        self.process, self.processes = process, processes
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Yield dictionaries of tensors (batch, C, n, n), see `crops_of`."""
@@ -113,7 +137,8 @@ class PairStream(IterableDataset):
         group, skip = divmod(batches_done * self.batch, self.config.crops_mixed)
         waiting: list[dict[str, Tensor]] = []
         while True:
-            waiting += self._group(group * workers + worker)[skip:]
+            stream = worker * self.processes + self.process
+            waiting += self._group(group * workers * self.processes + stream)[skip:]
             group, skip = group + 1, 0
             while len(waiting) >= self.batch:
                 batch, waiting = waiting[: self.batch], waiting[self.batch :]

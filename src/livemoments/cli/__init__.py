@@ -1,0 +1,26 @@
+"""The command line: parse, call the library, report.
+
+Facts go to stdout; progress, advice and errors to stderr. Exit codes: 0 done, 1 an error said in
+one line, 2 a command line that cannot be understood, 130 cancelled. With --json, stdout holds one
+JSON object whatever happens; that of an error is {"error": message, "kind": its class}.
+"""
+
+import sys
+
+# Importing a module adds its commands, in the order in which --help lists them.
+# ruff: isort: off
+from livemoments.cli import photos as _photos  # noqa: F401
+from livemoments.cli import training as _training  # noqa: F401
+from livemoments.cli import measuring as _measuring  # noqa: F401
+from livemoments.cli.base import Command, app
+# ruff: isort: on
+
+__all__ = ["Command", "app", "main"]
+
+
+def main() -> None:
+    """Run the command line; what the `livemoments` script calls."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a file name may hold any bytes
+    app(prog_name="livemoments")

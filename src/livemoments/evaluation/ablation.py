@@ -1,0 +1,103 @@
+"""What each part of the method is worth (LiveMoments, Tables 3 and 7).
+
+Every row is a network of its own, trained alike from the same first weights on the same crops, and
+scored on the same pairs. The last rows change nothing but the sampler of the whole method.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from livemoments.evaluation.sets import Pair, Quality, Scorer
+from livemoments.networks.compact import CompactConfig
+from livemoments.stages import Progress
+from livemoments.training.aligning import CompactModel, Parts
+from livemoments.training.config import TrainConfig
+from livemoments.training.export import load_average
+from livemoments.training.whole import Sampler, restore_whole
+
+# Half as wide as the shipped networks: rows are for comparing, and there are many.
+NETWORK = CompactConfig(channels=(32, 48, 80), refiner_channels=(32, 48))
+_BARE = Parts(refine=False, copy_gate=False, motion=False)
+ROWS = {
+    "RestorationNet": Parts(reference=False),
+    "+ ReferenceNet": replace(_BARE, warp="nothing"),
+    "+ ReferenceNet, motion-guided attention": replace(_BARE, warp="nothing", motion=True),
+    "+ ReferenceNet, warp keys and values": replace(_BARE, warp="keys and values"),
+    "+ ReferenceNet, warp latents": replace(_BARE, warp="latents"),
+    "+ ReferenceNet, warp pixels": _BARE,
+    "  and motion-guided attention": replace(_BARE, motion=True),
+    "  and flow refinement": Parts(copy_gate=False),
+    "  and copy gate: the whole method": Parts(),
+}
+UNMOVED = "+ ReferenceNet"  # the row whose key photo PCR alone moves
+SAMPLERS = {
+    f"the whole, {'Euler' if euler else 'exact'} steps: {steps}": Sampler(steps=steps, euler=euler)
+    for euler in (False, True)
+    for steps in (1, 2, 4, 6)
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """Scores by set of pairs and row."""
+
+    steps: int  # of training
+    tables: dict[str, dict[str, Quality]]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """A table for each set."""
+        lines = [f"each row trained for {self.steps} steps"]
+        for name, rows in self.tables.items():
+            lines += ["", f"{name:42s} PSNR-Y SSIM-Y  LPIPS  DISTS"]
+            lines += [f"{row:42s} {quality}" for row, quality in rows.items()]
+        return lines
+
+
+def ablate(
+    base: TrainConfig,
+    sets: dict[str, Sequence[Pair]],
+    scorer: Scorer,
+    progress: Progress | None = None,
+) -> Ablation:
+    """Train every row for base.steps steps and score it on every set of pairs.
+
+    Rows are trained in folders of their own under base.output, and taken up where they were left
+    when the same command is given again.
+    """
+    # Here, because training needs more of PyTorch than scoring.
+    from livemoments.training.loop import train
+
+    tables: dict[str, dict[str, Quality]] = {name: {} for name in sets}
+    whole: CompactModel | None = None
+
+    def score(row: str, model: CompactModel, parts: Parts, sampler: Sampler | None = None) -> None:
+        for name, pairs in sets.items():
+            tables[name][row] = scorer.mean(
+                lambda pair: restore_whole(model, pair.views, parts, sampler),
+                pairs,
+                progress,
+                f"scoring {row.strip()}",
+            )
+
+    for name, pairs in sets.items():
+        tables[name]["the frame, enlarged"] = scorer.mean(lambda pair: pair.views.frame, pairs)
+    for number, (row, parts) in enumerate(ROWS.items()):
+        config = replace(
+            base,
+            output=base.output / f"row-{number}",
+            kept=base.kept or base.output,
+            objective=replace(base.objective, parts=parts),
+            validate_every=0,
+        )
+        whole, _ = load_average(train(config, progress))
+        score(row, whole, parts)
+        if row == UNMOVED:
+            score(f"{row}, without PCR", whole, parts, Sampler(retrieve=False))
+    if whole is not None:
+        for row, sampler in SAMPLERS.items():
+            score(row, whole, Parts(), sampler)
+    return Ablation(steps=base.steps or 0, tables=tables)

@@ -1,0 +1,61 @@
+"""The ablation: every row trains, is scored, and is taken up again where it was left."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pictures import write_photographs
+
+torch = pytest.importorskip("torch", reason="the train extra is not installed")
+
+from tiny import TINY  # noqa: E402
+
+from livemoments.evaluation.ablation import ROWS, SAMPLERS, ablate  # noqa: E402
+from livemoments.evaluation.sets import Scorer, synthetic_pairs  # noqa: E402
+from livemoments.training.aligning import Parts  # noqa: E402
+from livemoments.training.config import TrainConfig  # noqa: E402
+from livemoments.training.objective import ObjectiveConfig  # noqa: E402
+from livemoments.training.pairs import PairConfig  # noqa: E402
+
+
+def error(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.abs(first - second).mean())
+
+
+SCORER = Scorer(SimpleNamespace(lpips=error, dists=error))
+
+
+@pytest.fixture
+def base(tmp_path) -> TrainConfig:
+    threads = torch.get_num_threads()
+    (tmp_path / "photographs").mkdir()
+    yield TrainConfig(
+        photographs=write_photographs(tmp_path / "photographs", [(260, 260)] * 3),
+        output=tmp_path / "runs", batch=2, workers=0, threads=1, steps=1, precision="no",
+        network=TINY, objective=ObjectiveConfig(perceptual=0.0, dists=0.0),
+        pairs=PairConfig(
+            crop=64, margin=16, scene=128, scenes=2, crops_per_scene=2, scenes_mixed=2
+        ),
+    )  # fmt: skip
+    torch.set_num_threads(threads)
+
+
+def test_every_row_is_trained_alike_and_scored(base):
+    pairs = synthetic_pairs(base.photographs, 1, size=128)
+    found = ablate(base, {"one scene": pairs}, SCORER)
+    (rows,) = found.tables.values()
+    assert list(rows)[0] == "the frame, enlarged"
+    assert {*ROWS, *SAMPLERS} < {*rows} and "+ ReferenceNet, without PCR" in rows
+    assert all(np.isfinite(list(vars(quality).values())).all() for quality in rows.values())
+    assert len(found.lines()) == 3 + len(rows)
+    scenes = list((base.output / "scenes").rglob("*.npz"))
+    assert len(scenes) == 2  # made once, for all rows
+    again = ablate(replace(base, steps=1), {"one scene": pairs}, SCORER)
+    assert again == found
+
+
+def test_the_rows_differ_in_their_parts_and_end_in_the_whole():
+    assert len(set(ROWS.values())) == len(ROWS)
+    assert list(ROWS.values())[-1] == Parts()
+    assert not list(ROWS.values())[0].reference
