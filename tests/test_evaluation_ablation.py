@@ -51,6 +51,12 @@ def test_every_row_is_trained_alike_and_scored(base):
     assert len(found.lines()) == 3 + len(rows)
     scenes = list((base.output / "scenes").rglob("*.npz"))
     assert len(scenes) == 2  # made once, for all rows
+    folders = [path.parent for path in base.output.glob("*/last.pt")]
+    parts = [
+        torch.load(path / "last.pt", weights_only=True)["config"]["objective"]["parts"]
+        for path in folders
+    ]
+    assert len(parts) == len(ROWS) and all(vars(p) in parts for p in ROWS.values())
     again = ablate(replace(base, steps=1), {"one scene": pairs}, SCORER)
     assert again == found
 

@@ -9,6 +9,7 @@ from pictures import scene
 pytest.importorskip("torch", reason="the train extra is not installed")
 
 from livemoments.errors import DamagedFileError, MissingFileError  # noqa: E402
+from livemoments.training import clips as clips_module  # noqa: E402
 from livemoments.training.clips import INTERVAL, ClipScenes, find_clips  # noqa: E402
 
 SIZE = 96
@@ -57,12 +58,14 @@ def test_scenes_are_fixed_by_seed_and_index(clips):
 
 def test_a_clip_without_motion_gives_no_scene(tmp_path):
     write_pictures(tmp_path / "still", still=True)
-    with pytest.raises(DamagedFileError, match="1 clips, and none gave a scene.*motion"):
+    with pytest.raises(
+        DamagedFileError, match="none of 1 clips gave a scene.*still: hardly.*motion"
+    ):
         ClipScenes.of(tmp_path, SIZE).scene(0, 0)
 
 
 def test_a_clip_that_is_too_small_gives_no_scene(clips):
-    with pytest.raises(DamagedFileError, match="none gave a scene of 512 x 512"):
+    with pytest.raises(DamagedFileError, match="one: 160 x 128 pixels; at least 512 a side"):
         ClipScenes.of(clips, 512).scene(0, 0)
 
 
@@ -70,9 +73,10 @@ def test_clips_are_videos_and_folders_of_pictures(tmp_path):
     write_pictures(tmp_path / "many", INTERVAL + 1)
     write_pictures(tmp_path / "few", INTERVAL)
     (tmp_path / "deep").mkdir()
-    for name in ("deep/a.mp4", "b.MOV", "notes.txt"):
+    write_pictures(tmp_path / "stills", INTERVAL + 1)
+    for name in ("deep/a.mp4", "b.MOV", "notes.txt", "stills/IMG.MOV"):
         (tmp_path / name).write_bytes(b"x")
-    assert [p.name for p in find_clips(tmp_path)] == ["b.MOV", "a.mp4", "many"]
+    assert [p.name for p in find_clips(tmp_path)] == ["b.MOV", "a.mp4", "many", "IMG.MOV"]
 
 
 def test_a_video_file_is_read(tmp_path):
@@ -94,3 +98,24 @@ def test_a_damaged_clip_is_passed_over_and_named_if_there_is_no_other(clips, tmp
     (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + b"nonsense" * 40)
     with pytest.raises(DamagedFileError, match=r"broken\.mp4"):
         ClipScenes.of(tmp_path, SIZE).scene(0, 0)
+
+
+def test_some_clips_are_held_out_wherever_there_are_two(tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.mp4").write_bytes(name.encode())
+    train, held_out = (ClipScenes.of(tmp_path, SIZE, held_out=h) for h in (False, True))
+    assert len(held_out.paths) == 1 and len(train.paths) == 2
+    assert not {*train.paths} & {*held_out.paths} and train.identity() != held_out.identity()
+
+
+def test_numbered_pictures_are_in_the_order_of_their_numbers(tmp_path):
+    for i in range(12):
+        (tmp_path / f"frame{i}.png").write_bytes(b"x")
+    names = [p.name for p in clips_module._pictures(tmp_path)]
+    assert names == [f"frame{i}.png" for i in range(12)]
+
+
+def test_other_pictures_in_the_same_folder_are_another_clip(tmp_path):
+    before = ClipScenes.of(write_pictures(tmp_path / "one").parent, SIZE).identity()
+    (tmp_path / "one" / "099.png").write_bytes(b"more")
+    assert ClipScenes.of(tmp_path, SIZE).identity() != before

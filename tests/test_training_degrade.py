@@ -164,10 +164,10 @@ def test_draws_repeat_and_stay_in_their_ranges():
     assert {d.codec for d in draws} == {"jpeg", "h264", "hevc", "none"}
     for d in draws:
         assert (
-            1.5 <= d.scale <= 4.2 and 0 <= d.noise <= 6 / 255 and 0 <= d.motion_px <= 3.2 * d.scale
+            1.5 <= d.scale <= 4.2 and 0 <= d.noise <= 5 / 255 and 0 <= d.motion_px <= 3.2 * d.scale
         )
         assert 40 <= d.quality <= 90 and 0.07 <= d.bits_per_pixel <= 0.5
-        assert 0.12 * d.scale <= d.blur_px <= 0.55 * d.scale
+        assert 0.15 * d.scale <= d.blur_px <= 0.8 * d.scale
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -183,13 +183,14 @@ def test_every_preset_repeats_and_gives_an_even_picture(truth, preset):
 
 
 def test_the_presets_are_as_strong_as_their_papers_say(truth):
-    """LiveMoments, E.3: ours is the mildest, then moderate StableSR, StableSR, SeeSR."""
-    order = ("stablesr-moderate", "stablesr", "seesr")
+    """LiveMoments, E.3: Live Photos are degraded less than StableSR's pictures."""
+    order = ("live-photo-x2", "stablesr-moderate", "stablesr", "seesr")
     means = [
         np.mean([quality(truth, draw_degradation(np.random.default_rng(i), p)) for i in range(30)])
         for p in order
     ]
-    assert means[0] > means[1] + 0.3 and means[1] > means[2] + 0.3, means
+    assert all(a > b + 0.3 for a, b in zip(means[1:], means[2:], strict=False)), means
+    assert means[0] > means[2] + 0.3, means  # ours is milder than StableSR's
 
 
 def test_an_unknown_preset_names_those_that_exist():

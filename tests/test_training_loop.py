@@ -107,7 +107,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, batches, 
         train_step(first, batch, config)
     first.save(tmp_path / "half.pt", config)
     second = new_run(replace(config, seed=99))  # nothing of this start may be left
-    second.load(tmp_path / "half.pt")
+    second.load(tmp_path / "half.pt", config)
     assert second.step == 4
     for batch in batches[4:]:
         train_step(second, batch, config)
@@ -159,7 +159,9 @@ def test_a_checkpoint_holds_plain_values(config, batches):
     train_step(run, batches[0], config)
     run.save(config.output / "last.pt", config)
     state = torch.load(config.output / "last.pt", weights_only=True)
-    assert state["position"] == {"step": 1, "minutes": 0.0, "best": None}
+    assert state["position"] == {
+        "step": 1, "minutes": 0.0, "best": None, "scenes": "",
+    }  # fmt: skip
     assert state["config"]["network"]["channels"] == [16, 24, 32]
     assert state["config"]["photographs"] == str(config.photographs)
 
@@ -228,29 +230,29 @@ def test_a_folder_without_photographs_is_named(config, tmp_path):
         train(replace(config, photographs=tmp_path / "nothing"))
 
 
-def assert_not_loaded(run: Run, path) -> None:
+def assert_not_loaded(run: Run, path, config: TrainConfig) -> None:
     with pytest.raises(WeightsError) as caught:
-        run.load(path)
+        run.load(path, config)
     assert path.name in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_of_another_network_is_refused(config, tmp_path):
     new_run(config).save(config.output / "last.pt", config)
     other = new_run(replace(config, network=replace(TINY, channels=(16, 16, 16))))
-    assert_not_loaded(other, config.output / "last.pt")
+    assert_not_loaded(other, config.output / "last.pt", config)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", b"PK\x03\x04 broken"])
 def test_a_damaged_checkpoint_is_refused(config, tmp_path, content):
     (tmp_path / "last.pt").write_bytes(content)
-    assert_not_loaded(new_run(config), tmp_path / "last.pt")
+    assert_not_loaded(new_run(config), tmp_path / "last.pt", config)
 
 
 def test_a_truncated_checkpoint_is_refused(config, tmp_path):
     path = tmp_path / "last.pt"
     new_run(config).save(path, config)
     path.write_bytes(path.read_bytes()[:5000])
-    assert_not_loaded(new_run(config), path)
+    assert_not_loaded(new_run(config), path, config)
 
 
 class Judge(torch.nn.Module):
@@ -295,9 +297,29 @@ def test_validation_keeps_the_best_weights_and_draws_a_board(config):
         torch.load(config.output / f"{n}.pt", weights_only=True) for n in ("last", "best")
     )
     assert last["position"]["best"] == pytest.approx(best["position"]["best"])
-    assert best["position"]["step"] in (2, 4)
     events = list((config.output / "board").glob("events*"))
     assert events and events[0].stat().st_size > 10_000  # with a picture
+
+
+@pytest.mark.parametrize(
+    ("totals", "best"), [((3.0, 1.0, 2.0), 2), ((float("nan"), 5.0, 4.0), 3), ((1.0, 2.0, 3.0), 1)]
+)
+def test_the_best_weights_are_those_of_the_lowest_finite_loss(config, monkeypatch, totals, best):
+    left = list(totals)
+    monkeypatch.setattr(Validation, "loss", lambda *arguments: {"total": left.pop(0)})
+    train(replace(config, steps=3, validate_every=1))
+    state = torch.load(config.output / "best.pt", weights_only=True)
+    assert state["position"]["step"] == best
+
+
+def test_a_later_resumption_keeps_an_earlier_best(config, monkeypatch):
+    left = [1.0, 2.0, 3.0]
+    monkeypatch.setattr(Validation, "loss", lambda *arguments: {"total": left.pop(0)})
+    train(replace(config, steps=1, validate_every=1))
+    train(replace(config, steps=3, validate_every=1))
+    assert not left
+    state = torch.load(config.output / "best.pt", weights_only=True)
+    assert state["position"]["step"] == 1
 
 
 def test_the_validation_loss_repeats_and_is_of_the_weights(config, kept):
@@ -310,6 +332,50 @@ def test_the_validation_loss_repeats_and_is_of_the_weights(config, kept):
     assert validation.loss(run.average, config.objective, None)["total"] > first["total"]
     picture = validation.picture(run.average, config.objective)
     assert picture.shape == (3, 4 * 64, 4 * 64)
+
+
+# Resuming as something else
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 7}, "another seed (0, now 7)"),
+        ({"batch": 3}, "another batch (2, now 3)"),
+        ({"objective": ObjectiveConfig(perceptual=0, dists=0, flow=0.5)}, "objective (flow: 0.02"),
+    ],
+)
+def test_a_run_is_not_resumed_with_other_settings(config, change, said):
+    train(replace(config, steps=1))
+    with pytest.raises(ConfigError) as caught:
+        train(replace(config, steps=2, **change))
+    assert said in str(caught.value) and "--no-resume" in str(caught.value)
+
+
+def test_a_run_is_not_resumed_on_other_photographs(config, tmp_path):
+    train(replace(config, steps=1))
+    (tmp_path / "others").mkdir()
+    others = write_photographs(tmp_path / "others", [(300, 260)] * 2)
+    with pytest.raises(ConfigError, match="learned from other photographs"):
+        train(replace(config, steps=2, photographs=others))
+
+
+def test_a_step_without_finite_gradients_changes_nothing(config, batches):
+    run = new_run(config)
+    before = copy.deepcopy(run.model.state_dict())
+    broken = dict(batches[0], truth=batches[0]["truth"] * float("nan"))
+    found = train_step(run, broken, config)
+    assert found["total"] != found["total"]
+    assert_same_weights(before, run.model.state_dict())
+
+
+def test_the_plan_says_what_would_be_done(config):
+    found = loop.plan(config)
+    assert found["config"]["batch"] == 2 and found["resumes_at"] is None
+    assert found["learns_from"] and found["parameters"]["refiner"] > 1000
+    assert not (config.output / "last.pt").exists()
+    train(replace(config, steps=1))
+    assert loop.plan(config)["resumes_at"]["step"] == 1
 
 
 # Beginning with other weights, and other objectives
@@ -356,7 +422,9 @@ def test_the_papers_objective_trains_too(config, batches):
     ("settings", "message"),
     [
         ({"schedule": "linear"}, "schedule must be one of cosine, constant"),
-        ({"precision": "bf8"}, "precision must be one of bf16, fp16, no"),
+        ({"precision": "fp16"}, "precision must be one of bf16, no"),
+        ({"warm_up_steps": 0}, "warm_up_steps must be positive"),
+        ({"validate_every": -1}, "validate_every must not be negative"),
         ({"photographs": None}, "nothing to learn from"),
     ],
 )

@@ -104,7 +104,8 @@ def _options(
 
 def need_torch(job: str) -> None:
     """Raise MissingExtraError where PyTorch is not installed; job says what for."""
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError(
-            f"{job} needs PyTorch, which is not installed; pip install 'livemoments[train]'"
-        )
+    for name, package in (("torch", "PyTorch"), ("accelerate", "accelerate")):
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtraError(
+                f"{job} needs {package}, which is not installed; pip install 'livemoments[train]'"
+            )

@@ -47,7 +47,7 @@ def train(
     minutes: Annotated[float, typer.Option(help="Of training, earlier runs included.")] = 60.0,
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Instead of minutes: a run that repeats exactly."),
+        typer.Option(metavar="N", help="Instead of minutes: on a CPU, it repeats exactly."),
     ] = None,
     start: Annotated[
         Path | None,
@@ -68,15 +68,17 @@ def train(
     schedule: Annotated[
         str, typer.Option(metavar="cosine|constant", help="Of the learning rate.")
     ] = "cosine",
-    precision: Annotated[
-        str, typer.Option(metavar="bf16|fp16|no", help="Of the arithmetic.")
-    ] = "bf16",
+    precision: Annotated[str, typer.Option(metavar="bf16|no", help="Of the arithmetic.")] = "bf16",
     compile_: Annotated[
         bool, typer.Option("--compile", help="Faster steps after a minute; needs a C++ compiler.")
     ] = False,
     validate_every: Annotated[
         int, typer.Option(metavar="STEPS", help="Score held-out crops; 0: never.")
     ] = 1000,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes that cut crops.")] = 1,
+    threads: Annotated[
+        int, typer.Option(metavar="N", help="Of each training process; 0: one per core.")
+    ] = 0,
     seed: Annotated[int, typer.Option(metavar="N", help="Of scenes, noise and first weights.")] = 0,
     resume: Annotated[bool, typer.Option(help="Go on from OUTPUT's last checkpoint.")] = True,
     dry_run: Annotated[
@@ -89,7 +91,7 @@ def train(
     The extra brings PyTorch: pip install 'livemoments[train]'.
 
     On your own clips: put sharp videos into a folder and run `livemoments train --clips FOLDER -o
-    RUN --from CHECKPOINT`; look on with `tensorboard --logdir RUN/board`; then `livemoments export
+    RUN`; look on with `tensorboard --logdir RUN/board`; then `livemoments export
     RUN/best.pt MODEL` and `livemoments restore PHOTO --best --weights MODEL`.
 
     A run that was stopped goes on when the same command is given again. On several GPUs:
@@ -104,7 +106,8 @@ def train(
     config = TrainConfig(
         photographs=photographs, clips=clips, output=output, minutes=minutes, steps=steps,
         start=start, batch=batch, learning_rate=learning_rate, schedule=schedule,
-        precision=precision, compile=compile_, validate_every=validate_every, seed=seed,
+        precision=precision, compile=compile_, validate_every=validate_every, workers=workers,
+        threads=threads, seed=seed,
         resume=resume, pairs=PairConfig(preset=preset), objective=ObjectiveConfig(kind=objective),
     )  # fmt: skip
     if dry_run:
@@ -117,7 +120,9 @@ def train(
 
 @app.command(cls=Command)
 def export(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A run's last.pt.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A run's last.pt or best.pt.")
+    ],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.")],
     as_json: Json = False,
 ) -> None:

@@ -4,6 +4,7 @@ Every row is a network of its own, trained alike from the same first weights on 
 scored on the same pairs. The last rows change nothing but the sampler of the whole method.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -17,15 +18,16 @@ from livemoments.training.whole import Sampler, restore_whole
 
 # Half as wide as the shipped networks: rows are for comparing, and there are many.
 NETWORK = CompactConfig(channels=(32, 48, 80), refiner_channels=(32, 48))
-_BARE = Parts(refine=False, copy_gate=False, motion=False)
+_BARE = Parts(refine=False, copy_gate=False, motion=False, beside=False)
 ROWS = {
-    "RestorationNet": Parts(reference=False),
+    "RestorationNet": replace(_BARE, reference=False),
     "+ ReferenceNet": replace(_BARE, warp="nothing"),
     "+ ReferenceNet, motion-guided attention": replace(_BARE, warp="nothing", motion=True),
     "+ ReferenceNet, warp keys and values": replace(_BARE, warp="keys and values"),
     "+ ReferenceNet, warp latents": replace(_BARE, warp="latents"),
     "+ ReferenceNet, warp pixels": _BARE,
     "  and motion-guided attention": replace(_BARE, motion=True),
+    "  and those pixels beside the frame's": Parts(refine=False, copy_gate=False),
     "  and flow refinement": Parts(copy_gate=False),
     "  and copy gate: the whole method": Parts(),
 }
@@ -63,7 +65,7 @@ def ablate(
     scorer: Scorer,
     progress: Progress | None = None,
 ) -> Ablation:
-    """Train every row for base.steps steps and score it on every set of pairs.
+    """Train every row for base.steps steps and score it on every set of pairs, in one process.
 
     Rows are trained in folders of their own under base.output, and taken up where they were left
     when the same command is given again.
@@ -85,14 +87,17 @@ def ablate(
 
     for name, pairs in sets.items():
         tables[name]["the frame, enlarged"] = scorer.mean(lambda pair: pair.views.frame, pairs)
-    for number, (row, parts) in enumerate(ROWS.items()):
+    for row, parts in ROWS.items():
         config = replace(
             base,
-            output=base.output / f"row-{number}",
             kept=base.kept or base.output,
             objective=replace(base.objective, parts=parts),
             validate_every=0,
         )
+        # By everything that makes it: never another row's network under this row's name.
+        about = repr([config.steps, config.fixed()])
+        name = hashlib.sha256(about.encode()).hexdigest()[:12]
+        config = replace(config, output=base.output / name)
         whole, _ = load_average(train(config, progress))
         score(row, whole, parts)
         if row == UNMOVED:

@@ -18,6 +18,7 @@ LEAST_WIDTH_PX = 900
 PANEL_HEIGHT_PX = 340
 COLUMNS = 2
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.6  # capitals of 13 px
+LETTER_PX = 11  # of a letter, at most on average
 LINE_PX = 26  # from one line of text to the next
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 84, 20, 44, 52  # around the axes of a panel
 
@@ -166,7 +167,7 @@ def _legend(sheet: _Sheet, result: Reality, colours: dict[str, tuple[int, int, i
     rows = -(-len(result.clips) // columns)
     for i, clip in enumerate(result.clips):
         column, row = divmod(i, rows)
-        words = f"{i + 1}  {shortened(clip.name, 32)}"
+        words = f"{i + 1}  {shortened(clip.name, (width // columns - 60) // LETTER_PX)}"
         sheet.text(words, 24 + column * (width // columns), 66 + row * LINE_PX)
     return 66 + rows * LINE_PX
 

@@ -335,13 +335,14 @@ class RestorationNet(nn.Module):
         t: Tensor,
         *,
         copy: bool = True,
+        guide: bool = True,
     ) -> Tensor:
         """Predict z_Hs (B, 48, h, w).
 
         z (B, 48, h, w) is the bridge's point at time t (B,); frame and reference (B, 3, H, W), the
         reference aligned; features from `ReferenceNet`; motion (B, 3, h, w) the reference's
         displacement towards the frame in pixels and the confidence of the alignment. Without copy
-        the copy gate is shut (an ablation).
+        the copy gate is shut, without guide attention's keys know of no motion (ablations).
         """
         z_frame = encode(frame)
         confidence = motion[:, 2:]
@@ -356,6 +357,8 @@ class RestorationNet(nn.Module):
                 cells = 2**scale
                 tokens = F.avg_pool2d(motion, cells)
                 tokens = torch.cat([tokens[:, :2] / (FOLD * cells), tokens[:, 2:]], 1)
+                if not guide:
+                    tokens = torch.zeros_like(tokens)
                 x = self.attend[scale - 1](x, features[scale], tokens)
             for block in blocks.children():
                 x = block(x, time)

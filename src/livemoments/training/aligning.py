@@ -46,11 +46,17 @@ class Parts:
     warp: str = "pixels"  # what is warped to the frame: one of `WARPS`
     refine: bool = True  # the flow, by FlowRefiner
     copy_gate: bool = True
-    motion: bool = True  # motion-guided keys (Eq. 4); False: motion unknown to them
+    motion: bool = True  # motion-guided keys (Eq. 4); False: they are told nothing
+    beside: bool = True  # RestorationNet sees the warped reference's pixels beside the frame's
 
     def __post_init__(self) -> None:
         if self.warp not in WARPS:
             raise ConfigError(f"warp must be one of {', '.join(WARPS)}; got {self.warp!r}")
+        if self.warp != "pixels" and (self.beside or self.copy_gate):
+            raise ConfigError(
+                "pixels that are not warped can be neither beside the frame's nor copied; "
+                f"got warp {self.warp!r}"
+            )
 
 
 WHOLE = Parts()
@@ -140,10 +146,11 @@ def predict_truth(
         features = model.reference(reference, aligned.confidence())
     else:
         features = _features_of_unwarped(model, aligned, parts, key)
-        reference = frame  # RestorationNet is not to see the reference's warped pixels
-    if not parts.motion:
-        motion = torch.cat([torch.zeros_like(motion[:, :2]), motion[:, 2:]], 1)
-    return model.restoration(z, frame, reference, features, motion, t, copy=parts.copy_gate).float()
+    if not parts.beside:
+        reference = frame
+    return model.restoration(
+        z, frame, reference, features, motion, t, copy=parts.copy_gate, guide=parts.motion
+    ).float()
 
 
 def _features_of_unwarped(

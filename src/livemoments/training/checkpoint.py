@@ -1,7 +1,6 @@
 """Everything a training run needs to go on: written beside and renamed, read back whole."""
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -9,7 +8,8 @@ from typing import Any
 
 import torch
 
-from livemoments.errors import WeightsError
+from livemoments.errors import ConfigError, WeightsError
+from livemoments.livephoto.atomic import atomic_output
 from livemoments.training.aligning import CompactModel
 from livemoments.training.config import TrainConfig
 
@@ -29,22 +29,32 @@ class Run:
     step: int = 0
     minutes: float = 0.0
     best: float | None = None  # the lowest validation loss so far
+    scenes: str = ""  # which scenes it learns from: `SceneStore.name`
 
     def save(self, path: Path, config: TrainConfig) -> None:
-        """Write beside and rename: a run killed here keeps its last checkpoint."""
+        """Write beside, to the disk, and rename: a run killed here keeps its last checkpoint."""
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "position": {"step": self.step, "minutes": self.minutes, "best": self.best},
+            "position": {
+                "step": self.step,
+                "minutes": self.minutes,
+                "best": self.best,
+                "scenes": self.scenes,
+            },
             "config": config.to_dict(),
         }
-        temporary = path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        with atomic_output(path, overwrite=True) as temporary:
+            torch.save(state, temporary)
 
-    def load(self, path: Path) -> None:
-        """Take up a saved run."""
+    def load(self, path: Path, config: TrainConfig) -> None:
+        """Take up a saved run.
+
+        Raises:
+            WeightsError: it is no checkpoint, or of another network.
+            ConfigError: it was made with other settings.
+        """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             self.model.load_state_dict(state["model"])
@@ -52,11 +62,19 @@ class Run:
             self.optimiser.load_state_dict(state["optimiser"])
             position = state["position"]
             self.step, self.minutes = position["step"], position["minutes"]
-            self.best = position.get("best")
+            self.best, self.scenes = position["best"], position["scenes"]
+            before, now = state["config"], config.fixed()
+            other = [name for name in now if before[name] != now[name]]
         except UNREADABLE as error:
             raise WeightsError(
                 f"{path}: not a checkpoint of this configuration: {_said(error)}"
             ) from error
+        if other:
+            name = other[0]
+            raise ConfigError(
+                f"{path}: made with another {name} ({_short(before[name], now[name])}); "
+                "give the same settings, another --output, or --no-resume"
+            )
 
 
 def new_run(config: TrainConfig) -> Run:
@@ -65,7 +83,7 @@ def new_run(config: TrainConfig) -> Run:
     model = CompactModel(config.network)
     # PyTorch's stubs leave this form of `to` out.
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.start:
+    if config.start and not (config.resume and (config.output / "last.pt").exists()):
         take_weights(model, config.start)
     average = CompactModel(config.network)
     average.load_state_dict(model.state_dict())
@@ -91,3 +109,11 @@ def take_weights(model: CompactModel, path: Path) -> None:
 
 def _said(error: BaseException) -> str:
     return (str(error) or "it ends too early").splitlines()[0]
+
+
+def _short(before: object, now: object) -> str:
+    """How two settings differ, in a few words."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = [name for name in now if before.get(name) != now[name]]
+        return ", ".join(f"{name}: {_short(before.get(name), now[name])}" for name in names)
+    return f"{before}, now {now}"

@@ -5,6 +5,7 @@ gap); the truth degraded is the frame. The true flow is not known: it is estimat
 sharp pictures, and believed where it is consistent.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +29,8 @@ PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 INTERVAL = 5  # pictures between truth and key photo, times 1, 2 or 3
 MIN_MOTION = 0.004  # of the scene's side: below, there is no gap to bridge
 MIN_SEEN = 0.35  # share of the truth that the key photo must show: less is a cut
-HELD_OUT_EVERY = 9  # one clip in nine is never trained on
+HELD_OUT_EVERY = 9  # one clip in nine, and of few at least one, is never trained on
+TRIALS = 100  # pairs of pictures looked at for one scene
 SHARP_SIDE_PX = 720  # compressed video is reduced towards this side: then a truth is sharp
 
 
@@ -37,6 +39,11 @@ class PictureClip:
     """A folder of numbered pictures as a clip."""
 
     files: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """As messages say it."""
+        return self.files[0].parent.name
 
     def __len__(self) -> int:
         return len(self.files)
@@ -54,6 +61,11 @@ class VideoClip:
     """A video file as a clip."""
 
     clip: Clip
+
+    @property
+    def name(self) -> str:
+        """As messages say it."""
+        return self.clip.source.name
 
     def __len__(self) -> int:
         return len(self.clip.times_s)
@@ -86,52 +98,61 @@ class ClipScenes:
         Raises:
             MissingFileError: there are none.
         """
-        found = list(find_clips(folder))
+        found = sorted(
+            find_clips(folder), key=lambda path: crc32(str(path.relative_to(folder)).encode())
+        )
         if not found:
             raise MissingFileError(
                 f"{folder}: no clips found; put video files there, or folders of at least "
                 f"{INTERVAL + 1} pictures each"
             )
-        chosen = [p for p in found if _is_held_out(p.name) == held_out]
-        # Of a handful of clips none may fall to validation, or all: then both use what there is.
-        return cls(tuple(chosen or found), size, preset)
+        count = -(-len(found) // HELD_OUT_EVERY) if len(found) > 1 else 0
+        # A single clip has to serve both.
+        chosen = (found[:count] if held_out else found[count:]) or found
+        return cls(tuple(sorted(chosen)), size, preset)
 
     def identity(self) -> object:
         """See `SceneMaker`."""
-        files = [(p.name, p.stat().st_size) for p in self.paths]
+        files = [(p.name, *_sizes(p)) for p in self.paths]
         return ["clips", self.size, self.preset, self.interval, files]
 
     def scene(self, seed: int, index: int) -> Scene:
         """See `SceneMaker`; LiveMomentsError where no clip has two pictures that will do."""
         rng = np.random.default_rng([seed, index])
-        reason = ""
-        for _attempt in range(30):
-            path = self.paths[rng.integers(len(self.paths))]
+        usable, reasons = list(self.paths), {}
+        for _trial in range(TRIALS):
+            if not usable:
+                break
+            path = usable[rng.integers(len(usable))]
             try:
                 found = self._attempt(_opened(path), rng)
             except LiveMomentsError as error:
-                reason = str(error)
+                reasons[path] = str(error)
+                usable.remove(path)
                 continue
             if found is not None:
                 return found
-            reason = "no two pictures with motion between them and no cut"
+            reasons[path] = f"{path.name}: hardly any two pictures with motion and without a cut"
         raise DamagedFileError(
-            f"{self.paths[0].parent}: {len(self.paths)} clips, and none gave a scene of "
-            f"{self.size} x {self.size} pixels: {reason}"
+            f"{self.paths[0].parent}: none of {len(self.paths)} clips gave a scene of {self.size}"
+            f" x {self.size} pixels; {'; '.join(list(reasons.values())[:3])}"
         )
 
     def _attempt(self, clip: PictureClip | VideoClip, rng: np.random.Generator) -> Scene | None:
-        gap = self.interval * int(rng.integers(1, 4))
-        gap = min(gap, len(clip) - 1)
+        gap = min(self.interval * int(rng.integers(1, 4)), len(clip) - 1)
         if gap < 1:
-            return None
+            raise DamagedFileError(f"{clip.name}: one picture only; two are needed")
         first = int(rng.integers(len(clip) - gap))
         pair = [clip.image(first), clip.image(first + gap)]
         if rng.random() < 0.5:
             pair.reverse()
         height, width = pair[0].shape[:2]
-        if min(height, width) < self.size or pair[1].shape != pair[0].shape:
-            return None
+        if min(height, width) < self.size:
+            raise DamagedFileError(
+                f"{clip.name}: {width} x {height} pixels; at least {self.size} a side are needed"
+            )
+        if pair[1].shape != pair[0].shape:
+            raise DamagedFileError(f"{clip.name}: its pictures differ in size, so it is no clip")
         top, left = rng.integers(height - self.size + 1), rng.integers(width - self.size + 1)
         here = (slice(top, top + self.size), slice(left, left + self.size))
         truth, key_photo = (np.ascontiguousarray(image[here]) for image in pair)
@@ -150,18 +171,32 @@ def find_clips(folder: Path) -> Iterator[Path]:
     """Video files under a folder, and folders in it that hold enough pictures, by name."""
     for path in sorted([folder, *folder.rglob("*")]):
         if path.is_dir():
-            if len(_pictures(path)) > INTERVAL:
+            # Pictures beside videos are Live Photos' stills, not the pictures of a clip.
+            if len(_pictures(path)) > INTERVAL and not any(map(_is_video, path.iterdir())):
                 yield path
-        elif path.suffix.lower() in VIDEOS:
+        elif _is_video(path):
             yield path
 
 
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEOS
+
+
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    """The pictures of a folder by their numbers: 2.png before 10.png."""
+    found = [p for p in folder.iterdir() if p.suffix.lower() in PICTURES]
+    return sorted(found, key=lambda p: [int(t) if t.isdigit() else t for t in _parts(p.stem)])
 
 
-def _is_held_out(name: str) -> bool:
-    return crc32(name.encode()) % HELD_OUT_EVERY == 0
+def _parts(name: str) -> list[str]:
+    """A name cut before and after every number; texts and numbers by turns."""
+    return re.split(r"(\d+)", name)
+
+
+def _sizes(path: Path) -> tuple[int, int]:
+    """How many files a clip is, and how many bytes."""
+    files = _pictures(path) if path.is_dir() else [path]
+    return len(files), sum(file.stat().st_size for file in files)
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,14 @@ from livemoments.training.objective import ObjectiveConfig
 from livemoments.training.pairs import PairConfig
 
 SCHEDULES = ("cosine", "constant")
-PRECISIONS = ("bf16", "fp16", "no")
+PRECISIONS = ("bf16", "no")
+# What may differ between a run and its resumption: everything else makes it another run.
+MAY_CHANGE = frozenset(
+    {
+        "output", "kept", "photographs", "clips", "minutes", "steps", "resume", "start", "threads",
+        "compile", "checkpoint_every_s", "validate_every",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +42,7 @@ class TrainConfig:
     seed: int = 0
     workers: int = 1
     threads: int = 0  # 0: as many as there are cores
-    precision: str = "bf16"  # or "fp16", or "no" for float32
+    precision: str = "bf16"  # or "no" for float32
     compile: bool = False  # torch.compile: steps in 0.7 of the time, after a minute; needs g++
     checkpoint_every_s: float = 120.0
     validate_every: int = 1000  # steps; 0: never
@@ -47,10 +54,13 @@ class TrainConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
     def __post_init__(self) -> None:
-        for name in ("minutes", "steps", "batch"):
+        for name in ("minutes", "steps", "batch", "learning_rate", "warm_up_steps", "decay_share"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} must be positive, got {value}")
+        for name in ("workers", "threads", "validate_every", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
         for name, known in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise ConfigError(
@@ -71,6 +81,10 @@ class TrainConfig:
         past = (self.share_done(step, minutes) - (1 - self.decay_share)) / self.decay_share
         fall = 0.505 + 0.495 * math.cos(math.pi * min(max(past, 0.0), 1.0))
         return self.learning_rate * warm * fall
+
+    def fixed(self) -> dict[str, Any]:
+        """What a resumed run must have in common with its beginning."""
+        return {name: value for name, value in self.to_dict().items() if name not in MAY_CHANGE}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as checkpoints and the dry run have them."""

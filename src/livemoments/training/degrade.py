@@ -131,15 +131,15 @@ def draw_live_photo(rng: np.random.Generator, scale: float | None = None) -> Deg
         scale=scale,
         # In proportion to the scale: it is the small picture's softness that is alike between
         # phones.
-        blur_px=scale * rng.uniform(0.12, 0.55),
+        blur_px=scale * rng.uniform(0.15, 0.8),
         motion_px=motion_px,
         motion_angle=rng.uniform(0, np.pi),
         # A shutter is open for part of the time between two pictures.
         drift_px=motion_px / rng.uniform(0.25, 0.9) if motion_px else rng.uniform(0, 2) * scale,
-        noise=rng.uniform(0, 6) / 255,
+        noise=rng.uniform(0, 5) / 255,
         temporal=rng.uniform(0.2, 0.7) if rng.random() < 0.4 else 0.0,
         denoise=rng.uniform(5, 25) / 255 if rng.random() < 0.5 else 0.0,
-        sharpen=rng.uniform(0.1, 0.9) if rng.random() < 0.45 else 0.0,
+        sharpen=rng.uniform(0.1, 0.9) if rng.random() < 0.4 else 0.0,
         codec=str(rng.choice(["h264", "hevc", "jpeg", "none"], p=[0.4, 0.2, 0.3, 0.1])),
         bits_per_pixel=float(np.exp(rng.uniform(np.log(0.07), np.log(0.5)))),
         quality=int(rng.integers(40, 91)),

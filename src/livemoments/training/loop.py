@@ -6,13 +6,16 @@ back, as if nothing had happened: crops and draws follow from the seed and the s
 """
 
 import logging
+import math
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -29,6 +32,8 @@ from livemoments.training.scenes import PhotoScenes, SceneMaker, SceneStore, Tur
 from livemoments.training.validate import Validation
 
 log = logging.getLogger(__name__)
+MAKERS = 8  # processes that make scenes, at most: each holds all photographs in memory
+LOST_STEPS = 50  # in a row, whose gradients were not finite: then a run has failed
 
 
 class Objective(nn.Module):
@@ -71,13 +76,18 @@ def train_step(
         losses = objective(batch, draw, seen)
     run.optimiser.zero_grad(set_to_none=True)
     accelerator.backward(losses.total)
-    accelerator.clip_grad_norm_(run.model.parameters(), config.clip)
-    run.optimiser.step()
+    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
     run.step += 1
-    keep = min(config.ema, run.step / (10 + run.step))
-    with torch.no_grad():
-        torch._foreach_lerp_(list(run.average.parameters()), list(run.model.parameters()), 1 - keep)
-    return {name: float(value.detach()) for name, value in vars(losses).items()}
+    numbers = torch.stack([norm.detach(), *(v.detach().float() for v in vars(losses).values())])
+    found = numbers.tolist()  # one wait for the device, not one for each
+    if math.isfinite(found[0]):
+        run.optimiser.step()
+        keep = min(config.ema, run.step / (10 + run.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(run.average.parameters()), list(run.model.parameters()), 1 - keep
+            )
+    return dict(zip(vars(losses), found[1:], strict=True))
 
 
 def hash_of(*numbers: int) -> int:
@@ -89,8 +99,26 @@ def hash_of(*numbers: int) -> int:
 
 
 def accelerator_for(config: TrainConfig) -> Accelerator:
-    """The device, precision and processes of this run, as accelerate finds them."""
-    return Accelerator(mixed_precision=config.precision)
+    """The device, precision and processes of this run, as accelerate finds them.
+
+    Raises:
+        ConfigError: the device cannot do that precision, or this process has begun with another.
+    """
+    parts = config.objective.parts
+    idle = not (parts.refine and parts.reference and parts.motion and parts.beside)
+    try:
+        return Accelerator(
+            mixed_precision=config.precision,
+            # Warping, bicubic, is not there for Apple's graphics processors.
+            cpu=torch.backends.mps.is_available(),
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(find_unused_parameters=idle),
+                # While one process makes the scenes, the others wait.
+                InitProcessGroupKwargs(timeout=timedelta(hours=6)),
+            ],
+        )
+    except ValueError as error:
+        raise ConfigError(f"precision {config.precision}: {error}; try --precision no") from error
 
 
 def scene_maker(config: TrainConfig, *, held_out: bool = False) -> SceneMaker:
@@ -111,7 +139,7 @@ def plan(config: TrainConfig) -> dict[str, object]:
     path = config.output / "last.pt"
     resumes = config.resume and path.exists()
     if resumes:
-        run.load(path)
+        run.load(path, config)
     accelerator = accelerator_for(config)
     found: dict[str, object] = {"config": config.to_dict()}
     for name, held_out in (("learns_from", False), ("validates_on", True)):
@@ -142,18 +170,27 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
     path = config.output / "last.pt"
     run = new_run(config)
     if config.resume and path.exists():
-        run.load(path)
+        run.load(path, config)
         if config.share_done(run.step, run.minutes) >= 1:
             return path  # it was finished: another step would only change it
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
     accelerator = accelerator_for(config)
+    cores = os.cpu_count() or 1
+    torch.set_num_threads(config.threads or max(1, cores // accelerator.num_processes))
+    if not accelerator.is_main_process:
+        progress = None
     scenes = SceneStore(
         (config.kept or config.output) / "scenes", scene_maker(config), seed=config.seed
     )
+    if run.scenes not in ("", scenes.name):
+        raise ConfigError(
+            f"{path}: it learned from other photographs, clips or another way to degrade them; "
+            "give the same, another --output, or --no-resume"
+        )
+    run.scenes = scenes.name
     objective = _prepared(run, config, accelerator)
     with accelerator.main_process_first():
-        scenes.prepare(config.pairs.scenes, os.cpu_count() or 1, progress)
-    watch = _Watch(config, accelerator)
+        scenes.prepare(config.pairs.scenes, min(cores, MAKERS), progress)
+    watch = _Watch(config, accelerator, run.step)
     stream = PairStream(
         scenes, config.pairs, batch=config.batch, first_step=run.step,
         process=accelerator.process_index, processes=accelerator.num_processes,
@@ -165,11 +202,18 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
         prefetch_factor=6 if config.workers else None,
     )
     clock = saved = time.monotonic()
+    lost = 0
     for batch in loader:
         # The perceptual terms are costly, and of no use before there is detail to judge.
         seen = config.share_done(run.step, run.minutes) >= config.perceptual_from
         moved = {name: plane.to(accelerator.device) for name, plane in batch.items()}
         losses = train_step(run, moved, config, objective, accelerator, seen=seen)
+        lost = 0 if math.isfinite(losses["total"]) else lost + 1
+        if lost >= LOST_STEPS:
+            raise ConfigError(
+                f"training has failed: {lost} steps in a row without finite losses; "
+                "try a lower --learning-rate"
+            )
         now = time.monotonic()
         run.minutes += (now - clock) / 60
         clock = now
@@ -220,22 +264,25 @@ def _agreed(minutes: float, accelerator: Accelerator) -> float:
 class _Watch:
     """What a run tells while it goes: the log, TensorBoard, validation and its best weights."""
 
-    def __init__(self, config: TrainConfig, accelerator: Accelerator) -> None:
+    def __init__(self, config: TrainConfig, accelerator: Accelerator, first_step: int) -> None:
         self.config, self.accelerator = config, accelerator
         self.means: dict[str, float] = {}
         self.board = None
         self.validation: Validation | None = None
-        if not accelerator.is_main_process or not config.validate_every:
+        if not accelerator.is_main_process:
             return
         from torch.utils.tensorboard import SummaryWriter
 
-        self.board = SummaryWriter(str(config.output / "board"))
-        store = SceneStore(
-            (config.kept or config.output) / "scenes",
-            scene_maker(config, held_out=True),
-            seed=config.seed,
-        )
-        self.validation = Validation(store, config.pairs)
+        board = str(config.output / "board")
+        self.board = SummaryWriter(board, purge_step=first_step + 1 if first_step else None)
+        if config.validate_every:
+            # Another seed, so that even where a handful of files serves both, scenes differ.
+            store = SceneStore(
+                (config.kept or config.output) / "scenes",
+                scene_maker(config, held_out=True),
+                seed=config.seed + 1,
+            )
+            self.validation = Validation(store, config.pairs)
 
     def step(self, run: Run, losses: dict[str, float], objective: nn.Module, *, done: bool) -> None:
         """After every step; losses are that step's."""
@@ -260,7 +307,8 @@ class _Watch:
         if self.board:
             self.board.add_image("frame, restored, truth, reference", picture, run.step)
         log.info("step %d, validation: %.4f", run.step, found["total"])
-        if run.best is None or found["total"] < run.best:
+        better = run.best is None or found["total"] < run.best
+        if better and math.isfinite(found["total"]):
             run.best = found["total"]
             run.save(self.config.output / "best.pt", self.config)
 

@@ -81,7 +81,8 @@ def compact_losses(
     here, count = truth.device, len(truth)
     # Drawn on the CPU: the same draws whatever the device.
     draw = torch.rand(3, count, generator=generator).to(here)
-    wrong = draw[0] < config.wrong_reference
+    # With one crop there is no other's key photo to be wrong.
+    wrong = draw[0] < (config.wrong_reference if count > 1 else 0.0)
     gone = draw[1] < (config.no_reference if config.parts.reference else 1.1)
     t = torch.rand(count, generator=generator).to(here) * bridge.HORIZON
     noise = torch.randn(encode(truth).shape, generator=generator).to(here)
@@ -101,7 +102,7 @@ def compact_losses(
     z_frame = encode(frame)
     z = bridge.bridge_point(encode(truth), z_frame, noise, times)
     inner = slice(margin, -margin or None)
-    key = batch["key"][..., inner, inner]
+    key = torch.where(gone.view(-1, 1, 1, 1), frame, batch["key"][..., inner, inner])
     z_truth = predict_truth(model, aligned, frame, z, t, parts=config.parts, key=key)
     terms = {name: truth.new_zeros(()) for name in TERMS}
     if config.kind == "velocity":

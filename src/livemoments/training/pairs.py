@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
+from livemoments.errors import ConfigError
 from livemoments.training.scenes import SceneStore
 from livemoments.training.synthesis import Scene, smooth_field
 
@@ -26,6 +27,15 @@ class PairConfig:
     led_astray: float = 0.35  # share of crops whose given flow is wrong in places
     trembling: float = 0.1  # share of crops whose given flow trembles from pixel to pixel
     scenes_mixed: int = 16  # whose crops are shuffled together, so that a batch shows many scenes
+
+    def __post_init__(self) -> None:
+        if self.crop < 64 or self.crop % 64:
+            raise ConfigError(f"crop must be a multiple of 64, got {self.crop}")
+        if self.scene < self.crop + 2 * self.margin:
+            raise ConfigError(
+                f"scene must be at least crop + 2 margin = {self.crop + 2 * self.margin}, "
+                f"got {self.scene}"
+            )
 
     @property
     def crops_mixed(self) -> int:

@@ -27,7 +27,7 @@ HELD_OUT_EVERY = 9  # one photograph in nine is never trained on
 DEMO_PHOTOGRAPH = "lomiri-wallpapers-16.04__seeding_by_Clements_Engelhardt.png"  # nor is the demo's
 
 
-RECIPE = 4  # of synthesis and degradation: one more makes kept scenes out of date
+RECIPE = 5  # of synthesis and degradation: one more makes kept scenes out of date
 PICTURES = ("truth", "frame", "key_photo")  # kept with 8 bits, as cameras do
 
 
@@ -149,7 +149,8 @@ class SceneStore:
         """Keep a maker's scenes under a folder."""
         self.maker, self.seed = maker, seed
         about = repr([RECIPE, seed, maker.identity()])
-        self.folder = folder / hashlib.sha256(about.encode()).hexdigest()[:12]
+        self.name = hashlib.sha256(about.encode()).hexdigest()[:12]  # of all they depend on
+        self.folder = folder / self.name
 
     def __getitem__(self, index: int) -> Scene:
         """Scene number `index`: the same whether it was kept or is made now."""

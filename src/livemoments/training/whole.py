@@ -4,7 +4,7 @@ What users run is `restore.py` with ONNX; here parts of the method can be taken 
 disturbed and the sampler changed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,15 +12,18 @@ from torch import Tensor
 
 from livemoments import bridge
 from livemoments.networks.compact import SIZE_MULTIPLE, decode, encode
+from livemoments.tiles import Stitcher, Tile, TileConfig, grid
 from livemoments.training.aligning import (
     WHOLE,
-    Alignment,
     CompactModel,
     Parts,
     align_batch,
     predict_truth,
     without_reference,
 )
+
+MARGIN = 64  # more of the key photo on every side of a tile, for what remains of the flow
+TILES = TileConfig(size=256, overlap=64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,65 +43,83 @@ class Sampler:
     steps: int = 1
     euler: bool = False  # the official sampler's step; else the exact one
     seed: int = 0
-    retrieve: bool = True  # PCR: an unwarped key photo is at least moved by the mean flow (Eq. 5-6)
+    retrieve: bool = True  # PCR: a tile's crop of the key photo is moved by its mean flow (Eq. 5-6)
 
 
 @torch.no_grad()
 def restore_whole(
     model: CompactModel, views: Views, parts: Parts = WHOLE, sampler: Sampler | None = None
 ) -> np.ndarray:
-    """The restored frame, float32 RGB H x W x 3 in [0, 1]."""
+    """The restored frame, float32 RGB H x W x 3 in [0, 1]: in tiles, as users have it."""
     sampler = sampler or Sampler()
     height, width = views.frame.shape[:2]
-    views = _padded(views)
+    blended = Stitcher(height, width, 3)
+    for index, tile in enumerate(grid(height, width, TILES)):
+        result = _restore_tile(model, _cut(views, tile, sampler), parts, sampler, index)
+        blended.add(tile, result[: tile.height, : tile.width])
+    return np.clip(blended.result(), 0, 1)
+
+
+def _cut(views: Views, tile: Tile, sampler: Sampler) -> Views:
+    """A tile with its crop of the key photo (PCR), which has a margin, and the flow that remains.
+
+    Sides are extended to what the networks take, by repeating the edge.
+    """
+    height, width = (
+        -(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE for side in (tile.height, tile.width)
+    )
+    edge = ((0, height - tile.height), (0, width - tile.width))
+    flow = np.pad(views.flow[tile.area], (*edge, (0, 0)), mode="edge")
+    shift = np.zeros(2, int)
+    if sampler.retrieve:
+        shift = views.flow[tile.area].mean((0, 1), dtype=np.float64).round().astype(int)
+    there_h, there_w = views.key_photo.shape[:2]
+    rows = np.arange(-MARGIN, height + MARGIN) + tile.top + shift[1]
+    columns = np.arange(-MARGIN, width + MARGIN) + tile.left + shift[0]
+    key_photo = views.key_photo[
+        rows.clip(0, there_h - 1)[:, None], columns.clip(0, there_w - 1)[None]
+    ]
+    return Views(
+        frame=np.pad(views.frame[tile.area], (*edge, (0, 0)), mode="edge"),
+        key_photo=key_photo,
+        flow=flow - shift.astype(np.float32),
+        confidence=np.pad(views.confidence[tile.area], edge, mode="edge"),
+    )
+
+
+def _restore_tile(
+    model: CompactModel, views: Views, parts: Parts, sampler: Sampler, index: int
+) -> np.ndarray:
+    """One tile, cut by `_cut`, restored; float32 RGB, extended as the tile is."""
+    device = next(model.parameters()).device
     batch = {
-        "frame": _tensor(views.frame),
-        "key": _tensor(views.key_photo),
-        "flow": _tensor(views.flow),
-        "confidence": _tensor(views.confidence[..., None]),
+        "frame": _tensor(views.frame, device),
+        "key": _tensor(views.key_photo, device),
+        "flow": _tensor(views.flow, device),
+        "confidence": _tensor(views.confidence[..., None], device),
     }
-    aligned = align_batch(model, batch, 0, parts)
+    frame = batch["frame"]
+    aligned = align_batch(model, batch, MARGIN, parts)
     if not parts.reference:
-        aligned = without_reference(aligned, batch["frame"], torch.ones(1, dtype=torch.bool))
-    key = batch["key"]
-    if parts.warp != "pixels" and sampler.retrieve:
-        key, aligned = _retrieved(key, aligned, batch["flow"])
-    z_frame = encode(batch["frame"])
-    noise = torch.randn(z_frame.shape, generator=torch.Generator().manual_seed(sampler.seed))
-    z = bridge.start(z_frame, noise)
+        gone = torch.ones(1, dtype=torch.bool, device=device)
+        aligned = without_reference(aligned, frame, gone)
+    inner = slice(MARGIN, -MARGIN)
+    key = batch["key"][..., inner, inner] if parts.reference else frame
+    z_frame = encode(frame)
+    generator = torch.Generator().manual_seed(1000 * sampler.seed + index)
+    z = bridge.start(z_frame, torch.randn(z_frame.shape, generator=generator).to(device))
     times = bridge.uniform_times(sampler.steps)
     for t, t_next in zip(times, times[1:], strict=False):
-        truth = predict_truth(
-            model, aligned, batch["frame"], z, torch.full((1,), t), parts=parts, key=key
-        )
+        now = torch.full((1,), t, device=device)
+        truth = predict_truth(model, aligned, frame, z, now, parts=parts, key=key)
         if sampler.euler:
             z = bridge.euler_step(z, bridge.velocity_from_truth(z, truth, z_frame, t), t, t_next)
         else:
             z = bridge.exact_step(z, truth, z_frame, t, t_next)
-    image = decode(z)[0].permute(1, 2, 0).numpy()[:height, :width]
-    return np.clip(image, 0, 1)
+    return np.ascontiguousarray(decode(z)[0].permute(1, 2, 0).cpu().numpy())
 
 
-def _retrieved(key: Tensor, aligned: Alignment, flow: Tensor) -> tuple[Tensor, Alignment]:
-    """The key photo moved by the mean flow in whole pixels, and the flow that remains."""
-    x, y = (round(float(v)) for v in flow.mean((2, 3))[0])
-    moved = torch.roll(key, (-y, -x), (2, 3))
-    rest = aligned.flow - aligned.flow.new_tensor([x, y]).view(1, 2, 1, 1)
-    return moved, replace(aligned, flow=rest)
-
-
-def _padded(views: Views) -> Views:
-    """Sides extended to what the networks take, by repeating the edge."""
-    height, width = views.frame.shape[:2]
-    edge = ((0, -height % SIZE_MULTIPLE), (0, -width % SIZE_MULTIPLE))
-    return Views(
-        frame=np.pad(views.frame, (*edge, (0, 0)), mode="edge"),
-        key_photo=np.pad(views.key_photo, (*edge, (0, 0)), mode="edge"),
-        flow=np.pad(views.flow, (*edge, (0, 0)), mode="edge"),
-        confidence=np.pad(views.confidence, edge, mode="edge"),
-    )
-
-
-def _tensor(plane: np.ndarray) -> Tensor:
+def _tensor(plane: np.ndarray, device: torch.device) -> Tensor:
     """H x W x C to 1 x C x H x W."""
-    return torch.from_numpy(np.ascontiguousarray(plane.transpose(2, 0, 1)[None], np.float32))
+    moved = np.ascontiguousarray(plane.transpose(2, 0, 1)[None], np.float32)
+    return torch.from_numpy(moved).to(device)
