@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 SIZE_MULTIPLE = 64  # what the networks' three scales and attention windows need
+FLOW_SMOOTH_PX = 2.0  # sigma; motion changes over more pixels than this
 SHIPPED = Path(__file__).parent.parent / "weights" / "compact"
 
 
@@ -85,8 +86,7 @@ class CompactModel:
             )[0]
             z = bridge.exact_step(z, truth, z_frame, t, t_next)
         image = decode(z.astype(np.float32, copy=False))[0].transpose(1, 2, 0)[:n, :m]
-        # As RestorationNet opens its copy gate: networks.compact.opening.
-        used = 1 - (1 - trust[0, 0]) ** 4
+        used = opening(trust[0, 0])
         used = cv2.resize(used, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
         return TileResult(image=np.ascontiguousarray(image), used=used[:n, :m])
 
@@ -99,7 +99,10 @@ class CompactModel:
         reference 1 x 3 x H x W and, at a quarter of its size, the trust in it and its motion.
         """
         height, width = frame.shape[2:]
-        positions = _pad(positions, height, width, grow=True)
+        grid = pixel_grid(height, width)
+        flow = _pad(positions, height, width, grow=True) - grid
+        # An estimator's noise, from pixel to pixel, would scramble what is copied.
+        positions = grid + cv2.GaussianBlur(flow, (0, 0), FLOW_SMOOTH_PX)
         warped = _planes(sample(key, positions))
         sure = _pad(confidence, height, width)[None, None]
         feed = {"frame": frame, "warped": warped, "confidence": sure}
@@ -108,7 +111,11 @@ class CompactModel:
         positions = positions + cv2.resize(delta, (width, height), interpolation=cv2.INTER_LINEAR)
         reference = _planes(np.clip(sample(key, positions), 0, 1))
         trust = 1 / (1 + np.exp(-np.clip(refined[:, 2:], -30, 30)))
-        flow = positions - pixel_grid(height, width)
+        # Where the reference is not trusted, the frame stands in its place: what RestorationNet
+        # makes of it is then what it makes of no reference at all.
+        shown = cv2.resize(opening(trust[0, 0]), (width, height), interpolation=cv2.INTER_LINEAR)
+        reference = frame + shown * (reference - frame)
+        flow = positions - grid
         cells = cv2.resize(flow, (width // FOLD, height // FOLD), interpolation=cv2.INTER_AREA)
         towards_frame = (cells.mean((0, 1)) - cells).transpose(2, 0, 1)[None]
         return reference, trust, np.ascontiguousarray(towards_frame, np.float32)
@@ -119,6 +126,11 @@ class CompactModel:
         names = ["feature_4", "feature_8", "feature_16"]
         maps = self._reference.run(names, {"reference": reference, "confidence": confidence})
         return dict(zip(names, maps, strict=True))
+
+
+def opening(trust: np.ndarray) -> np.ndarray:
+    """How far the reference is let in for a trust in [0, 1]: as networks.compact.opening."""
+    return 1 - (1 - trust) ** 4
 
 
 @lru_cache(maxsize=2)

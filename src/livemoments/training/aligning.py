@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from livemoments.errors import ConfigError
+from livemoments.models.compact import FLOW_SMOOTH_PX
 from livemoments.networks.compact import (
     FOLD,
     SMOOTH_PX,
@@ -20,6 +21,7 @@ from livemoments.networks.compact import (
     RestorationNet,
     around,
     low_frequencies,
+    opening,
 )
 
 TEXTURED = 0.02  # of 1: the deviation of a place whose detail stands out of grain and compression
@@ -94,11 +96,26 @@ def warp_with_margin(key: Tensor, flow: Tensor, margin: int) -> Tensor:
     )
 
 
+def smoothed(flow: Tensor) -> Tensor:
+    """A flow (B, 2, n, m) without an estimator's noise from pixel to pixel."""
+    reach = round(4 * FLOW_SMOOTH_PX)
+    at = torch.arange(-reach, reach + 1, dtype=torch.float32, device=flow.device)
+    kernel = torch.exp(-at.square() / (2 * FLOW_SMOOTH_PX**2))
+    kernel = (kernel / kernel.sum()).expand(2, 1, -1)
+    flow = F.pad(flow.float(), (reach, reach, reach, reach), mode="reflect")
+    flow = F.conv2d(flow, kernel[:, :, None], groups=2)
+    return F.conv2d(flow, kernel[..., None], groups=2)
+
+
 def align_batch(
     model: CompactModel, batch: dict[str, Tensor], margin: int, parts: Parts = WHOLE
 ) -> Alignment:
-    """Refine the flow and warp the key photo by it; gradients reach the refiner through both."""
-    flow, confidence = batch["flow"], batch["confidence"]
+    """Refine the flow and warp the key photo by it; gradients reach the refiner through both.
+
+    As at run time (`models.compact`): the flow given is smoothed first, and where the reference is
+    not trusted the frame stands in its place.
+    """
+    flow, confidence = smoothed(batch["flow"]), batch["confidence"]
     if parts.refine:
         warped = warp_with_margin(batch["key"], flow, margin)
         refined = model.refiner(batch["frame"], warped, confidence).float()
@@ -106,8 +123,11 @@ def align_batch(
         flow, trust_logit = flow + delta, refined[:, 2:]
     else:  # as an untrained refiner has it
         trust_logit = 6 * F.avg_pool2d(confidence, FOLD) - 3
+    reference = warp_with_margin(batch["key"], flow, margin).clamp(0, 1)
+    shown = opening(torch.sigmoid(trust_logit))
+    shown = F.interpolate(shown, scale_factor=float(FOLD), mode="bilinear")
     return Alignment(
-        reference=warp_with_margin(batch["key"], flow, margin).clamp(0, 1),
+        reference=batch["frame"] + shown * (reference - batch["frame"]),
         flow=flow,
         trust_logit=trust_logit,
     )
