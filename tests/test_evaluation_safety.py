@@ -76,9 +76,11 @@ def test_the_reference_helps_and_a_wrong_one_does_not_harm(found):
 
 def test_a_disturbed_flow_takes_the_help_away_and_no_more(found):
     for by_share in found.flow_noise.values():
+        # On the densest texture there is; the noise is 0.4 to 8 pixels.
         scores = [by_share[share].psnr_y for share in NOISE_SHARES]
-        assert found.with_reference.psnr_y > scores[-1]
-        assert min(scores) > found.without_reference.psnr_y - 0.5
+        assert all(more < less for less, more in zip(scores, scores[1:], strict=False)), scores
+        assert scores[0] > found.with_reference.psnr_y - 2
+        assert scores[2] > found.without_reference.psnr_y + 1
 
 
 def test_hidden_places_are_measured_apart(found):

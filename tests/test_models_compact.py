@@ -71,6 +71,23 @@ def test_the_reference_changes_the_result(model):
     assert np.abs(with_it.image - without.image).max() > 1e-3
 
 
+def test_a_wrong_reference_is_as_none(model):
+    tile = tile_of(128, 128)
+    other = scene(*tile.reference.shape[:2], seed=7)[:, ::-1]
+    wrong = run(model, TileInput(**{**vars(tile), "reference": np.ascontiguousarray(other)}))
+    alone = run(model, tile_of(128, 128, with_reference=False))
+    helped = run(model, tile)
+    apart = np.abs(wrong.image - alone.image).mean()
+    assert apart < 0.2 * np.abs(helped.image - alone.image).mean()
+
+
+def test_noise_of_the_positions_from_pixel_to_pixel_does_little(model):
+    tile = tile_of(128, 128)
+    noise = np.random.default_rng(0).normal(0, 1.0, tile.positions.shape).astype(np.float32)
+    shaken = run(model, TileInput(**{**vars(tile), "positions": tile.positions + noise}))
+    assert np.abs(shaken.image - run(model, tile).image).mean() < 0.02
+
+
 def test_the_same_seed_gives_the_same_bytes(model):
     tile = tile_of(64, 96)
     np.testing.assert_array_equal(run(model, tile, seed=5).image, run(model, tile, seed=5).image)

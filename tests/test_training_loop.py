@@ -288,6 +288,17 @@ def test_the_perceptual_terms_set_in_late(config, judges):
     assert judge.seen == [(1, 3, 32, 32)] * 2  # the last two steps of four
 
 
+def test_a_process_of_its_own_cuts_the_crops(config):
+    """Also in a process that has used its threads before: there a forked one waits for ever."""
+    torch.set_num_threads(2)
+    torch.randn(400, 400) @ torch.randn(400, 400)
+    alone = trained(replace(config, steps=2, output=config.output))
+    shutil.rmtree(config.output / "board", ignore_errors=True)
+    (config.output / "last.pt").unlink()
+    helped = trained(replace(config, steps=2, workers=1))
+    assert_same_weights(alone["model"], helped["model"])
+
+
 # Watching
 
 

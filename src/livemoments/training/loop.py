@@ -200,6 +200,8 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
         batch_size=None,
         num_workers=config.workers,
         prefetch_factor=6 if config.workers else None,
+        # A forked worker would wait for ever for threads that this process has used before.
+        multiprocessing_context="spawn" if config.workers else None,
     )
     clock = saved = time.monotonic()
     lost = 0
