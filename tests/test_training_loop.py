@@ -434,6 +434,8 @@ def test_the_papers_objective_trains_too(config, batches):
     [
         ({"schedule": "linear"}, "schedule must be one of cosine, constant"),
         ({"precision": "fp16"}, "precision must be one of bf16, no"),
+        ({"ema": 1.5}, "ema must be in"),
+        ({"objective": ObjectiveConfig(perceptual_px=256)}, "perceptual_px must be at most"),
         ({"warm_up_steps": 0}, "warm_up_steps must be positive"),
         ({"validate_every": -1}, "validate_every must not be negative"),
         ({"photographs": None}, "nothing to learn from"),

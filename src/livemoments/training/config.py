@@ -66,6 +66,14 @@ class TrainConfig:
                 raise ConfigError(
                     f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}"
                 )
+        for name in ("ema", "perceptual_from"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if self.objective.perceptual_px > self.pairs.crop:
+            raise ConfigError(
+                f"perceptual_px must be at most the crop's {self.pairs.crop}, "
+                f"got {self.objective.perceptual_px}"
+            )
         if self.photographs is None and self.clips is None:
             raise ConfigError("nothing to learn from: give a folder of photographs or of clips")
 

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -162,25 +163,23 @@ def scene_files(maker: SceneMaker) -> list[Path]:
 
 
 def train(config: TrainConfig, progress: Progress | None = None) -> Path:
-    """Train until the steps or minutes are used up; returns the checkpoint, `last.pt` in output."""
-    try:
-        config.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{config.output}: cannot make this folder: {error.strerror}") from error
+    """Train until the steps or minutes are used up; returns the checkpoint, `last.pt` in output.
+
+    Raises:
+        ConfigError: settings that contradict each other or a run that is to be resumed.
+        WeightsError: a checkpoint that cannot be taken up.
+        MissingFileError: no photographs or clips.
+    """
     path = config.output / "last.pt"
-    run = new_run(config)
-    if config.resume and path.exists():
-        run.load(path, config)
-        if config.share_done(run.step, run.minutes) >= 1:
-            return path  # it was finished: another step would only change it
+    run = _begun(config, path)
+    if run.step and config.share_done(run.step, run.minutes) >= 1:
+        return path  # it was finished: another step would only change it
     accelerator = accelerator_for(config)
     cores = os.cpu_count() or 1
     torch.set_num_threads(config.threads or max(1, cores // accelerator.num_processes))
     if not accelerator.is_main_process:
         progress = None
-    scenes = SceneStore(
-        (config.kept or config.output) / "scenes", scene_maker(config), seed=config.seed
-    )
+    scenes = SceneStore(_kept(config) / "scenes", scene_maker(config), seed=config.seed)
     if run.scenes not in ("", scenes.name):
         raise ConfigError(
             f"{path}: it learned from other photographs, clips or another way to degrade them; "
@@ -191,6 +190,52 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
     with accelerator.main_process_first():
         scenes.prepare(config.pairs.scenes, min(cores, MAKERS), progress)
     watch = _Watch(config, accelerator, run.step)
+    lost = 0
+    saved = time.monotonic()
+    for losses in _steps(run, config, objective, accelerator, scenes):
+        lost = 0 if math.isfinite(losses["total"]) else lost + 1
+        if lost >= LOST_STEPS:
+            raise ConfigError(
+                f"training has failed: {lost} steps in a row without finite losses; "
+                "try a lower --learning-rate"
+            )
+        share = config.share_done(run.step, run.minutes)
+        watch.step(run, losses, objective, done=share >= 1)
+        if progress:
+            progress("training", int(1000 * min(share, 1.0)), 1000)
+        late = time.monotonic() - saved > config.checkpoint_every_s
+        if accelerator.is_main_process and (share >= 1 or late):
+            run.save(path, config)
+            saved = time.monotonic()
+    watch.end()
+    return path
+
+
+def _begun(config: TrainConfig, path: Path) -> Run:
+    """A new run, or the one whose checkpoint is at path."""
+    try:
+        config.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{config.output}: cannot make this folder: {error.strerror}") from error
+    run = new_run(config)
+    if config.resume and path.exists():
+        run.load(path, config)
+    return run
+
+
+def _kept(config: TrainConfig) -> Path:
+    """Where scenes and the weights of VGG16 are kept."""
+    return config.kept or config.output
+
+
+def _steps(
+    run: Run,
+    config: TrainConfig,
+    objective: nn.Module,
+    accelerator: Accelerator,
+    scenes: SceneStore,
+) -> Iterator[dict[str, float]]:
+    """Step after step to the end of the run, whose clock goes on; yields each step's losses."""
     stream = PairStream(
         scenes, config.pairs, batch=config.batch, first_step=run.step,
         process=accelerator.process_index, processes=accelerator.num_processes,
@@ -203,34 +248,18 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
         # A forked worker would wait for ever for threads that this process has used before.
         multiprocessing_context="spawn" if config.workers else None,
     )
-    clock = saved = time.monotonic()
-    lost = 0
+    clock = time.monotonic()
     for batch in loader:
         # The perceptual terms are costly, and of no use before there is detail to judge.
         seen = config.share_done(run.step, run.minutes) >= config.perceptual_from
         moved = {name: plane.to(accelerator.device) for name, plane in batch.items()}
         losses = train_step(run, moved, config, objective, accelerator, seen=seen)
-        lost = 0 if math.isfinite(losses["total"]) else lost + 1
-        if lost >= LOST_STEPS:
-            raise ConfigError(
-                f"training has failed: {lost} steps in a row without finite losses; "
-                "try a lower --learning-rate"
-            )
         now = time.monotonic()
-        run.minutes += (now - clock) / 60
+        run.minutes = _agreed(run.minutes + (now - clock) / 60, accelerator)
         clock = now
-        run.minutes = _agreed(run.minutes, accelerator)
-        share = config.share_done(run.step, run.minutes)
-        watch.step(run, losses, objective, done=share >= 1)
-        if progress:
-            progress("training", int(1000 * min(share, 1.0)), 1000)
-        if accelerator.is_main_process and (share >= 1 or now - saved > config.checkpoint_every_s):
-            run.save(path, config)
-            saved = now
-        if share >= 1:
-            watch.end()
-            return path
-    raise ConfigError("the stream of training pairs ended")  # it is endless
+        yield losses
+        if config.share_done(run.step, run.minutes) >= 1:
+            return
 
 
 def _prepared(run: Run, config: TrainConfig, accelerator: Accelerator) -> nn.Module:
@@ -239,7 +268,7 @@ def _prepared(run: Run, config: TrainConfig, accelerator: Accelerator) -> nn.Mod
     wanted = config.objective
     if wanted.kind == "restoration" and (wanted.perceptual or wanted.dists):
         with accelerator.main_process_first():
-            weights = fetch_vgg16(config.kept or config.output)
+            weights = fetch_vgg16(_kept(config))
         whole.judge.append(Perceptual(weights).to(accelerator.device))
     run.average.to(accelerator.device)
     if config.compile:
@@ -279,11 +308,8 @@ class _Watch:
         self.board = SummaryWriter(board, purge_step=first_step + 1 if first_step else None)
         if config.validate_every:
             # Another seed, so that even where a handful of files serves both, scenes differ.
-            store = SceneStore(
-                (config.kept or config.output) / "scenes",
-                scene_maker(config, held_out=True),
-                seed=config.seed + 1,
-            )
+            maker = scene_maker(config, held_out=True)
+            store = SceneStore(_kept(config) / "scenes", maker, seed=config.seed + 1)
             self.validation = Validation(store, config.pairs)
 
     def step(self, run: Run, losses: dict[str, float], objective: nn.Module, *, done: bool) -> None:
