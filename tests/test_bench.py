@@ -1,5 +1,6 @@
 """What a restoration costs, alone and beside Real-ESRGAN; the latter on small random weights."""
 
+import importlib.util
 import json
 import sys
 
@@ -187,7 +188,7 @@ def test_another_rival_is_refused(against):
 
 
 def test_without_torch_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     result = CliRunner().invoke(cli.app, ["bench", "--against", "real-esrgan"])
     assert result.exit_code == 1
     assert "measuring Real-ESRGAN needs PyTorch" in result.stderr
