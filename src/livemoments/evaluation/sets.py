@@ -9,6 +9,7 @@ import numpy as np
 
 from livemoments.align.alignment import align, as_float
 from livemoments.errors import DamagedFileError, MissingFileError
+from livemoments.evaluation.baselines import bicubic
 from livemoments.evaluation.fidelity import psnr_y, ssim_y
 from livemoments.evaluation.perceptual import PerceptualMetrics
 from livemoments.stages import Progress
@@ -123,13 +124,15 @@ def _read_pair(place: Path) -> Pair:
             f"{place}: key.png and truth.png differ in size; make them of one size"
         )
     found = align(frame, key_photo)
-    enlarged = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
     flow, confidence = found.flow_frame_to_key, found.confidence
     if flow is None or confidence is None or flow.shape[:2] != (height, width):
         flow = np.zeros((height, width, 2), np.float32)
         confidence = np.zeros((height, width), np.float32)
     views = Views(
-        frame=np.clip(enlarged, 0, 1), key_photo=key_photo, flow=flow, confidence=confidence
+        frame=bicubic(frame, height, width),
+        key_photo=key_photo,
+        flow=flow,
+        confidence=confidence,
     )
     return Pair(name=place.name, views=views, truth=truth)
 

@@ -62,8 +62,9 @@ class CompactModel:
             reference = frame
             trust = np.zeros((1, 1, shape[0] // FOLD, shape[1] // FOLD), np.float32)
             towards_frame = np.zeros((1, 2, *trust.shape[2:]), np.float32)
+            used = np.zeros(shape, np.float32)
         else:
-            reference, trust, towards_frame = self._align(
+            reference, trust, towards_frame, used = self._align(
                 frame, tile.reference, tile.positions, tile.confidence
             )
         features = self._run_reference(reference, trust)
@@ -86,17 +87,16 @@ class CompactModel:
             )[0]
             z = bridge.exact_step(z, truth, z_frame, t, t_next)
         image = decode(z.astype(np.float32, copy=False))[0].transpose(1, 2, 0)[:n, :m]
-        used = opening(trust[0, 0])
-        used = cv2.resize(used, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
         return TileResult(image=np.ascontiguousarray(image), used=used[:n, :m])
 
     def _align(
         self, frame: np.ndarray, key: np.ndarray, positions: np.ndarray, confidence: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Refine the positions of the frame's pixels in a tile's crop of the key photo.
 
         frame is as the networks take it, the others as in `TileInput`. Returns the aligned
-        reference 1 x 3 x H x W and, at a quarter of its size, the trust in it and its motion.
+        reference 1 x 3 x H x W; at a quarter of its size, the trust in it and its motion; and how
+        far it is let in, H x W.
         """
         height, width = frame.shape[2:]
         grid = pixel_grid(height, width)
@@ -113,12 +113,12 @@ class CompactModel:
         trust = 1 / (1 + np.exp(-np.clip(refined[:, 2:], -30, 30)))
         # Where the reference is not trusted, the frame stands in its place: what RestorationNet
         # makes of it is then what it makes of no reference at all.
-        shown = cv2.resize(opening(trust[0, 0]), (width, height), interpolation=cv2.INTER_LINEAR)
-        reference = frame + shown * (reference - frame)
+        used = cv2.resize(opening(trust[0, 0]), (width, height), interpolation=cv2.INTER_LINEAR)
+        reference = frame + used * (reference - frame)
         flow = positions - grid
         cells = cv2.resize(flow, (width // FOLD, height // FOLD), interpolation=cv2.INTER_AREA)
         towards_frame = (cells.mean((0, 1)) - cells).transpose(2, 0, 1)[None]
-        return reference, trust, np.ascontiguousarray(towards_frame, np.float32)
+        return reference, trust, np.ascontiguousarray(towards_frame, np.float32), used
 
     def _run_reference(self, reference: np.ndarray, trust: np.ndarray) -> dict[str, np.ndarray]:
         """The reference branch's features; once per tile, whatever the steps."""

@@ -83,7 +83,7 @@ def new_run(config: TrainConfig) -> Run:
     model = CompactModel(config.network)
     # PyTorch's stubs leave this form of `to` out.
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.start and not (config.resume and (config.output / "last.pt").exists()):
+    if config.start and not config.resumes:
         take_weights(model, config.start)
     average = CompactModel(config.network)
     average.load_state_dict(model.state_dict())

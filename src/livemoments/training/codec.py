@@ -18,6 +18,7 @@ OPTIONS = {
         "x265-params": "log-level=none:pools=none:frame-threads=1",
     },
 }
+SIDE_PX = 16  # the smallest side of a degraded picture
 TRIALS = 5
 FACTORS = (4, 46)  # constant rate factors within which a rate is looked for
 NEAR = 1.25  # a rate is met within this ratio
@@ -28,6 +29,18 @@ def compress_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
     _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cast(np.ndarray, cv2.imdecode(data, cv2.IMREAD_COLOR))
     return decoded[..., ::-1]
+
+
+def through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+    """The same for float32 RGB H x W x 3; values outside [0, 1] are cut off."""
+    eight_bit = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    return compress_jpeg(eight_bit, quality).astype(np.float32) / 255
+
+
+def small_size(shape: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(h, w) of the clip's picture of a truth (H, W): even, as video asks."""
+    h, w = (max(SIDE_PX, 2 * round(side / scale / 2)) for side in shape)
+    return h, w
 
 
 def compress_clip(

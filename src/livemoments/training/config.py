@@ -77,6 +77,16 @@ class TrainConfig:
         if self.photographs is None and self.clips is None:
             raise ConfigError("nothing to learn from: give a folder of photographs or of clips")
 
+    @property
+    def last(self) -> Path:
+        """The run's last checkpoint."""
+        return self.output / "last.pt"
+
+    @property
+    def resumes(self) -> bool:
+        """Whether there is a checkpoint that it is to go on from."""
+        return self.resume and self.last.exists()
+
     def share_done(self, step: int, minutes: float) -> float:
         """How much of the run is over, 0 to 1 or a little more."""
         return step / self.steps if self.steps else minutes / self.minutes

@@ -23,9 +23,8 @@ import numpy as np
 from livemoments.align.flow import pixel_grid, sample
 from livemoments.errors import ConfigError
 from livemoments.training import realesrgan
-from livemoments.training.codec import compress_clip, compress_jpeg
+from livemoments.training.codec import compress_clip, compress_jpeg, small_size
 
-SIDE_PX = 16  # the smallest side of a degraded picture
 BLUR_VIEWS = 9  # of which the motion blur is the mean
 PAST = 2  # pictures before the frame, for the denoiser and the codec
 
@@ -152,19 +151,16 @@ PRESETS = ("live-photo", "live-photo-x2", "stablesr", "stablesr-moderate", "sees
 
 def draw_degradation(rng: np.random.Generator, preset: str = "live-photo") -> Degrader:
     """One draw of a preset of `PRESETS`; ConfigError for another name."""
-    if preset == "live-photo":
-        return draw_live_photo(rng)
-    if preset == "live-photo-x2":
-        return draw_live_photo(rng, scale=2.0)
+    check_preset(preset)
     if preset in realesrgan.STRENGTHS:
         return realesrgan.draw_two_rounds(realesrgan.STRENGTHS[preset], rng)
-    raise ConfigError(f"degradation {preset!r}: no such preset; there are {', '.join(PRESETS)}")
+    return draw_live_photo(rng, scale=2.0 if preset == "live-photo-x2" else None)
 
 
-def small_size(shape: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(h, w) of the clip's picture: even, as video asks."""
-    h, w = (max(SIDE_PX, 2 * round(side / scale / 2)) for side in shape)
-    return h, w
+def check_preset(preset: str) -> None:
+    """Raise ConfigError for a name that is not in `PRESETS`."""
+    if preset not in PRESETS:
+        raise ConfigError(f"degradation {preset!r}: no such preset; there are {', '.join(PRESETS)}")
 
 
 def motion_blurred(image: np.ndarray, path: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
@@ -25,7 +24,6 @@ from livemoments.stages import Progress
 from livemoments.training.checkpoint import Run, new_run
 from livemoments.training.clips import ClipScenes
 from livemoments.training.config import TrainConfig
-from livemoments.training.degrade import draw_degradation
 from livemoments.training.objective import Losses, compact_losses
 from livemoments.training.pairs import PairStream
 from livemoments.training.perceptual import Perceptual, fetch_vgg16
@@ -135,12 +133,7 @@ def scene_maker(config: TrainConfig, *, held_out: bool = False) -> SceneMaker:
 
 def plan(config: TrainConfig) -> dict[str, object]:
     """What `train` would do: the whole configuration, and what it finds. Trains nothing."""
-    run = new_run(config)
-    draw_degradation(np.random.default_rng(0), config.pairs.preset)  # is there such a preset?
-    path = config.output / "last.pt"
-    resumes = config.resume and path.exists()
-    if resumes:
-        run.load(path, config)
+    run = _begun(config)
     accelerator = accelerator_for(config)
     found: dict[str, object] = {"config": config.to_dict()}
     for name, held_out in (("learns_from", False), ("validates_on", True)):
@@ -151,7 +144,7 @@ def plan(config: TrainConfig) -> dict[str, object]:
     }
     found["device"] = str(accelerator.device)
     found["processes"] = accelerator.num_processes
-    found["resumes_at"] = {"step": run.step, "minutes": run.minutes} if resumes else None
+    found["resumes_at"] = {"step": run.step, "minutes": run.minutes} if run.step else None
     return found
 
 
@@ -170,8 +163,12 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
         WeightsError: a checkpoint that cannot be taken up.
         MissingFileError: no photographs or clips.
     """
-    path = config.output / "last.pt"
-    run = _begun(config, path)
+    try:
+        config.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{config.output}: cannot make this folder: {error.strerror}") from error
+    path = config.last
+    run = _begun(config)
     if run.step and config.share_done(run.step, run.minutes) >= 1:
         return path  # it was finished: another step would only change it
     accelerator = accelerator_for(config)
@@ -211,15 +208,11 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
     return path
 
 
-def _begun(config: TrainConfig, path: Path) -> Run:
-    """A new run, or the one whose checkpoint is at path."""
-    try:
-        config.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{config.output}: cannot make this folder: {error.strerror}") from error
+def _begun(config: TrainConfig) -> Run:
+    """A new run, or the one that is to be resumed."""
     run = new_run(config)
-    if config.resume and path.exists():
-        run.load(path, config)
+    if config.resumes:
+        run.load(config.last, config)
     return run
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from livemoments.errors import ConfigError
+from livemoments.training.degrade import check_preset
 from livemoments.training.scenes import SceneStore
 from livemoments.training.synthesis import Scene, smooth_field
 
@@ -29,6 +30,7 @@ class PairConfig:
     scenes_mixed: int = 16  # whose crops are shuffled together, so that a batch shows many scenes
 
     def __post_init__(self) -> None:
+        check_preset(self.preset)
         if self.crop < 64 or self.crop % 64:
             raise ConfigError(f"crop must be a multiple of 64, got {self.crop}")
         if self.scene < self.crop + 2 * self.margin:

@@ -10,7 +10,7 @@ from math import pi
 import cv2
 import numpy as np
 
-from livemoments.training.codec import compress_jpeg
+from livemoments.training.codec import SIDE_PX, small_size, through_jpeg
 
 Range = tuple[float, float]
 SIZES = tuple(range(7, 22, 2))  # of kernels
@@ -100,14 +100,14 @@ class TwoRounds:
     ) -> np.ndarray:
         """See `degrade.Degrader`; velocity and moving play no part in this pipeline."""
         rng = np.random.default_rng(self.seed)
-        size = [max(16, 2 * round(n / self.strength.scale / 2)) for n in truth.shape[1::-1]]
+        size = list(small_size(truth.shape[1::-1], self.strength.scale))  # width, height
         x = self._round(truth, self.strength.first, rng, None)
-        x = _through_jpeg(x, self.strength.first.quality, rng)
+        x = through_jpeg(x, round(rng.uniform(*self.strength.first.quality)))
         x = self._round(x, self.strength.second, rng, np.array(size))
         if rng.random() < 0.5:
             x = self._finished(x, size, rng)
-            return _through_jpeg(x, self.strength.second.quality, rng)
-        x = _through_jpeg(x, self.strength.second.quality, rng)
+            return through_jpeg(x, round(rng.uniform(*self.strength.second.quality)))
+        x = through_jpeg(x, round(rng.uniform(*self.strength.second.quality)))
         x = self._finished(x, size, rng)
         return np.rint(np.clip(x, 0, 1) * 255).astype(np.float32) / 255
 
@@ -125,7 +125,7 @@ class TwoRounds:
         elif which < up + down:
             factor = rng.uniform(ranges.resize[0], 1)
         base = np.array(x.shape[1::-1]) if size is None else size
-        w, h = (max(16, int(n * factor)) for n in base)
+        w, h = (max(SIDE_PX, int(n * factor)) for n in base)
         x = cv2.resize(x, (w, h), interpolation=int(rng.choice(RESIZERS)))
         return self._noisy(np.clip(x, 0, 1), ranges, rng)
 
@@ -152,11 +152,6 @@ class TwoRounds:
 def draw_two_rounds(strength: Strength, rng: np.random.Generator) -> TwoRounds:
     """A draw of a preset."""
     return TwoRounds(strength=strength, seed=int(rng.integers(1 << 30)))
-
-
-def _through_jpeg(x: np.ndarray, quality: Range, rng: np.random.Generator) -> np.ndarray:
-    eight_bit = np.clip(x * 255 + 0.5, 0, 255).astype(np.uint8)
-    return compress_jpeg(eight_bit, round(rng.uniform(*quality))).astype(np.float32) / 255
 
 
 def draw_kernel(ranges: Round, rng: np.random.Generator) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from livemoments.align.dense import estimate_flow
 from livemoments.align.flow import pixel_grid, resize_flow, sample
-from livemoments.training.codec import compress_jpeg
+from livemoments.training.codec import through_jpeg
 from livemoments.training.degrade import Degrader, draw_degradation
 
 MARGIN_PX = 48  # content kept around a scene, so that moving it does not uncover nothing
@@ -101,8 +101,7 @@ class Grain:
                 noise = (2 * cv2.GaussianBlur(noise, (0, 0), self.coarse_px)).astype(np.float32)
             photo = np.clip(photo + np.float32(self.noise) * noise, 0, 1)
         if self.jpeg_quality:
-            eight_bit = (photo * 255 + 0.5).astype(np.uint8)
-            photo = compress_jpeg(eight_bit, self.jpeg_quality).astype(np.float32) / 255
+            photo = through_jpeg(photo, self.jpeg_quality)
         return photo.astype(np.float32, copy=False)
 
 
