@@ -89,7 +89,7 @@ def test_imports_point_downward(path):
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_torch_stays_in_its_rooms(path):
     with_torch = room(path) in ("networks", "training")
-    with_torch |= path.name in ("sd3.py", "perceptual.py", "baselines.py")
+    with_torch |= path.name in ("sd3.py", "raft.py", "perceptual.py", "baselines.py")
     if with_torch and path.name not in ("photographs.py", "sharpness.py"):
         return
     tops = {name.split(".")[0] for name in imported(path)}

@@ -1,7 +1,8 @@
 """Dense flow from a poor small frame to a sharp large key photo of about the same view.
 
 Coarse at the clip's own resolution, then once more at about twice that on what remains: the second
-pass brought misaligned lettering into place where the first alone did not.
+pass brought misaligned lettering into place where the first alone did not. The estimator can be
+chosen for the first; the second, of small motions in a large picture, is always dense inverse search.
 """
 
 from dataclasses import dataclass
@@ -48,8 +49,13 @@ def estimate_flow(
     frame is float32 h x w x 3 at the clip's resolution, key_photo float32 H x W x 3 showing about
     the same view (up to some 5 % of its width) at any size. The result lies on a grid of at most
     twice the frame's size and never more than the key photo's.
+
+    estimator (DisFlow where there is none) finds the coarse flow at the frame's size, and its
+    way back, which the confidence is judged by. The fine pass is DisFlow's always: RaftFlow would
+    reduce pictures of that size, and lose the precision that the pass is there for.
     """
-    estimator = estimator or DisFlow()
+    fine = DisFlow()
+    estimator = estimator or fine
     frame_luma, key_luma = grey(frame), grey(key_photo)
     h, w = frame_luma.shape
     key_small = shrink(key_luma, h, w)
@@ -63,7 +69,7 @@ def estimate_flow(
     # As soft as the enlarged frame: sharp against soft pulls the match towards strong edges.
     key_large = cv2.GaussianBlur(shrink(key_luma, h2, w2), (0, 0), 0.4 * scale)
     start = resize_flow(coarse, h2, w2)
-    rest = estimator(equalised(frame_large), equalised(warp(key_large, start)))
+    rest = fine(equalised(frame_large), equalised(warp(key_large, start)))
     flow = compose(rest, start)
     round_trip_px = cv2.resize(round_trip_px, (w2, h2), interpolation=cv2.INTER_LINEAR)
 
