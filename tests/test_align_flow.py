@@ -242,6 +242,34 @@ def test_dense_flow_follows_a_smooth_motion(scale):
     assert trusted.mean() > 0.6 and np.quantile(error[trusted], 0.95) < 1.5
 
 
+def test_the_estimator_does_the_coarse_pass_there_and_back_and_no_other():
+    key_photo, asked = scene(192, 256), []
+    frame = cv2.resize(key_photo, (128, 96), interpolation=cv2.INTER_AREA)
+
+    def estimator(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        asked.append((first, second))
+        return DisFlow()(first, second)
+
+    chosen, usual = estimate_flow(frame, key_photo, estimator), estimate_flow(frame, key_photo)
+    (frame_there, key_there), (key_back, frame_back) = asked
+    assert frame_there.shape == key_there.shape == (96, 128)
+    np.testing.assert_array_equal(frame_there, frame_back)
+    np.testing.assert_array_equal(key_there, key_back)
+    np.testing.assert_array_equal(chosen.flow_frame_to_key, usual.flow_frame_to_key)
+    np.testing.assert_array_equal(chosen.confidence, usual.confidence)
+
+
+def test_the_fine_pass_improves_on_the_estimators_flow():
+    key_photo = scene(192, 256)
+    frame = cv2.resize(warp(key_photo, constant(192, 256, 8, -4)), (128, 96))
+
+    def rough(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.round(DisFlow()(first, second) / 2) * 2  # whole steps of 2 px, where 4, -2 is
+
+    found = estimate_flow(frame, key_photo, lambda a, b: rough(a, b) * 0.8).flow_frame_to_key
+    np.testing.assert_allclose(np.median(found[24:-24, 24:-24], (0, 1)), [8, -4], atol=0.1)
+
+
 def test_dense_flow_does_not_trust_what_is_covered_in_the_key_photo():
     truth = scene(192, 192)
     key_photo = truth.copy()

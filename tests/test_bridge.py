@@ -89,6 +89,20 @@ def test_exact_steps_stay_on_the_path(latents, times):
     np.testing.assert_allclose(z, truth, atol=1e-10)
 
 
+@pytest.mark.parametrize("t", [0.0, 0.003, 0.1, T, 0.2002])
+def test_a_velocity_tells_the_truth(latents, t):
+    """Two equations, two unknowns: from z and its velocity the truth follows exactly."""
+    truth, frame, noise = latents
+    z = bridge.bridge_point(truth, frame, noise, t)
+    found = bridge.truth_from_velocity(z, bridge.velocity(truth, frame, noise, t), frame, t)
+    np.testing.assert_allclose(found, truth, atol=1e-10)
+
+
+def test_sampling_times_are_official_but_for_one_step():
+    assert bridge.sampling_times(6) == bridge.official_times(6)
+    assert bridge.sampling_times(1) == (T, 0.0)
+
+
 def test_exact_step_to_zero_returns_the_prediction_whatever_z_is(latents):
     truth, frame, anything = latents
     np.testing.assert_allclose(bridge.exact_step(anything, truth, frame, T, 0.0), truth, atol=1e-12)

@@ -66,6 +66,18 @@ def velocity_from_truth(z: Array, truth: Array, frame: Array, t: Array) -> Array
     return velocity(truth, frame, implied_noise(z, truth, frame, t), t)
 
 
+def truth_from_velocity(z: Array, velocity_at_t: Array, frame: Array, t: Array) -> Array:
+    """The z_Hs that z and its velocity at t imply: two equations, for it and for eps.
+
+    z = alpha z_Hs + beta z_Ls + sigma eps and dz/dt = alpha' z_Hs + beta' z_Ls + eps. Their
+    determinant alpha - alpha' sigma = (T - t^2) / T is never 0 on the bridge.
+    """
+    c, d = coefficients(t), derivatives(t)
+    beyond_frame = z - c.beta * frame
+    speed_beyond_frame = velocity_at_t - d.beta * frame
+    return (beyond_frame - c.sigma * speed_beyond_frame) / (c.alpha - d.alpha * c.sigma)
+
+
 def euler_step(z: Array, velocity_at_t: Array, t: float, t_next: float) -> Array:
     """The official sampler's step: straight along the velocity."""
     return z + (t_next - t) * velocity_at_t
@@ -84,6 +96,11 @@ def uniform_times(steps: int) -> tuple[float, ...]:
     if not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"steps must be from 1 to {MAX_STEPS}, got {steps}")
     return tuple(HORIZON * (steps - i) / steps for i in range(steps + 1))
+
+
+def sampling_times(steps: int) -> tuple[float, ...]:
+    """The official times, which a network of the release knows; for one step, T and 0."""
+    return official_times(steps) if steps > 1 else uniform_times(1)
 
 
 def official_times(steps: int = 6) -> tuple[float, ...]:

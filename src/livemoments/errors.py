@@ -9,6 +9,7 @@ LiveMomentsError
 ├── MomentError           no such time or frame in the clip
 ├── ConfigError           a setting outside its range
 ├── OutputError           the result cannot be written where it was asked for
+├── DeviceError           a device that is not there, or whose memory does not suffice
 ├── WeightsError          model weights missing, damaged or of another model
 └── MissingExtraError     an optional dependency is not installed
 
@@ -51,6 +52,10 @@ class ConfigError(LiveMomentsError):
 
 class OutputError(LiveMomentsError):
     """The result cannot be written where it was asked for."""
+
+
+class DeviceError(LiveMomentsError):
+    """A device is not there, or its memory does not suffice."""
 
 
 class WeightsError(LiveMomentsError):

@@ -22,6 +22,7 @@ class Alignment:
 
     height: int  # of the output
     width: int
+    enlarged: float  # pixels of the output for one of the frame, a side
     registration: Registration
     flow_frame_to_key: np.ndarray | None = None  # float32 H x W x 2, pixels; None: no reference
     confidence: np.ndarray | None = None  # float32 H x W in [0, 1]
@@ -87,7 +88,13 @@ def align(
         height, width = output_size(
             (h, w), key_photo.shape[:2], scaling((h, w), key_photo.shape[:2])
         )
-        return Alignment(height=height, width=width, registration=found, reason=reason)
+        return Alignment(
+            height=height,
+            width=width,
+            enlarged=width / w,
+            registration=found,
+            reason=reason,
+        )
 
     positions, trust = _locate(frame, reduced, found.homography, to_key, width, estimator)
     trust[~inside(positions - pixel_grid(*trust.shape), *key_photo.shape[:2])] = 0
@@ -96,7 +103,13 @@ def align(
         reason = (
             f"hardly any of the key photo is found in this moment ({trusted:.0%} of the picture)"
         )
-        return Alignment(height=height, width=width, registration=found, reason=reason)
+        return Alignment(
+            height=height,
+            width=width,
+            enlarged=width / w,
+            registration=found,
+            reason=reason,
+        )
     # As a displacement from the same pixel of the output, which varies slowly enough to be
     # enlarged.
     to_output = scaling(trust.shape, (height, width))
@@ -105,6 +118,7 @@ def align(
     return Alignment(
         height=height,
         width=width,
+        enlarged=width / w,
         registration=found,
         flow_frame_to_key=flow,
         confidence=cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR),

@@ -1,8 +1,8 @@
 """Dense flow from a poor small frame to a sharp large key photo of about the same view.
 
 Coarse at the clip's own resolution, then once more at about twice that on what remains: the second
-pass brought misaligned lettering into place where the first alone did not. The estimator can be
-chosen for the first; the second, of small motions in a large picture, is always dense inverse search.
+pass brought misaligned lettering into place where the first alone did not. The estimator of the
+first can be chosen; the second, of small motions in large pictures, is dense inverse search.
 """
 
 from dataclasses import dataclass

@@ -39,6 +39,20 @@ def compose(flow_a_to_b: np.ndarray, flow_b_to_c: np.ndarray) -> np.ndarray:
     return flow_a_to_b + warp(flow_b_to_c, flow_a_to_b, cv2.INTER_LINEAR)
 
 
+def invert(flow_a_to_b: np.ndarray, steps: int = 10) -> np.ndarray:
+    """flow_b_to_a on a grid of the same size, by fixed-point steps.
+
+    Exact where the flow is smooth: each step multiplies what is still wrong by the flow's slope
+    there, in pixels per pixel. Where that is 1 or more, as at the edges of things, two places land
+    in one and there is no inverse; some position nearby is given.
+    """
+    grid = pixel_grid(*flow_a_to_b.shape[:2])
+    inverse = -flow_a_to_b
+    for _ in range(steps):
+        inverse = -sample(flow_a_to_b, grid + inverse, cv2.INTER_LINEAR)
+    return inverse
+
+
 def resize_flow(flow: np.ndarray, height: int, width: int) -> np.ndarray:
     """The same motion on a grid of another size, in that grid's pixels."""
     h, w = flow.shape[:2]

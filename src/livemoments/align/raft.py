@@ -20,7 +20,13 @@ import cv2
 import numpy as np
 
 from livemoments.align.flow import resize_flow
-from livemoments.errors import ConfigError, InputError, MissingExtraError, WeightsError
+from livemoments.errors import (
+    ConfigError,
+    DeviceError,
+    InputError,
+    MissingExtraError,
+    WeightsError,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,7 +89,8 @@ class RaftFlow:
             iterations: refinements of the flow; the paper runs 20.
 
         Raises:
-            ConfigError: the device is not there, or iterations is below 1.
+            ConfigError: iterations is below 1.
+            DeviceError: the device is not there.
             MissingExtraError: PyTorch or a torchvision that fits it is not installed.
             WeightsError: the weights are missing, damaged, of another network, or not to be had.
         """
@@ -92,14 +99,17 @@ class RaftFlow:
         if weights is not None and not weights.is_file():
             raise WeightsError(f"{weights}: no such file of RAFT weights; {SOURCE}")
         optical_flow = _optical_flow()
-        network = optical_flow.raft_large(weights=None, progress=False)
+        import torch
+
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn, for nothing
+            network = optical_flow.raft_large(weights=None, progress=False)
         state = _published(optical_flow) if weights is None else _read(weights)
         _check(network.state_dict(), state, "torchvision's weights" if weights is None else weights)
         network.load_state_dict(state)
         try:
             self._network = network.eval().requires_grad_(False).to(device)
         except (RuntimeError, AssertionError) as error:
-            raise ConfigError(f"device {device!r}: {_said(error)}; use cpu") from error
+            raise DeviceError(f"device {device}: {_said(error)}; use cpu") from error
         if device.startswith("cuda"):
             _halve_features(self._network, "cuda")
         self._device = device
@@ -113,14 +123,9 @@ class RaftFlow:
 
         Raises:
             InputError: the pictures are of another kind, or of two sizes.
+            DeviceError: the device's memory does not suffice.
         """
-        for picture in (first, second):
-            colours = picture.shape[2:] in ((), (3,)) and picture.ndim >= 2
-            if picture.shape != first.shape or picture.dtype != np.uint8 or not colours:
-                raise InputError(
-                    f"RAFT cannot compare {first.dtype} {first.shape} and {second.dtype} "
-                    f"{second.shape}; give two uint8 pictures of one size, H x W or H x W x 3"
-                )
+        _check_pair(first, second)
         height, width = first.shape[:2]
         ratio = (MAX_PIXELS / (height * width)) ** 0.5
         if ratio < 1:
@@ -136,11 +141,17 @@ class RaftFlow:
 
         h, w = first.shape[:2]
         rows, columns = _padding(h), _padding(w)
-        with torch.inference_mode():
-            batches = (self._batch(picture, rows, columns) for picture in (first, second))
-            flow = self._network(*batches, num_flow_updates=self._iterations)[-1]  # (1, 2, H, W)
-        # torchvision would keep the correlations until the next call.
-        self._network.corr_block.corr_pyramid.clear()
+        try:
+            with torch.inference_mode():
+                batches = (self._batch(picture, rows, columns) for picture in (first, second))
+                flow = self._network(*batches, num_flow_updates=self._iterations)[-1]
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"device {self._device}: too little memory for RAFT on {w} x {h} pixels "
+                f"({_said(error)}); use cpu, or --flow dis"
+            ) from error
+        finally:  # torchvision would keep the correlations until the next call
+            self._network.corr_block.corr_pyramid.clear()
         within = flow[0, :, rows[0] : rows[0] + h, columns[0] : columns[0] + w]
         return np.ascontiguousarray(within.permute(1, 2, 0).float().cpu().numpy())
 
@@ -180,6 +191,24 @@ def torchvision_name(name: str) -> str:
         if found:
             return f"{begin}{found.expand(replacement)}.{weight}"
     return name
+
+
+def _check_pair(first: np.ndarray, second: np.ndarray) -> None:
+    for picture in (first, second):
+        layers = picture.shape[2:]
+        of_kind = picture.dtype == np.uint8 and picture.ndim > 1 and layers in ((), (3,))
+        if not of_kind or not picture.size or picture.shape != first.shape:
+            raise InputError(
+                f"RAFT cannot compare {first.dtype} {first.shape} and {second.dtype} "
+                f"{second.shape}; give two uint8 pictures of one size, H x W or H x W x 3"
+            )
+
+
+def _padding(side_px: int) -> tuple[int, int]:
+    """Pixels to add before and after a side, about as many, for torchvision to take it."""
+    padded = max(SMALLEST_SIDE_PX, -(-side_px // STRIDE_PX) * STRIDE_PX)
+    before = (padded - side_px) // 2
+    return before, padded - side_px - before
 
 
 def _optical_flow() -> Any:  # noqa: ANN401 - a module that may not be installed
@@ -292,8 +321,8 @@ def _check(own: "Mapping[str, Tensor]", given: "Mapping[str, Tensor]", what: str
 def _halve_features(network: Any, device_type: str) -> None:  # noqa: ANN401
     """Let both encoders, and nothing else, compute in half precision.
 
-    Beyond 65504 half precision ends, which correlations may reach, and beyond 256 px it has no
-    quarters of a pixel.
+    The rest needs more: correlations may pass 65504, where half precision ends, and beyond 512 px
+    it has no quarters of a pixel.
     """
 
     def in_half(forward: "Callable[[Tensor], Tensor]") -> "Callable[[Tensor], Tensor]":
