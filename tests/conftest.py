@@ -12,12 +12,24 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    on_gpu = [item for item in items if "gpu" in item.keywords]
+    if on_gpu and not cuda_available():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason="needs a GPU that PyTorch can use"))
     if config.getoption("--slow"):
         return
     skip = pytest.mark.skip(reason="slow; run with --slow")
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+def cuda_available() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """The compact tier at run time. Nothing here depends on how good the weights are."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,8 @@ from pictures import scene
 
 from livemoments.align.flow import pixel_grid
 from livemoments.errors import WeightsError
-from livemoments.models.compact import SHIPPED, CompactModel, TileInput, TileResult, load_compact
+from livemoments.models.compact import SHIPPED, CompactModel, load_compact
+from livemoments.models.tile import TileInput, TileResult
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def test_any_number_of_steps_ends_at_a_picture(model, steps):
 
 def test_inputs_are_left_alone(model):
     tile = tile_of(70, 64)
-    before = {name: value.copy() for name, value in vars(tile).items()}
+    before = copy.deepcopy(vars(tile))
     run(model, tile)
     for name, value in before.items():
         np.testing.assert_array_equal(getattr(tile, name), value)

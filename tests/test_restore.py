@@ -15,7 +15,8 @@ from livemoments.align.alignment import align
 from livemoments.align.flow import sample, warp
 from livemoments.errors import ConfigError, InputError, WeightsError
 from livemoments.look import match_look
-from livemoments.models.compact import SHIPPED, TileInput, TileResult
+from livemoments.models.compact import SHIPPED
+from livemoments.models.tile import TileResult
 from livemoments.restore import RestoreConfig, RestoredMoment, restore, restore_frame
 from livemoments.tiles import TileConfig
 
@@ -136,12 +137,15 @@ def test_arrays_need_not_be_contiguous_and_are_left_alone():
 class Stand:
     """In the model's place: makes of each tile what a function of it gives."""
 
+    name, tiles, steps, batch, estimator = "stand", TileConfig(), 1, 2, None
+
     def __init__(self, make) -> None:
         self.make = make
 
-    def restore_tile(self, tile: TileInput, steps: int, rng: np.random.Generator) -> TileResult:
-        trust = np.zeros(tile.frame.shape[:2], np.float32)
-        return TileResult(image=self.make(tile), used=trust)
+    def restore_tiles(self, tiles, steps, rngs) -> list[TileResult]:
+        assert 1 <= len(tiles) == len(rngs) <= self.batch
+        trust = np.zeros(tiles[0].frame.shape[:2], np.float32)
+        return [TileResult(image=self.make(tile), used=trust) for tile in tiles]
 
 
 def stand_in(monkeypatch, make) -> None:
@@ -265,7 +269,7 @@ def test_progress_goes_forward_in_each_stage_and_ends_whole():
     told: list[tuple[str, int, int]] = []
     restore_frame(frame, key_photo, config=SMALL_TILES, progress=lambda *step: told.append(step))
     stages = list(dict.fromkeys(stage for stage, _, _ in told))
-    assert stages == ["aligning", "restoring", "look"]
+    assert stages == ["loading", "aligning", "restoring", "look"]
     assert [stage for stage, _, _ in told] == sorted((s for s, _, _ in told), key=stages.index)
     for stage in stages:
         shares = [done / total for name, done, total in told if name == stage]

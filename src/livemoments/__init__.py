@@ -19,11 +19,13 @@ if TYPE_CHECKING:  # read by type checkers and editors; at run time __getattr__ 
     from livemoments.livephoto import Frame, LivePhoto
     from livemoments.livephoto import open_live_photo as open
     from livemoments.moments import Moment, best_moment, contact_sheet, score_moments
+    from livemoments.pipeline import LiveMomentsPipeline
     from livemoments.restore import Report, RestoreConfig, RestoredMoment, restore, restore_frame
 
 __all__ = [
     "Frame",
     "LiveMomentsError",
+    "LiveMomentsPipeline",
     "LivePhoto",
     "Moment",
     "Report",
@@ -40,6 +42,7 @@ __all__ = [
 _HOMES = {
     "livephoto": ("Frame", "LivePhoto"),
     "moments": ("Moment", "best_moment", "contact_sheet", "score_moments"),
+    "pipeline": ("LiveMomentsPipeline",),
     "restore": ("Report", "RestoreConfig", "RestoredMoment", "restore", "restore_frame"),
 }
 

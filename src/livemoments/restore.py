@@ -3,7 +3,7 @@
 open -> frame -> align -> tiles with PCR -> restore -> blend -> look -> RestoredMoment.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,11 @@ import numpy as np
 
 from livemoments.align.alignment import Alignment, align, as_float
 from livemoments.errors import ConfigError, InputError
+from livemoments.extras import need_sd3
 from livemoments.look import match_look
-from livemoments.models.compact import SHIPPED, CompactModel, TileInput, load_compact
+from livemoments.models.compact import SHIPPED, load_compact
+from livemoments.models.sd3_config import Sd3Config
+from livemoments.models.tile import Restorer, TileInput
 from livemoments.stages import Progress, Stages
 from livemoments.tiles import Stitcher, Tile, TileConfig, grid, retrieve
 
@@ -21,21 +24,26 @@ if TYPE_CHECKING:
     from livemoments.livephoto import LivePhoto
 
 MIN_SIDE_PX = 16
+MODELS = ("compact", "sd3")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreConfig:
     """How to restore. The defaults are what `livemoments restore` uses."""
 
-    steps: int = 1  # of the bridge, 1 to 6: more cost time and gain little (docs/method.md)
-    seed: int = 0  # of the bridge's noise, from two steps on: same seed, same bytes on one machine
+    model: str = "compact"  # or "sd3", the paper's: needs the extra, weights and a GPU
+    steps: int | None = None  # of the bridge, 1 to 6; None: the model's own, 1 or for sd3 6
+    seed: int = 0  # of the bridge's noise: same seed, same bytes on one machine
     use_reference: bool = True  # False: restore from the frame alone
-    tiles: TileConfig = field(default_factory=TileConfig)
-    threads: int = 0  # 0: one per core
-    weights: Path | None = None  # a folder of models of your own; None: those of the package
+    tiles: TileConfig | None = None  # None: the model's own
+    threads: int = 0  # of the compact model; 0: one per core
+    weights: Path | None = None  # a compact model of your own; None: that of the package
+    sd3: Sd3Config = field(default_factory=Sd3Config)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.steps <= 6:
+        if self.model not in MODELS:
+            raise ConfigError(f"model must be one of {', '.join(MODELS)}; got {self.model!r}")
+        if self.steps is not None and not 1 <= self.steps <= 6:
             raise ConfigError(f"steps must be from 1 to 6, got {self.steps}")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, got {self.seed}")
@@ -45,6 +53,7 @@ class RestoreConfig:
 class Report:
     """What was done, for people and programs."""
 
+    model: str
     width: int
     height: int
     reference_used: bool
@@ -76,9 +85,12 @@ def restore(
     *,
     time_s: float,
     config: RestoreConfig | None = None,
+    model: Restorer | None = None,
     progress: Progress | None = None,
 ) -> RestoredMoment:
     """Restore the frame of a Live Photo at a time of its clip, in seconds.
+
+    A model that was loaded before is used in place of the one that the config names.
 
     Raises:
         MomentError: the clip has no such time.
@@ -98,6 +110,7 @@ def restore(
         key_photo,
         config or RestoreConfig(),
         stages,
+        model=model,
         key_frame=key_frame,
         key_transform=live_photo.key_transform,
         time_s=frame.time_s,
@@ -117,13 +130,14 @@ def restore_frame(
     config: RestoreConfig | None = None,
     steps: int | None = None,
     seed: int | None = None,
+    model: Restorer | None = None,
     progress: Progress | None = None,
 ) -> RestoredMoment:
     """Restore a frame with a key photo as reference; both uint8 or float RGB, H x W x 3.
 
     The frame may be of any smaller size. The result covers the frame's view at the key photo's
     density; where both show the same view it has exactly the key photo's size. steps and seed
-    override the config's.
+    override the config's, a model that was loaded before the one that it names.
 
     Raises:
         InputError: an array of another shape, type or range, or too small.
@@ -134,7 +148,7 @@ def restore_frame(
         config = RestoreConfig(**{**vars(config), **changes})
     _check(frame, "the frame")
     _check(key_photo, "the key photo")
-    return _restore(as_float(frame), key_photo, config, Stages(progress))
+    return _restore(as_float(frame), key_photo, config, Stages(progress), model=model)
 
 
 def _check(picture: np.ndarray, name: str) -> None:
@@ -163,14 +177,24 @@ def _restore(
     config: RestoreConfig,
     stages: Stages,
     *,
+    model: Restorer | None = None,
     key_frame: np.ndarray | None = None,
     key_transform: np.ndarray | None = None,
     time_s: float | None = None,
 ) -> RestoredMoment:
+    if model is None:
+        with stages.stage("loading"):
+            model = load_model(config)
+    config = replace(config, steps=config.steps or model.steps, tiles=config.tiles or model.tiles)
     with stages.stage("aligning"):
-        alignment = align(frame, key_photo, key_frame=key_frame, key_transform=key_transform)
+        alignment = align(
+            frame,
+            key_photo,
+            key_frame=key_frame,
+            key_transform=key_transform,
+            estimator=model.estimator,
+        )
     enlarged = _enlarge(frame, alignment.height, alignment.width)
-    model = load_compact(config.weights or SHIPPED, config.threads)
     image, share = _restore_tiles(model, enlarged, key_photo, alignment, config, stages)
     with stages.stage("look"):
         image = match_look(image, enlarged)
@@ -178,6 +202,7 @@ def _restore(
     used = config.use_reference and alignment.flow_frame_to_key is not None
     reason = alignment.reason if config.use_reference else "asked to do without"
     report = Report(
+        model=model.name,
         width=alignment.width,
         height=alignment.height,
         reference_used=used,
@@ -186,7 +211,7 @@ def _restore(
         registration=alignment.registration.method,
         agreement=round(alignment.registration.agreement, 4),
         registration_error_px=alignment.registration.error_px,
-        steps=config.steps,
+        steps=config.steps or model.steps,
         seed=config.seed,
         seconds=stages.seconds,
     )
@@ -199,8 +224,24 @@ def _enlarge(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.clip(enlarged, 0, 1, out=enlarged)
 
 
+def load_model(config: RestoreConfig) -> Restorer:
+    """The model that a config names, made once and kept.
+
+    Raises:
+        MissingExtraError: the sd3 tier without its extra.
+        WeightsError: weights that are missing or cannot be used.
+        DeviceError: no such device, or too little memory for the sd3 tier.
+    """
+    if config.model == "compact":
+        return load_compact(config.weights or SHIPPED, config.threads)
+    need_sd3("restoring with --model sd3")
+    from livemoments.models.sd3 import load_sd3_model
+
+    return load_sd3_model(config.sd3)
+
+
 def _restore_tiles(
-    model: CompactModel,
+    model: Restorer,
     enlarged: np.ndarray,
     key_photo: np.ndarray,
     alignment: Alignment,
@@ -209,16 +250,18 @@ def _restore_tiles(
 ) -> tuple[np.ndarray, float]:
     """Restore tile by tile; returns the blended picture and the share that used the reference."""
     height, width = enlarged.shape[:2]
-    tiles = grid(height, width, config.tiles)
+    tiles = grid(height, width, config.tiles or model.tiles)
     blended, used = Stitcher(height, width, 3), Stitcher(height, width, 1)
     with stages.stage("restoring"):
-        for index, tile in enumerate(tiles):
-            rng = np.random.default_rng([config.seed, index])
-            part = _tile_input(tile, enlarged, key_photo, alignment, config)
-            result = model.restore_tile(part, config.steps, rng)
-            blended.add(tile, result.image)
-            used.add(tile, result.used[..., None])
-            stages.tell("restoring", index + 1, len(tiles))
+        for first in range(0, len(tiles), model.batch):
+            batch = tiles[first : first + model.batch]
+            parts = [_tile_input(tile, enlarged, key_photo, alignment, config) for tile in batch]
+            rngs = [np.random.default_rng([config.seed, first + i]) for i in range(len(batch))]
+            results = model.restore_tiles(parts, config.steps or model.steps, rngs)
+            for tile, result in zip(batch, results, strict=True):
+                blended.add(tile, result.image)
+                used.add(tile, result.used[..., None])
+            stages.tell("restoring", first + len(batch), len(tiles))
         share = float((used.result() > 0.5).mean())
         return blended.result(), share
 
@@ -230,14 +273,15 @@ def _tile_input(
     alignment: Alignment,
     config: RestoreConfig,
 ) -> TileInput:
-    """One tile with its reference crop: PCR's corner, widened as far as the tile's flow reaches."""
+    """One tile with its reference crop: PCR's, widened as far as the tile's flow reaches."""
     frame = enlarged[tile.area]
+    alone = TileInput(frame=frame, reference=None, positions=None, confidence=None)
     if (
         not config.use_reference
         or alignment.flow_frame_to_key is None
         or alignment.confidence is None
     ):
-        return TileInput(frame=frame, reference=None, positions=None, confidence=None)
+        return alone
     there_h, there_w = key_photo.shape[:2]
     flow = alignment.flow_frame_to_key[tile.area]
     top, left = retrieve(tile, flow, there_h, there_w)
@@ -250,10 +294,15 @@ def _tile_input(
     x0, x1 = np.clip([left + low[0], left + high[0] + 1], 0, there_w)
     y0, y1 = np.clip([top + low[1], top + high[1] + 1], 0, there_h)
     if x1 - x0 < 2 or y1 - y0 < 2:  # this tile looks past the key photo's edge
-        return TileInput(frame=frame, reference=None, positions=None, confidence=None)
+        return alone
+    # PCR's crop as a whole, for models that take that and no other.
+    x0, x1 = min(x0, left), max(x1, min(left + tile.width, there_w))
+    y0, y1 = min(y0, top), max(y1, min(top + tile.height, there_h))
     return TileInput(
         frame=frame,
         reference=as_float(key_photo[y0:y1, x0:x1]),
         positions=positions + np.array([left - x0, top - y0], np.float32),
         confidence=alignment.confidence[tile.area],
+        corner=(top - y0, left - x0),
+        enlarged=alignment.enlarged,
     )

@@ -10,8 +10,11 @@ import sys
 # Importing a module adds its commands, in the order in which --help lists them.
 # ruff: isort: off
 from livemoments.cli import photos as _photos  # noqa: F401
+from livemoments.cli import restoring as _restoring  # noqa: F401
+from livemoments.cli import trying as _trying  # noqa: F401
 from livemoments.cli import training as _training  # noqa: F401
 from livemoments.cli import measuring as _measuring  # noqa: F401
+from livemoments.cli import sd3 as _sd3  # noqa: F401
 from livemoments.cli.base import Command, app
 # ruff: isort: on
 

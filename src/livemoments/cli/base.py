@@ -1,13 +1,12 @@
 """What all commands share: how they end, what they are called, common options."""
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from livemoments.errors import LiveMomentsError, MissingExtraError
+from livemoments.errors import LiveMomentsError
 from livemoments.printing import print_json, say
 from livemoments.version import __version__
 
@@ -100,12 +99,3 @@ def _options(
     ] = False,
 ) -> None:
     """Options that stand before the command; Command reads them."""
-
-
-def need_torch(job: str) -> None:
-    """Raise MissingExtraError where PyTorch is not installed; job says what for."""
-    for name, package in (("torch", "PyTorch"), ("accelerate", "accelerate")):
-        if importlib.util.find_spec(name) is None:
-            raise MissingExtraError(
-                f"{job} needs {package}, which is not installed; pip install 'livemoments[train]'"
-            )

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from livemoments.cli.base import Command, Json, LongCommand, Overwrite, app, need_torch
+from livemoments.cli.base import Command, Json, LongCommand, Overwrite, app
 from livemoments.errors import ConfigError
+from livemoments.extras import need_torch
 from livemoments.printing import print_facts
 from livemoments.progress import StageProgress
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from livemoments.cli.base import Command, Json, LongCommand, app, need_torch
+from livemoments.cli.base import Command, Json, LongCommand, app
+from livemoments.extras import need_torch
 from livemoments.printing import print_facts, print_json
 from livemoments.progress import StageProgress
 
@@ -44,6 +45,9 @@ def train(
             metavar="FOLDER", help="Sharp video files, or folders of pictures, to take scenes from."
         ),
     ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="compact|sd3", help="Ours, or the paper's on SD3-medium.")
+    ] = "compact",
     minutes: Annotated[float, typer.Option(help="Of training, earlier runs included.")] = 60.0,
     steps: Annotated[
         int | None,
@@ -64,10 +68,45 @@ def train(
         str, typer.Option(metavar="restoration|velocity", help="Ours, or the paper's.")
     ] = "restoration",
     batch: Annotated[int, typer.Option(metavar="N", help="Crops a step, of each process.")] = 8,
-    learning_rate: Annotated[float, typer.Option(metavar="RATE", help="At its highest.")] = 1e-3,
+    crop: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX", help="Side of a crop; else 128, of sd3 1024.", show_default=False
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE", help="At its highest; else 1e-3, of sd3 5e-5.", show_default=False
+        ),
+    ] = None,
     schedule: Annotated[
-        str, typer.Option(metavar="cosine|constant", help="Of the learning rate.")
-    ] = "cosine",
+        str | None,
+        typer.Option(
+            metavar="cosine|constant",
+            help="Of that rate; else cosine, of sd3 constant.",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="sd3: a LiveMoments model to go on from; else BASE alone."
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="sd3: SD3-medium; else from Hugging Face's cache."),
+    ] = None,
+    lora: Annotated[
+        int, typer.Option(metavar="RANK", help="sd3: learn adapters; 0: the weights.")
+    ] = 0,
+    accumulate: Annotated[
+        int, typer.Option(metavar="N", help="sd3: work a batch through in N parts.")
+    ] = 1,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="sd3: less memory, a third more time.")
+    ] = False,
     precision: Annotated[str, typer.Option(metavar="bf16|no", help="Of the arithmetic.")] = "bf16",
     compile_: Annotated[
         bool, typer.Option("--compile", help="Faster steps after a minute; needs a C++ compiler.")
@@ -86,9 +125,9 @@ def train(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train the compact model; needs the extra "train".
+    """Train a model; needs the extra "train".
 
-    The extra brings PyTorch: pip install 'livemoments[train]'.
+    The extra brings PyTorch: pip install 'livemoments[train]'; of sd3 'livemoments[train,sd3]'.
 
     On your own clips: put sharp videos into a folder and run `livemoments train --clips FOLDER -o
     RUN`; look on with `tensorboard --logdir RUN/board`; then `livemoments export
@@ -99,16 +138,19 @@ def train(
     """
     need_torch("training")
     from livemoments.training import loop
-    from livemoments.training.config import TrainConfig
+    from livemoments.training.config import settings, tier
     from livemoments.training.objective import ObjectiveConfig
-    from livemoments.training.pairs import PairConfig
 
-    config = TrainConfig(
-        photographs=photographs, clips=clips, output=output, minutes=minutes, steps=steps,
-        start=start, batch=batch, learning_rate=learning_rate, schedule=schedule,
-        precision=precision, compile=compile_, validate_every=validate_every, workers=workers,
-        threads=threads, seed=seed,
-        resume=resume, pairs=PairConfig(preset=preset), objective=ObjectiveConfig(kind=objective),
+    config = settings(
+        model, preset=preset, crop=crop, photographs=photographs, clips=clips, output=output,
+        minutes=minutes, steps=steps, start=start, batch=batch, learning_rate=learning_rate,
+        schedule=schedule, precision=precision, compile=compile_, validate_every=validate_every,
+        workers=workers, threads=threads, seed=seed, resume=resume,
+        objective=ObjectiveConfig(kind=objective),
+        sd3=tier(
+            weights=weights, base=base, lora=lora, accumulate=accumulate,
+            checkpointing=checkpointing,
+        ),
     )  # fmt: skip
     if dry_run:
         print_json(loop.plan(config))
@@ -130,7 +172,8 @@ def export(
 
     The extra brings PyTorch: pip install 'livemoments[train]'.
 
-    Writes three ONNX files and compact.json. `livemoments restore --weights FOLDER` uses them.
+    Writes three ONNX files and compact.json, or of sd3 the published layout's folders.
+    `livemoments restore --weights FOLDER` uses them, with `--model sd3` in the latter case.
     """
     need_torch("exporting")
     from livemoments.training.export import export as export_checkpoint

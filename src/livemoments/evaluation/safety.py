@@ -22,7 +22,8 @@ from livemoments.align.estimators import grey
 from livemoments.align.flow import confidence, inside, pixel_grid, sample
 from livemoments.errors import ConfigError
 from livemoments.evaluation.sets import Pair, Quality, Scorer, mean_of
-from livemoments.models.compact import CompactModel, TileInput
+from livemoments.models.compact import CompactModel
+from livemoments.models.tile import TileInput
 from livemoments.stages import Progress
 from livemoments.training.whole import Views
 

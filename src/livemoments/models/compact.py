@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,12 @@ import cv2
 import numpy as np
 
 from livemoments import bridge
+from livemoments.align.estimators import FlowEstimator
 from livemoments.align.flow import pixel_grid, sample
 from livemoments.errors import WeightsError
 from livemoments.models.codec import FOLD, decode, encode
+from livemoments.models.tile import TileInput, TileResult
+from livemoments.tiles import TileConfig
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -24,26 +27,14 @@ FLOW_SMOOTH_PX = 2.0  # sigma; motion changes over more pixels than this
 SHIPPED = Path(__file__).parent.parent / "weights" / "compact"
 
 
-@dataclass(frozen=True, kw_only=True)
-class TileInput:
-    """One tile for a restorer. Pictures are float32 RGB in [0, 1]."""
-
-    frame: np.ndarray  # n x m x 3, enlarged to the output's density
-    reference: np.ndarray | None  # the tile's crop of the key photo, any size; None: do without
-    positions: np.ndarray | None  # n x m x 2: each pixel's (x, y) in that crop
-    confidence: np.ndarray | None  # n x m in [0, 1], of those positions
-
-
-@dataclass(frozen=True, kw_only=True)
-class TileResult:
-    """A restored tile."""
-
-    image: np.ndarray  # float32 n x m x 3, not clipped
-    used: np.ndarray  # float32 n x m in [0, 1]: how far the reference was let in
-
-
 class CompactModel:
     """RestorationNet, ReferenceNet and FlowRefiner of the compact tier, as ONNX sessions."""
+
+    name = "compact"
+    tiles = TileConfig()
+    steps = 1  # more cost time and gain little (docs/method.md)
+    batch = 1
+    estimator: FlowEstimator | None = None
 
     def __init__(self, folder: Path = SHIPPED, threads: int = 0) -> None:
         """Read the three networks of a folder; threads 0 means one per core."""
@@ -51,6 +42,12 @@ class CompactModel:
         self._refiner = _session(folder / "refiner.onnx", threads)
         self._reference = _session(folder / "reference.onnx", threads)
         self._restoration = _session(folder / "restoration.onnx", threads)
+
+    def restore_tiles(
+        self, tiles: Sequence[TileInput], steps: int, rngs: Sequence[np.random.Generator]
+    ) -> list[TileResult]:
+        """Restore tiles one after the other, see `restore_tile`."""
+        return [self.restore_tile(tile, steps, rng) for tile, rng in zip(tiles, rngs, strict=True)]
 
     def restore_tile(self, tile: TileInput, steps: int, rng: np.random.Generator) -> TileResult:
         """Restore one tile in 1 or more exact bridge steps; rng draws the bridge's noise."""

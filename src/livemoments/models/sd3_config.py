@@ -12,6 +12,7 @@ PRECISIONS = ("auto", "bf16", "fp16", "float32")
 FLOWS = ("alignment", "dis", "raft")
 PER = ("step", "tile")
 OFFLOADS = ("auto", "none", "blocks")
+SAMPLERS = ("exact", "euler")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,10 @@ class Sd3Config:
     weights: Path | str = PUBLISHED
     base: Path | str = SD3_MEDIUM  # not read where weights has a `vae` folder of its own
     official: bool = False  # the release's choices: Euler, its times, sampled latents, tile flow
-    flow: str = "alignment"  # key photo -> frame, for the MotionEncoder; or of the tile, by dis, raft
+    sampler: str = "exact"  # exact bridge steps, or the release's "euler"
+    flow: str = (
+        "alignment"  # key photo -> frame, for the MotionEncoder; or of the tile, by dis, raft
+    )
     raft: Path | None = None  # RAFT's weights; None: torchvision's own
     device: str = "auto"
     precision: str = "auto"  # bf16 on CUDA and CPU, fp16 on MPS
@@ -36,7 +40,7 @@ class Sd3Config:
     def __post_init__(self) -> None:
         for name, known in (
             ("flow", FLOWS), ("device", DEVICES), ("precision", PRECISIONS),
-            ("reference_per", PER), ("offload", OFFLOADS),
+            ("reference_per", PER), ("offload", OFFLOADS), ("sampler", SAMPLERS),
         ):  # fmt: skip
             if getattr(self, name) not in known:
                 raise ConfigError(
@@ -44,6 +48,16 @@ class Sd3Config:
                 )
         if self.batch < 1:
             raise ConfigError(f"batch must be at least 1 tile, got {self.batch}")
+
+    @property
+    def euler(self) -> bool:
+        """Whether the bridge is walked in Euler's steps."""
+        return self.official or self.sampler == "euler"
+
+    @property
+    def tile_flow(self) -> str:
+        """Where a tile's motion comes from: the release has no flow of the whole picture for it."""
+        return "dis" if self.official and self.flow == "alignment" else self.flow
 
     def to_dict(self) -> dict[str, object]:
         """Plain values."""

@@ -1,0 +1,81 @@
+"""Commands that show what the tool does here, and what that costs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from livemoments.cli.base import Command, Json, LongCommand, Video, app
+from livemoments.extras import need_torch
+from livemoments.printing import print_facts
+from livemoments.progress import StageProgress
+
+if TYPE_CHECKING:
+    from livemoments.evaluation.fidelity import Scores
+
+
+@app.command(cls=LongCommand)
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[FOLDER]", help="Where to put the pictures.")
+    ] = Path("demo-output"),
+    as_json: Json = False,
+) -> None:
+    """Restore a moment of a Live Photo made here.
+
+    It is made from a free photograph, so the truth is known and the result is scored against it.
+    """
+    from livemoments.demo import run_demo
+
+    with StageProgress() as progress:
+        done = run_demo(folder, progress)
+    lines = [
+        f"before and after: {done.before_after_path}",
+        f"the frame, enlarged: {_scored(done.frame_scores)}",
+        f"the moment, restored: {_scored(done.restored_scores)}",
+    ]
+    print_facts(done.to_dict(), as_json=as_json, lines=lines)
+
+
+def _scored(scores: "Scores") -> str:
+    return f"PSNR {scores.psnr_y:.2f} dB, SSIM {scores.ssim_y:.3f} against the truth (luma)"
+
+
+@app.command(cls=Command)
+def bench(
+    photo: Annotated[
+        Path | None, typer.Argument(metavar="[PHOTO]", help="One of your own; else one is made.")
+    ] = None,
+    video: Video = None,
+    steps: Annotated[int, typer.Option(metavar="1..6", help="As for restore.")] = 1,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="real-esrgan", help="Measure that on the same frame, side by side."),
+    ] = None,
+    all_tiles: Annotated[
+        bool, typer.Option("--all-tiles", help="Time all of its tiles, not a share: minutes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure seconds per stage and peak memory.
+
+    It runs `livemoments restore` in a process of its own and writes only into a temporary folder.
+    Without PHOTO it makes a Motion Photo of 12 megapixels first.
+
+    With --against it measures the seconds of Real-ESRGAN x4plus too, for a picture of the same size
+    on the same threads; that needs the extra "train", and fetches its weights once (34 MB).
+    """
+    if against or all_tiles:
+        need_torch("measuring Real-ESRGAN")
+        from livemoments.against import RivalJob, compare
+
+        job = RivalJob(name=against, all_tiles=all_tiles)
+        with StageProgress() as progress:
+            found = compare(job, photo, video=video, steps=steps, progress=progress)
+        print_facts(found.to_dict(), as_json=as_json, lines=found.lines())
+        return
+    from livemoments.bench import measure
+
+    with StageProgress() as progress:
+        result = measure(photo, video=video, steps=steps, progress=progress)
+    print_facts(result.to_dict(), as_json=as_json)

@@ -1,0 +1,23 @@
+"""What the optional parts need, said before they are used."""
+
+import importlib.util
+
+from livemoments.errors import MissingExtraError
+
+
+def need_torch(job: str) -> None:
+    """Raise MissingExtraError where PyTorch or accelerate is not installed; job says what for."""
+    _need(job, "train", {"torch": "PyTorch", "accelerate": "accelerate"})
+
+
+def need_sd3(job: str) -> None:
+    """Raise MissingExtraError where what the sd3 tier needs is not installed."""
+    _need(job, "sd3", {"torch": "PyTorch", "diffusers": "diffusers", "safetensors": "safetensors"})
+
+
+def _need(job: str, extra: str, packages: dict[str, str]) -> None:
+    for name, package in packages.items():
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtraError(
+                f"{job} needs {package}, which is not installed; pip install 'livemoments[{extra}]'"
+            )
