@@ -15,6 +15,7 @@ from livemoments.align.flow import (
     forward_backward_error,
     homography_flow,
     inside,
+    invert,
     photometric_agreement,
     pixel_grid,
     resize_flow,
@@ -87,6 +88,32 @@ def test_there_and_back_is_nowhere():
     there, back = constant(50, 60, 6, -3), constant(50, 60, -6, 3)
     np.testing.assert_allclose(forward_backward_error(there, back), 0, atol=1e-5)
     np.testing.assert_allclose(forward_backward_error(there, there), 2 * np.hypot(6, 3), atol=1e-4)
+
+
+@pytest.mark.parametrize("amplitude_px", [0.5, 3.0, 8.0])
+def test_a_smooth_flow_and_its_inverse_cancel(amplitude_px):
+    flow = wavy(120, 160, amplitude_px)
+    back = invert(flow)
+    assert back.dtype == np.float32 and back.shape == flow.shape
+    for there_and_back in (compose(flow, back), compose(back, flow)):
+        # Near the edges the way leads out of the picture, where the flow is only repeated.
+        assert np.abs(there_and_back[20:-20, 20:-20]).max() < 0.06
+
+
+def test_the_inverse_of_a_shift_is_the_shift_back():
+    np.testing.assert_array_equal(invert(constant(20, 30, 7, -4)), constant(20, 30, -7, 4))
+
+
+def test_the_inverse_is_the_flow_of_the_other_view():
+    """A picture warped by a flow is brought back by its inverse."""
+    picture, flow = smooth_picture(120, 160), wavy(120, 160, 4.0)
+    back = warp(warp(picture, flow), invert(flow))
+    np.testing.assert_allclose(back[20:-20, 20:-20], picture[20:-20, 20:-20], atol=0.01)
+
+
+def test_where_there_is_no_inverse_something_finite_nearby_is_given():
+    noise = np.random.default_rng(0).normal(0, 8, (40, 50, 2)).astype(np.float32)
+    assert np.abs(invert(noise)).max() <= np.abs(noise).max()
 
 
 def test_resizing_keeps_the_motion():

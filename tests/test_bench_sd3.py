@@ -43,7 +43,7 @@ def test_all_rows_and_lines(tmp_path):
     assert found.rows[0].differs == 0 and found.rows[1].differs < 1e-5
     assert found.rows[3].name == "reference once per tile" and found.rows[3].differs > 1e-6
     assert all(row.seconds > 0 for row in found.rows) and found.tflops > 0
-    assert found.tiles_of_picture == 20
+    assert found.tiles_of_picture == 64 * 85
     assert len(found.lines()) == 3 + len(found.rows) and told[-1][1] < told[-1][2]
     assert found.to_dict()["rows"][1]["name"] == "ours"
 

@@ -169,7 +169,9 @@ def test_checkpointing_gives_the_same_gradients(config, numbers):
         dual.checkpointing = checkpointing
         z, key = torch.randn(2, 1, 16, 4, 4)
         prompt = Prompt(numbers["prompt_embeds"][:1], numbers["pooled_prompt_embeds"][:1])
-        dual(z, key, torch.randn(1, 2, 32, 32), prompt, torch.tensor([0.1])).square().sum().backward()
+        dual(
+            z, key, torch.randn(1, 2, 32, 32), prompt, torch.tensor([0.1])
+        ).square().sum().backward()
         found.append({name: p.grad for name, p in dual.named_parameters()})
     assert found[0].keys() == found[1].keys()
     for name, gradient in found[0].items():

@@ -16,7 +16,7 @@ from livemoments import bridge  # noqa: E402
 from livemoments.align.flow import pixel_grid  # noqa: E402
 from livemoments.errors import WeightsError  # noqa: E402
 from livemoments.models.compact import CompactModel as RunTimeModel  # noqa: E402
-from livemoments.models.compact import TileInput  # noqa: E402
+from livemoments.models.tile import TileInput  # noqa: E402
 from livemoments.networks.compact import (  # noqa: E402
     DELTA_SCALE,
     CompactConfig,
@@ -30,9 +30,9 @@ from livemoments.training.aligning import (  # noqa: E402
     predict_truth,
     without_reference,
 )
-from livemoments.training.checkpoint import new_run  # noqa: E402
 from livemoments.training.config import TrainConfig  # noqa: E402
 from livemoments.training.export import export, load_average  # noqa: E402
+from livemoments.training.task import new_run  # noqa: E402
 
 MARGIN = 16
 

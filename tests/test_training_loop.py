@@ -15,13 +15,14 @@ from tiny import TINY  # noqa: E402
 
 from livemoments.errors import ConfigError, MissingFileError, WeightsError  # noqa: E402
 from livemoments.networks.compact import LATENT  # noqa: E402
-from livemoments.training import loop  # noqa: E402
-from livemoments.training.checkpoint import Run, new_run  # noqa: E402
+from livemoments.training import compact_task, loop  # noqa: E402
+from livemoments.training.checkpoint import Run  # noqa: E402
 from livemoments.training.config import TrainConfig  # noqa: E402
 from livemoments.training.loop import train, train_step  # noqa: E402
 from livemoments.training.objective import ObjectiveConfig, compact_losses  # noqa: E402
 from livemoments.training.pairs import PairConfig, PairStream  # noqa: E402
 from livemoments.training.scenes import PhotoScenes, SceneStore, photographs  # noqa: E402
+from livemoments.training.task import new_run  # noqa: E402
 from livemoments.training.validate import Validation  # noqa: E402
 
 PAIRS = PairConfig(crop=64, margin=16, scene=128, scenes=5, crops_per_scene=2, scenes_mixed=2)
@@ -275,8 +276,8 @@ def judges(monkeypatch) -> list[Judge]:
         made.append(Judge(weights))
         return made[-1]
 
-    monkeypatch.setattr(loop, "fetch_vgg16", lambda folder: folder / "vgg16.ckpt")
-    monkeypatch.setattr(loop, "Perceptual", make)
+    monkeypatch.setattr(compact_task, "fetch_vgg16", lambda folder: folder / "vgg16.ckpt")
+    monkeypatch.setattr(compact_task, "Perceptual", make)
     return made
 
 

@@ -27,9 +27,12 @@ from livemoments.models.sd3_memory import (
 )
 from livemoments.models.tile import TileInput, TileResult
 from livemoments.models.weights import Sd3Parts, load_sd3
+from livemoments.networks.autoencoder import decode, encode
 from livemoments.networks.motion_encoder import PIXELS_PER_TOKEN
 from livemoments.networks.sd3 import Prompt
 from livemoments.tiles import TileConfig
+
+CELL_PX = 8  # of the autoencoder's latents, a side
 
 
 class Sd3Model:
@@ -125,24 +128,20 @@ class Sd3Model:
 
     def _encode(self, pictures: list[np.ndarray], rngs: Sequence[np.random.Generator]) -> Tensor:
         """Latents (B, 16, h, w) float32 of pictures in [0, 1]; one at a time, to spare memory."""
-        vae = self.vae
         latents = []
         for picture, rng in zip(pictures, rngs, strict=True):
-            planes = self._tensor(picture.transpose(2, 0, 1)[None]) * 2 - 1
-            found = vae.encode(planes.clamp(-1, 1).to(vae.dtype)).latent_dist
-            latent = found.mean.float()
+            planes = self._tensor(picture.transpose(2, 0, 1)[None], torch.float32)
+            draw = None
             if self.config.official:
-                draw = rng.standard_normal(tuple(latent.shape), np.float32)
-                latent = latent + found.std.float() * torch.from_numpy(draw).to(latent.device)
-            latents.append((latent - vae.config.shift_factor) * vae.config.scaling_factor)
+                cells = (1, 16, *(side // CELL_PX for side in planes.shape[-2:]))
+                draw = torch.from_numpy(rng.standard_normal(cells, np.float32))
+            latents.append(encode(self.vae, planes, draw))
         return torch.cat(latents)
 
     def _decode(self, z: Tensor) -> np.ndarray:
         """Pictures B x H x W x 3 float32, not clipped."""
-        vae = self.vae
-        z = z / vae.config.scaling_factor + vae.config.shift_factor
-        planes = torch.cat([vae.decode(one[None].to(vae.dtype)).sample.float() for one in z])
-        pictures: np.ndarray = (planes / 2 + 0.5).permute(0, 2, 3, 1).cpu().numpy()
+        planes = torch.cat([decode(self.vae, one[None]) for one in z])
+        pictures: np.ndarray = planes.permute(0, 2, 3, 1).cpu().numpy()
         return pictures
 
     def _views(self, tile: TileInput) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -166,10 +165,10 @@ class Sd3Model:
         key_frame = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
         return frame, key, self._flow(equalised(key_frame), equalised(grey(frame)))
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        """On the device, in the networks' type."""
+    def _tensor(self, values: np.ndarray, dtype: torch.dtype | None = None) -> Tensor:
+        """On the device; in the transformers' type, if in no other."""
         tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
-        return tensor.to(self.placement.device, self.placement.dtype)
+        return tensor.to(self.placement.device, dtype or self.placement.dtype)
 
 
 @lru_cache(maxsize=1)

@@ -89,16 +89,7 @@ class _Opened:
 
     def prompt(self) -> Prompt:
         """The empty prompt's embeddings, which must be there."""
-        if not self.prompt_files:
-            raise WeightsError(
-                f"{self.folder}: all there but the empty prompt's embeddings; `livemoments"
-                f" embed-prompt SD3_FOLDER -o {self.folder / PROMPT_FILE}` makes them once from"
-                " SD3-medium's text encoders"
-            )
-        settings = self.restoration.network.config
-        return read_prompt(
-            self.prompt_files, settings.joint_attention_dim, settings.pooled_projection_dim
-        )
+        return _prompt(self.prompt_files, self.folder, self.restoration.network)
 
 
 def load_sd3(config: Sd3Config, dtype: torch.dtype) -> Sd3Parts:
@@ -178,6 +169,19 @@ def new_dual_branch(base: Path | str, dtype: torch.dtype) -> DualBranch:
     return dual.train().requires_grad_(True)
 
 
+def new_parts(base: Path | str, dtype: torch.dtype) -> Sd3Parts:
+    """`new_dual_branch` with SD3-medium's autoencoder and its empty prompt.
+
+    Raises:
+        WeightsError: something is missing, damaged or not SD3-medium's.
+    """
+    folder = find_folder(base)
+    dual = new_dual_branch(folder, dtype)
+    vae = _open_vae(folder / "vae", dual.restoration.config)
+    prompt = _prompt(prompt_files([folder]), folder, dual.restoration)
+    return Sd3Parts(dual=dual, vae=fill(vae.network, vae.stored, dtype), prompt=prompt)
+
+
 def save_sd3(
     folder: Path,
     dual: DualBranch,
@@ -234,6 +238,18 @@ def _open(config: Sd3Config) -> _Opened:
         vae=_open_vae(base / "vae", network.config),
         prompt_files=prompt_files([folder, base]),
     )
+
+
+def _prompt(files: list[Path], folder: Path, transformer: Any) -> Prompt:  # noqa: ANN401
+    """The empty prompt's embeddings in files, for a transformer; folder is where to put them."""
+    if not files:
+        raise WeightsError(
+            f"{folder}: all there but the empty prompt's embeddings; `livemoments"
+            f" embed-prompt SD3_FOLDER -o {folder / PROMPT_FILE}` makes them once from"
+            " SD3-medium's text encoders"
+        )
+    settings = transformer.config
+    return read_prompt(files, settings.joint_attention_dim, settings.pooled_projection_dim)
 
 
 def _open_transformer(folder: Path, *, guided: bool, fresh: str | None = None) -> _Part:

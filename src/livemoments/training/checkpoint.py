@@ -7,11 +7,11 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from livemoments.errors import ConfigError, WeightsError
 from livemoments.livephoto.atomic import atomic_output
-from livemoments.training.aligning import CompactModel
-from livemoments.training.config import TrainConfig
+from livemoments.training.config import TrainConfig, fixed
 
 log = logging.getLogger(__name__)
 UNREADABLE = (
@@ -19,24 +19,38 @@ UNREADABLE = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What training changes: weights by name, and the optimiser's moments."""
+
+    model: dict[str, Tensor]
+    average: dict[str, Tensor] | None
+    optimiser: dict[str, Any]
+
+
 @dataclass
 class Run:
-    """Everything a checkpoint holds. Its random draws follow from seed and step alone."""
+    """Everything a checkpoint holds. Its random draws follow from seed and step alone.
 
-    model: CompactModel
-    average: CompactModel  # exponential moving average of the weights: what is used
+    Of the weights it holds those that training changes, of the optimiser what is theirs.
+    """
+
+    model: nn.Module
+    average: nn.Module | None  # exponential moving average of the weights: what is used
     optimiser: torch.optim.Optimizer
     step: int = 0
     minutes: float = 0.0
     best: float | None = None  # the lowest validation loss so far
     scenes: str = ""  # which scenes it learns from: `SceneStore.name`
 
-    def save(self, path: Path, config: TrainConfig) -> None:
-        """Write beside, to the disk, and rename: a run killed here keeps its last checkpoint."""
+    def save(self, path: Path, config: TrainConfig, learned: "Learned | None" = None) -> None:
+        """Write beside, to the disk, and rename: a run killed here keeps its last checkpoint.
+
+        learned is what is written where the weights of this process are only a part of all.
+        """
+        learned = learned or self.learned()
         state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            **vars(learned),
             "position": {
                 "step": self.step,
                 "minutes": self.minutes,
@@ -48,6 +62,18 @@ class Run:
         with atomic_output(path, overwrite=True) as temporary:
             torch.save(state, temporary)
 
+    def learned(self) -> "Learned":
+        """What training has made so far."""
+        return Learned(
+            model=trained(self.model, self.model),
+            average=None if self.average is None else trained(self.average, self.model),
+            optimiser=self.optimiser.state_dict(),
+        )
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What is trained, in the optimiser's order."""
+        return [p for group in self.optimiser.param_groups for p in group["params"]]
+
     def load(self, path: Path, config: TrainConfig) -> None:
         """Take up a saved run.
 
@@ -57,17 +83,18 @@ class Run:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            self.model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
+            take_trained(self.model, state["model"])
+            if self.average is not None:
+                take_trained(self.average, state["average"], like=self.model)
             self.optimiser.load_state_dict(state["optimiser"])
             position = state["position"]
             self.step, self.minutes = position["step"], position["minutes"]
             self.best, self.scenes = position["best"], position["scenes"]
-            before, now = state["config"], config.fixed()
+            before, now = fixed(state["config"]), config.fixed()
             other = [name for name in now if before[name] != now[name]]
         except UNREADABLE as error:
             raise WeightsError(
-                f"{path}: not a checkpoint of this configuration: {_said(error)}"
+                f"{path}: not a checkpoint of this configuration: {said(error)}"
             ) from error
         if other:
             name = other[0]
@@ -77,37 +104,38 @@ class Run:
             )
 
 
-def new_run(config: TrainConfig) -> Run:
-    """A run at its first step."""
-    torch.manual_seed(config.seed)
-    model = CompactModel(config.network)
-    # PyTorch's stubs leave this form of `to` out.
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.start and not config.resumes:
-        take_weights(model, config.start)
-    average = CompactModel(config.network)
-    average.load_state_dict(model.state_dict())
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-12, weight_decay=0.01
-    )
-    return Run(model=model, average=average.requires_grad_(False), optimiser=optimiser)
+def trained(model: nn.Module, like: nn.Module) -> dict[str, Tensor]:
+    """The weights of a model, of which those in like are trained that ask for a gradient."""
+    names = {name for name, weight in like.named_parameters() if weight.requires_grad}
+    return {name: weight for name, weight in model.state_dict().items() if name in names}
 
 
-def take_weights(model: CompactModel, path: Path) -> None:
+def take_trained(
+    model: nn.Module, given: dict[str, Tensor], *, like: nn.Module | None = None
+) -> None:
+    """Give a model all the weights that are trained, and no others; RuntimeError if they differ."""
+    changing = trained(model, like or model)
+    frozen = {name: w for name, w in model.state_dict().items() if name not in changing}
+    model.load_state_dict(frozen | given)
+
+
+def take_weights(model: nn.Module, path: Path) -> None:
     """Begin with the averaged weights of another run, where names and shapes are the same."""
     try:
-        given: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["average"]
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        given = state["model"] if state["average"] is None else state["average"]
         own = model.state_dict()
         fitting = {n: w for n, w in given.items() if n in own and w.shape == own[n].shape}
     except UNREADABLE as error:
-        raise WeightsError(f"{path}: not a checkpoint to begin with: {_said(error)}") from error
+        raise WeightsError(f"{path}: not a checkpoint to begin with: {said(error)}") from error
     if not fitting:
         raise WeightsError(f"{path}: none of its weights fits this network")
     log.info("%s: %d of %d weights taken", path, len(fitting), len(own))
     model.load_state_dict(own | fitting)
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """The first line of what an error says."""
     return (str(error) or "it ends too early").splitlines()[0]
 
 

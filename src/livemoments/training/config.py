@@ -2,15 +2,17 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from livemoments.errors import ConfigError
+from livemoments.models.sd3_config import SD3_MEDIUM
 from livemoments.networks.compact import CompactConfig
 from livemoments.training.objective import ObjectiveConfig
 from livemoments.training.pairs import PairConfig
 
+MODELS = ("compact", "sd3")
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("bf16", "no")
 # What may differ between a run and its resumption: everything else makes it another run.
@@ -20,6 +22,27 @@ MAY_CHANGE = frozenset(
         "compile", "checkpoint_every_s", "validate_every",
     }
 )  # fmt: skip
+SPARES_MEMORY = frozenset({"accumulate", "checkpointing"})  # of the sd3 tier; may change as well
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sd3TrainConfig:
+    """What only the sd3 tier is asked: where it begins, and how it fits a GPU."""
+
+    weights: Path | str | None = None  # a LiveMoments model to go on from; None: from base alone
+    base: Path | str = SD3_MEDIUM  # its autoencoder, and without weights both transformers
+    no_reference: float = 0.1  # share of crops whose frame stands in as its own reference
+    lora: int = 0  # rank of what is learned beside the image branches' weights; 0: those weights
+    accumulate: int = 1  # parts a batch is cut into, one after the other: less memory
+    checkpointing: bool = False  # activations of a block are worked out twice: far less memory
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.no_reference <= 1:
+            raise ConfigError(f"no_reference must be in [0, 1], got {self.no_reference}")
+        if self.lora < 0:
+            raise ConfigError(f"lora must be a rank or 0 for none, got {self.lora}")
+        if self.accumulate < 1:
+            raise ConfigError(f"accumulate must be at least 1, got {self.accumulate}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +50,7 @@ class TrainConfig:
     """A run. Times in minutes of training, resumed runs counted together."""
 
     output: Path
+    model: str = "compact"  # or "sd3", whose published settings `settings` gives
     photographs: Path | None = None  # a folder of `livemoments photographs`, or one's own *.png
     clips: Path | None = None  # a folder of clips; with photographs, every other scene from each
     minutes: float = 60.0  # of training; ignored where steps are given
@@ -38,7 +62,7 @@ class TrainConfig:
     clip: float = 0.3  # of the gradient's norm
     decay_share: float = 0.4  # of the run, over which the rate falls to a hundredth
     perceptual_from: float = 0.55  # share of the run done when the perceptual terms set in
-    ema: float = 0.999
+    ema: float = 0.999  # of the weights; 0: no average is kept (a second model, in memory too)
     seed: int = 0
     workers: int = 1
     threads: int = 0  # 0: as many as there are cores
@@ -51,7 +75,8 @@ class TrainConfig:
     start: Path | None = None  # a checkpoint whose weights to begin with; those of other shape stay
     network: CompactConfig = field(default_factory=CompactConfig)
     pairs: PairConfig = field(default_factory=PairConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)  # of the compact model
+    sd3: Sd3TrainConfig = field(default_factory=Sd3TrainConfig)
 
     def __post_init__(self) -> None:
         for name in ("minutes", "steps", "batch", "learning_rate", "warm_up_steps", "decay_share"):
@@ -61,7 +86,9 @@ class TrainConfig:
         for name in ("workers", "threads", "validate_every", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name, known in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
+        for name, known in (
+            ("model", MODELS), ("schedule", SCHEDULES), ("precision", PRECISIONS),
+        ):  # fmt: skip
             if getattr(self, name) not in known:
                 raise ConfigError(
                     f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}"
@@ -76,11 +103,34 @@ class TrainConfig:
             )
         if self.photographs is None and self.clips is None:
             raise ConfigError("nothing to learn from: give a folder of photographs or of clips")
+        if self.model == "sd3":
+            self._check_sd3()
+
+    def _check_sd3(self) -> None:
+        if self.pairs.margin:
+            raise ConfigError(
+                f"margin must be 0 for the sd3 tier, whose reference is not warped; "
+                f"got {self.pairs.margin}"
+            )
+        if self.batch % self.sd3.accumulate:
+            raise ConfigError(
+                f"batch must be a multiple of accumulate={self.sd3.accumulate}, got {self.batch}"
+            )
 
     @property
     def last(self) -> Path:
         """The run's last checkpoint."""
         return self.output / "last.pt"
+
+    @property
+    def keeps(self) -> Path:
+        """The folder where scenes, latents and the weights of VGG16 are kept."""
+        return self.kept or self.output
+
+    @property
+    def parts(self) -> int:
+        """How many parts a batch is worked through in."""
+        return self.sd3.accumulate if self.model == "sd3" else 1
 
     @property
     def resumes(self) -> bool:
@@ -102,8 +152,61 @@ class TrainConfig:
 
     def fixed(self) -> dict[str, Any]:
         """What a resumed run must have in common with its beginning."""
-        return {name: value for name, value in self.to_dict().items() if name not in MAY_CHANGE}
+        return fixed(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as checkpoints and the dry run have them."""
         return dict(json.loads(json.dumps(asdict(self), default=str)))
+
+
+def fixed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of a configuration's plain values, those that make it another run if they differ."""
+    sd3 = settings.get("model") == "sd3"
+    other = {"network", "objective"} if sd3 else {"model", "sd3"}
+    found = {n: v for n, v in settings.items() if n not in MAY_CHANGE | other}
+    if sd3:
+        found["sd3"] = {n: v for n, v in found["sd3"].items() if n not in SPARES_MEMORY}
+    return found
+
+
+# What each model is trained with where nothing else is asked. Of sd3 the paper gives rate, batch,
+# side and optimiser (appendix B.2); the rest is ours.
+USUAL: dict[str, dict[str, Any]] = {
+    "compact": {},
+    "sd3": {
+        "batch": 8,
+        "learning_rate": 5e-5,
+        "schedule": "constant",
+        "clip": 1.0,
+        "ema": 0.0,
+        "checkpoint_every_s": 1800.0,  # it holds 26 GB
+        # A flow that trembles has no inverse, and MotionEncoder is given the inverse.
+        "pairs": PairConfig(
+            crop=1024, margin=0, scene=1280, crops_per_scene=2, scenes_mixed=4, trembling=0.0
+        ),
+    },
+}
+
+
+def settings(model: str, *, preset: str, crop: int | None = None, **given: Any) -> TrainConfig:  # noqa: ANN401
+    """The run of a model with its usual settings, and those given in their place, if not None.
+
+    A scene is as much larger than another crop as it is than the usual one.
+    """
+    if model not in MODELS:
+        raise ConfigError(f"model must be one of {', '.join(MODELS)}; got {model!r}")
+    usual = USUAL[model]
+    pairs = replace(usual.get("pairs", PairConfig()), preset=preset)
+    if crop is not None:
+        pairs = replace(pairs, crop=crop, scene=pairs.scene + crop - pairs.crop)
+    asked = {name: value for name, value in given.items() if value is not None}
+    if model != "sd3" and asked.get("sd3", Sd3TrainConfig()) != Sd3TrainConfig():
+        raise ConfigError(
+            "--weights, --base, --lora, --accumulate and --checkpointing are for --model sd3"
+        )
+    return TrainConfig(model=model, **(usual | {"pairs": pairs} | asked))
+
+
+def tier(*, weights: Path | str | None, base: Path | str | None, **given: Any) -> Sd3TrainConfig:  # noqa: ANN401
+    """What only sd3 is asked, where None stands for the usual."""
+    return Sd3TrainConfig(weights=weights, base=base or SD3_MEDIUM, **given)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import warnings
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from livemoments.errors import MissingExtraError, WeightsError
 from livemoments.networks.compact import FOLD, LATENT, CompactConfig, RestorationNet
 from livemoments.training.aligning import CompactModel
+from livemoments.training.checkpoint import UNREADABLE, said
 
 OPSET = 18
 
@@ -46,15 +46,30 @@ def load_average(checkpoint: Path) -> tuple[CompactModel, dict[str, object]]:
         model = CompactModel(CompactConfig(**network))
         model.load_state_dict(state["average"])
         position = {name: state["position"][name] for name in ("step", "minutes")}
-    except (
-        RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, UnpicklingError,
-    ) as error:  # fmt: skip
-        reason = (str(error) or "it ends too early").splitlines()[0]
-        raise WeightsError(f"{checkpoint}: not a compact checkpoint: {reason}") from error
+    except UNREADABLE as error:
+        raise WeightsError(f"{checkpoint}: not a compact checkpoint: {said(error)}") from error
     return model.eval(), {"network": network, **position}
 
 
 def export(checkpoint: Path, folder: Path) -> list[Path]:
+    """Turn a checkpoint into the files of its model; returns them."""
+    if _is_sd3(checkpoint):
+        from livemoments.training.export_sd3 import export_sd3
+
+        return export_sd3(checkpoint, folder)
+    return export_compact(checkpoint, folder)
+
+
+def _is_sd3(checkpoint: Path) -> bool:
+    """Whether it says that it is of the sd3 tier; what cannot be read says nothing."""
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return bool(state["config"].get("model") == "sd3")
+    except (*UNREADABLE, AttributeError):
+        return False
+
+
+def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
     """Write refiner.onnx, reference.onnx, restoration.onnx and compact.json into folder."""
     model, about = load_average(checkpoint)
     with torch.no_grad():
