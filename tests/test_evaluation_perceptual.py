@@ -24,7 +24,7 @@ def metrics(tmp_path_factory):
     return PerceptualMetrics(metric_weights(tmp_path_factory.mktemp("weights")))
 
 
-@pytest.fixture(params=["lpips", "dists"])
+@pytest.fixture(params=["lpips", "lpips_vgg", "dists"])
 def distance(metrics, request):
     return getattr(metrics, request.param)
 
@@ -53,6 +53,31 @@ def test_dists_forgives_grain_that_lies_elsewhere_sooner_than_grain_smoothed_awa
     """What DISTS is for: two draws of one texture are alike."""
     one, other = (0.4 + 0.2 * noise_picture(128, 128, seed=seed) for seed in (0, 1))
     assert metrics.dists(one, other) < 0.7 * metrics.dists(one, np.full_like(one, 0.5))
+
+
+def test_lpips_of_vgg16_by_hand(metrics, picture):
+    """The last layer alone: what others weigh is taken away."""
+    other = np.ascontiguousarray(picture[:, ::-1])
+    kept = PerceptualMetrics.__new__(PerceptualMetrics)
+    vars(kept).update(vars(metrics))
+    kept._vgg16_judges = [0 * judge for judge in metrics._vgg16_judges[:-1]]
+    kept._vgg16_judges.append(metrics._vgg16_judges[-1])
+    mean, deviation = (
+        np.array(v, np.float32) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    )
+    seen = []
+    for each in (picture, other):
+        x = torch.from_numpy(((each - mean) / deviation).transpose(2, 0, 1)[None])
+        for i, (kernel, bias) in enumerate(metrics._vgg16):
+            if i in (2, 4, 7, 10):
+                x = torch.nn.functional.max_pool2d(x, 2)
+            x = torch.nn.functional.conv2d(x, kernel, bias, padding=1).clamp(min=0)
+        seen.append(x[0] / (x[0].norm(dim=0) + 1e-10))
+    weights = metrics._vgg16_judges[-1].view(-1, 1, 1)
+    expected = float((weights * (seen[0] - seen[1]) ** 2).sum(0).mean())
+    assert kept.lpips_vgg(picture, other) == pytest.approx(expected, rel=1e-2)
+    means = metrics.vgg16_features(picture)
+    assert means.shape == (8,) and (means >= 0).all() and means.any()
 
 
 def test_dists_pools_a_flat_picture_to_the_same_flat_picture():
