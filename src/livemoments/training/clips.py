@@ -61,6 +61,7 @@ class VideoClip:
     """A video file as a clip."""
 
     clip: Clip
+    side_px: int = SHARP_SIDE_PX  # its shorter side is reduced to that; 0: never
 
     @property
     def name(self) -> str:
@@ -73,8 +74,8 @@ class VideoClip:
     def image(self, index: int) -> np.ndarray:
         """float32 RGB H x W x 3 in [0, 1], reduced: compressed video is not sharp at full size."""
         image = self.clip.frame_at(index).image
-        ratio = SHARP_SIDE_PX / min(image.shape[:2])
-        if ratio < 1:
+        ratio = self.side_px / min(image.shape[:2])
+        if 0 < ratio < 1:
             size = (round(image.shape[1] * ratio), round(image.shape[0] * ratio))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         return image
@@ -125,7 +126,7 @@ class ClipScenes:
                 break
             path = usable[rng.integers(len(usable))]
             try:
-                found = self._attempt(_opened(path), rng)
+                found = self._attempt(opened(path), rng)
             except LiveMomentsError as error:
                 reasons[path] = str(error)
                 usable.remove(path)
@@ -200,7 +201,7 @@ def _sizes(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=64)
-def _opened(path: Path) -> PictureClip | VideoClip:
+def opened(path: Path) -> PictureClip | VideoClip:
     """A clip ready to read, kept open."""
     if path.is_dir():
         return PictureClip(tuple(_pictures(path)))
