@@ -32,7 +32,7 @@ docs: .venv-test/installed
 .venv-test/installed: pyproject.toml constraints.txt
 	@echo "Setting up .venv-test with PyTorch; the first time this takes minutes ..."
 	$(PYTHON) -m venv --clear .venv-test
-	.venv-test/bin/python -m pip install --quiet -c constraints.txt -e ".[dev,train,sd3]"
+	.venv-test/bin/python -m pip install --quiet -c constraints.txt -e ".[dev,train,sd3,evaluate]"
 	touch $@
 
 clean:
