@@ -165,7 +165,13 @@ def test_stopped_and_given_again_it_goes_on(pairs, tmp_path):
     output = tmp_path / "out"
     arguments = [str(x) for x in fast(pairs, output, "--method", "frame", "--method", method)]
     command = [sys.executable, "-m", "livemoments", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # It is ignored where a shell runs the tests behind, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         record = output / "scores" / "slow" / "a.json"
         waited_s = time.monotonic() + 60
         while not record.exists() and time.monotonic() < waited_s:

@@ -160,7 +160,8 @@ def evaluate(
     config = benchmark.EvaluateConfig(
         set_folder=folder, output=output, methods=tuple(methods or benchmark.DEFAULT_METHODS),
         metrics=tuple(metrics or METRICS), jobs=jobs, threads=threads, limit=limit, title=title,
-        seed=seed, published=tuple(published or ()), command=shlex.join(["livemoments", *sys.argv[1:]]),
+        seed=seed, published=tuple(published or ()),
+        command=shlex.join(["livemoments", *sys.argv[1:]]),
         sources=Sources(inception=inception, clip=clip, dino=dino, device=device),
     )  # fmt: skip
     with StageProgress() as progress:
