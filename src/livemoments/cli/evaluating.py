@@ -14,6 +14,21 @@ from livemoments.progress import StageProgress
 
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same bytes.")]
 
+Clip = Annotated[
+    str | None, typer.Option("--clip", metavar="FOLDER", help="CLIP for CLIP-Q. [ViT-B/32]")
+]
+Dino = Annotated[
+    str | None, typer.Option("--dino", metavar="FOLDER", help="DINO for DINO-Q. [ViT-S/16]")
+]
+Inception = Annotated[
+    Path | None,
+    typer.Option("--inception", metavar="FILE", help="inception-2015-12-05.pt for patch-FID."),
+]
+MetricsDevice = Annotated[
+    str, typer.Option("--device", metavar="cpu|cuda", help="Where metrics' networks run.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N images.")]
+
 
 @app.command("make-set", cls=LongCommand)
 def make_set(
@@ -126,21 +141,13 @@ def evaluate(
     threads: Annotated[
         int, typer.Option(metavar="N", help="Of all of them together; 0: one per core.")
     ] = 0,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first N images.")] = None,
+    limit: Limit = None,
     title: Annotated[str, typer.Option(metavar="TEXT", help="Of the report.")] = "",
     seed: Annotated[int, typer.Option(metavar="N", help="Of noise and of the bootstrap.")] = 0,
-    clip: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="CLIP for CLIP-Q. [ViT-B/32]")
-    ] = None,
-    dino: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="DINO for DINO-Q. [ViT-S/16]")
-    ] = None,
-    inception: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="inception-2015-12-05.pt for patch-FID.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="cpu|cuda", help="Where metrics' networks run.")
-    ] = "cpu",
+    clip: Clip = None,
+    dino: Dino = None,
+    inception: Inception = None,
+    device: MetricsDevice = "cpu",
     published: Annotated[
         list[str] | None,
         typer.Option(metavar="N", help="A table of the paper to stand in the report; repeatable."),

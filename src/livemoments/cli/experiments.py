@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from livemoments.cli.base import Command, Json, LongCommand, app
+from livemoments.cli.evaluating import Clip, Dino, Inception, Limit, MetricsDevice
 from livemoments.errors import ConfigError
 from livemoments.extras import need_torch
 from livemoments.printing import print_facts, say
@@ -59,19 +60,11 @@ def experiment(
         str | None,
         typer.Option(metavar="FOLDER|random", help="table5: the paper's model too. [not]"),
     ] = None,
-    clip: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="CLIP for CLIP-Q. [ViT-B/32]")
-    ] = None,
-    dino: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="DINO for DINO-Q. [ViT-S/16]")
-    ] = None,
-    inception: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="inception-2015-12-05.pt for patch-FID.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="cpu|cuda", help="Where metrics' networks run.")
-    ] = "cpu",
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first N images.")] = None,
+    clip: Clip = None,
+    dino: Dino = None,
+    inception: Inception = None,
+    device: MetricsDevice = "cpu",
+    limit: Limit = None,
     threads: Annotated[int, typer.Option(metavar="N", help="0: one per core.")] = 0,
     seed: Annotated[int, typer.Option(metavar="N", help="Of training, noise, bootstrap.")] = 0,
     as_json: Json = False,

@@ -14,8 +14,7 @@ DINO. There is no limit to them. Attention is PyTorch's own, whose memory grows 
 quarter of an hour, so use a graphics card for sets.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -27,6 +26,7 @@ from torch.nn import functional as F
 
 from livemoments.errors import InputError, MissingFileError, WeightsError
 from livemoments.evaluation.metric import need_package, size
+from livemoments.extras import quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -61,7 +61,7 @@ class ImageEmbedding:
         self.kind = kind
         config = _stored(transformers.AutoConfig.from_pretrained, kind, where)
         family, options, self._how = _family(transformers, kind, where, config.model_type)
-        with _quiet(transformers.utils.logging):  # of CLIP's other half, which is left out
+        with quiet_transformers():  # of CLIP's other half, which is left out
             network, loading = _stored(
                 family.from_pretrained, kind, where, attn_implementation="sdpa",
                 output_loading_info=True, **options,
@@ -125,20 +125,6 @@ def _stored(read: Callable[..., T], kind: str, where: str, **options: object) ->
             f"{kind}-Q needs {where}, which is no folder and not in the Hugging Face cache; "
             f"hf download {where}, or name a folder with such a network"
         ) from error
-
-
-@contextmanager
-def _quiet(logging: ModuleType) -> Iterator[None]:
-    """No report on what is loaded, and no bar for the second that it takes."""
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _family(

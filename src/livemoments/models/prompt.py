@@ -6,8 +6,7 @@ diffusers takes zeros for it. What is made here says which it was.
 
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from livemoments.errors import LiveMomentsError, MissingExtraError, WeightsError
+from livemoments.extras import quiet_transformers
 from livemoments.livephoto.atomic import atomic_output, check_output
 from livemoments.models.stored import AGAIN, find_folder, open_file, read_json, some, unpickle
 from livemoments.networks.sd3 import SD3_MEDIUM, Prompt, make_transformer
@@ -150,7 +150,7 @@ def embed_empty_prompt(base: Path | str, output: Path, *, overwrite: bool = Fals
     missing = [part for part in parts if not os.path.isdir(folder / part)]
     if missing:
         raise WeightsError(f"{folder}: without {some(missing)}, which SD3-medium has; {AGAIN}")
-    with _quiet_transformers(), torch.inference_mode():
+    with quiet_transformers(), torch.inference_mode():
         prompt = _embed(folder, t5)
     check_prompt(prompt, folder, prompt.tokens.shape[-1], prompt.pooled.shape[-1])
     with atomic_output(output, overwrite=overwrite) as temporary:
@@ -225,23 +225,6 @@ def _loaded(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401
 def _unusable(folder: Path, error: Exception) -> LiveMomentsError:
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return WeightsError(f"{folder}: not usable as SD3-medium's text encoders ({reason}); {AGAIN}")
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Only what we say is said: transformers reports on loading, and warns of torchvision."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _our_tensors(path: Path) -> list[Tensor]:
