@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from livemoments.errors import ConfigError
 from livemoments.livephoto import LivePhoto, open_live_photo
+from livemoments.livephoto.packages import in_pvt
 from livemoments.livephoto.write import Subsampling, check_picture_output, write_picture
 from livemoments.moments import (
     Moment,
@@ -110,7 +111,8 @@ class OutputChoice:
         """The file to write for the moment at time_s of a still's clip."""
         name = f"{still.stem}-{time_s:.3f}s.jpg"
         if self.path is None:
-            return still.with_name(name)
+            # A package holds a Live Photo's two files and nothing else.
+            return (still.absolute().parent if in_pvt(still) else still).with_name(name)
         return self.path / name if self.path.is_dir() else self.path
 
 

@@ -22,6 +22,7 @@ TRANSFORM_SIZE = "com.apple.quicktime.live-photo-still-image-transform-reference
 MAKER_NOTE_START = b"Apple iOS\0"
 TAG_CONTENT_IDENTIFIER = 0x0011
 MAX_SAMPLE = 4096
+MAX_IDENTIFIER = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +57,19 @@ def maker_note_identifier(maker_note: bytes) -> str | None:
         tag, kind, size, value = struct.unpack_from(order + "HHII", maker_note, at)
         if tag == TAG_CONTENT_IDENTIFIER and kind == 2 and size > 4:
             text = maker_note[value : value + size].split(b"\0")[0]
-            return text.decode("ascii", "replace").strip() or None
+            return _in_one_line(text.decode("ascii", "replace"))
     return None
 
 
 def movie_identifier(movie: MovieFacts) -> str | None:
     """Return the content identifier of a MOV, or None."""
-    return movie.metadata.get(CONTENT_IDENTIFIER, "").strip() or None
+    return _in_one_line(movie.metadata.get(CONTENT_IDENTIFIER, ""))
+
+
+def _in_one_line(identifier: str) -> str | None:
+    """An identifier as messages and `info` may show it: a damaged one holds anything."""
+    printable = "".join(letter for letter in identifier if letter.isprintable())
+    return printable.strip()[:MAX_IDENTIFIER] or None
 
 
 def still_image_time(source: Source, movie: MovieFacts) -> StillImageTime | None:
@@ -78,6 +85,8 @@ def still_image_time(source: Source, movie: MovieFacts) -> StillImageTime | None
             if not np.isfinite(transform).all():
                 transform = None
         reference = struct.unpack(">ff", size) if len(size) == 8 else None
+        if reference is not None and not np.isfinite(reference).all():
+            reference = None
         return StillImageTime(time_s=track.start_s, transform=transform, reference_size=reference)
     return None
 
@@ -128,8 +137,9 @@ def key_transform(
     upright_width, upright_height = (height, width) if display[0] == 0 else (width, height)
     to_reference = _to_units(clip_size, (upright_width, upright_height))
     to_still = np.linalg.inv(_to_units(still_size, (upright_width, upright_height)))
-    matrix = to_still @ turn @ flip @ raw @ flip @ np.linalg.inv(turn) @ to_reference
-    return matrix / matrix[2, 2]
+    with np.errstate(all="ignore"):  # a damaged one yields infinities, which the caller finds
+        matrix = to_still @ turn @ flip @ raw @ flip @ np.linalg.inv(turn) @ to_reference
+        return matrix / matrix[2, 2]
 
 
 def _upright(display: tuple[float, float, float, float], width: float, height: float) -> np.ndarray:

@@ -1,12 +1,15 @@
 """Where a JPEG picture ends: what follows may be a clip."""
 
+import re
 import struct
 
 from livemoments.livephoto.source import ByteStream
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 WITHOUT_LENGTH = {0x01, SOI, EOI, *range(0xD0, 0xD8)}
-CHUNK = 1 << 20
+# In entropy-coded data: not a stuffed 0xFF, not a fill byte, not a restart marker.
+NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+CHUNK = 1 << 16
 MAX_SEGMENTS = 10_000
 
 
@@ -47,11 +50,9 @@ def _next_marker(stream: ByteStream, at: int, length: int) -> int | None:
     while at < length:
         stream.seek(at)
         chunk = stream.read(CHUNK + 1)
-        index = chunk.find(b"\xff")
-        while 0 <= index < len(chunk) - 1:
-            if chunk[index + 1] not in (0x00, 0xFF, *range(0xD0, 0xD8)):
-                return at + index
-            index = chunk.find(b"\xff", index + 1)
+        found = NEXT_MARKER.search(chunk)
+        if found is not None:
+            return at + found.start()
         if len(chunk) <= CHUNK:
             return None
         at += CHUNK

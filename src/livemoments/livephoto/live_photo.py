@@ -20,10 +20,13 @@ class LivePhoto:
         still: The key photo.
         clip: The clip; its frames come out in the still's colour space.
         key_time_s: When the still was taken, seconds of the clip. May lie past the last frame.
-        key_time_source: How that is known: "still-image-time track",
-            "XMP presentation timestamp" or "matched" (to the frame most like the still).
-        kind: "apple-pair", "google-motion-photo", "microvideo", "samsung", "pair-by-name" or
-            "pair-by-hand".
+        key_time_source: How that is known: "still-image-time track", "XMP presentation
+            timestamp", "footer frame number", "footer cover time" (Huawei, Honor), "vivo cover
+            time", "vivo frame number" or "matched" (to the frame most like the still).
+        kind: How it is stored. Two files: "apple-pair", "vivo-pair", "pair-by-name" or
+            "pair-by-hand". One file: "google-motion-photo", "microvideo", "samsung", "xiaomi",
+            "oppo" (OnePlus and realme too), "vivo", "huawei" (HarmonyOS too) or "honor". A
+            package of two: "livp" or "pvt". docs/formats.md describes each.
         identifiers: What names the halves: {"still": ..., "video": ...}; empty without any.
         notes: What is unusual, one sentence each.
         key_transform: 3x3 float64 homography: pixel (x, y) of the upright clip frame at the key

@@ -97,8 +97,9 @@ def _likeness(reference: np.ndarray, image: np.ndarray, shift: Sequence[float]) 
     moved = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     aligned = cv2.warpAffine(image, moved, (width, height), flags=flags)
-    edge = int(limit) + 1
-    inner = (slice(edge, height - edge), slice(edge, width - edge))
+    # A strip of a picture keeps half of its short side.
+    top, left = min(int(limit) + 1, height // 4), min(int(limit) + 1, width // 4)
+    inner = (slice(top, height - top), slice(left, width - left))
     a, b = reference[inner].ravel(), aligned[inner].ravel()
     a, b = a - a.mean(), b - b.mean()
     likeness = float(a @ b / (np.sqrt((a @ a) * (b @ b)) + 1e-9))

@@ -1,7 +1,7 @@
 """Finding the other half of a Live Photo kept in two files.
 
-The content identifier decides; names only say where to look first. Programs rename the halves:
-IMG_1.HEIC + IMG_1.MOV, IMG_1_3.mov (Photos' library), IMG_1_HEVC.MOV (iCloud downloaders).
+The identifier decides, Apple's or vivo's; names only say where to look first. Programs rename the
+halves: IMG_1.HEIC + IMG_1.MOV, IMG_1_3.mov (Photos' library), IMG_1_HEVC.MOV (iCloud downloaders).
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,15 @@ from pathlib import Path
 from livemoments.errors import InputError, MissingFileError, PairingError
 from livemoments.livephoto.apple import movie_identifier
 from livemoments.livephoto.motion_photo import find_embedded_clip
-from livemoments.livephoto.source import Source
+from livemoments.livephoto.source import Source, sniff
 from livemoments.livephoto.still import Still, read_still
 from livemoments.livephoto.tracks import read_movie
+from livemoments.livephoto.vivo import photo_tail, video_tail
 from livemoments.livephoto.xmp import parse_motion_facts
 
 STILL_SUFFIXES = {".heic", ".heif", ".jpg", ".jpeg", ".png", ".avif", ".webp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mov", ".mp4", ".m4v"}
+ARCHIVE_SUFFIXES = {".livp"}
 MAX_CANDIDATES = 2000
 LISTED = 8
 
@@ -27,15 +29,19 @@ class Pair:
 
     Attributes:
         still: The key photo's facts.
-        video: The clip's file.
-        video_identifier: Apple content identifier of the video, or None.
-        by_name: True where only the names say that they belong together.
+        video: The clip's bytes.
+        video_identifier: Identifier of the video, Apple's or vivo's, or None.
+        by_name: True where only their names, or what holds both, say that they belong together.
+        package: "livp" or "pvt" where such a package holds both, else None.
+        notes: What is unusual about how they are kept.
     """
 
     still: Still
-    video: Path
+    video: Source
     video_identifier: str | None
     by_name: bool = False
+    package: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def resolve(path: Path) -> Path:
@@ -55,9 +61,10 @@ def resolve(path: Path) -> Path:
     named = [each for each in _files(path.parent) if each.stem.lower() == path.name.lower()]
     stills = [each for each in named if each.suffix.lower() in STILL_SUFFIXES]
     videos = [each for each in named if each.suffix.lower() in VIDEO_SUFFIXES]
-    if not stills and not videos:
+    archives = [each for each in named if each.suffix.lower() in ARCHIVE_SUFFIXES]
+    if not stills and not videos and not archives:
         raise MissingFileError(f"{path}: no such file, nor a still or video of that name")
-    return (stills or videos)[0]
+    return (stills or videos or archives)[0]
 
 
 def find_video(still: Still) -> Pair:
@@ -68,22 +75,27 @@ def find_video(still: Still) -> Pair:
     """
     path = _path(still)
     videos = _candidates(path, VIDEO_SUFFIXES)
+    wanted_id = still_identifier(still)
     unlike: tuple[Path, str] | None = None
-    for video in videos if still.identifier else ():
+    for video in videos if wanted_id else ():
         identifier = video_identifier(video)
-        if same_identifier(identifier, still.identifier):
-            return Pair(still=still, video=video, video_identifier=identifier)
+        if same_identifier(identifier, wanted_id):
+            return Pair(still=still, video=Source.whole(video), video_identifier=identifier)
         if identifier and _same_stem(path, video):
             unlike = unlike or (video, identifier)
     if unlike is not None:
         raise mismatch(still, *unlike)
     for video in videos:
         if _same_stem(path, video):
-            identifier = video_identifier(video)
-            return Pair(still=still, video=video, video_identifier=identifier, by_name=True)
+            return Pair(
+                still=still,
+                video=Source.whole(video),
+                video_identifier=video_identifier(video),
+                by_name=True,
+            )
     wanted = f"{path.stem}.MOV or {path.stem}.MP4"
-    if still.identifier:
-        wanted += f", or a video with the content identifier {still.identifier}"
+    if wanted_id:
+        wanted += f", or a video with the content identifier {wanted_id}"
     raise PairingError(f"{path.name}: no video beside it; expected {wanted} in the same folder")
 
 
@@ -105,8 +117,8 @@ def find_still(video: Path) -> Pair:
             if same and path.stem.lower() == video.stem.lower():
                 raise
             continue
-        if same_identifier(identifier, still.identifier):
-            return Pair(still=still, video=video, video_identifier=identifier)
+        if same_identifier(identifier, still_identifier(still)):
+            return Pair(still=still, video=Source.whole(video), video_identifier=identifier)
         if same and by_name is None:
             by_name = still
     if by_name is None:
@@ -116,29 +128,39 @@ def find_still(video: Path) -> Pair:
         raise PairingError(
             f"{video.name}: no still beside it; expected {wanted} in the same folder"
         )
-    if identifier and by_name.identifier:
+    if identifier and still_identifier(by_name):
         raise mismatch(by_name, video, identifier)
-    return Pair(still=by_name, video=video, video_identifier=identifier, by_name=True)
+    return Pair(still=by_name, video=Source.whole(video), video_identifier=identifier, by_name=True)
 
 
 def mismatch(still: Still, video: Path, identifier: str) -> PairingError:
     """Build the error for two halves of different Live Photos."""
     return PairingError(
-        f"{still.name} (content identifier {still.identifier}) and {video.name}"
+        f"{still.name} (content identifier {still_identifier(still)}) and {video.name}"
         f" ({identifier}) are halves of different Live Photos; give the matching file,"
         " or both files by hand"
     )
 
 
-def video_identifier(video: Path, *, strict: bool = False) -> str | None:
-    """Return a video's Apple content identifier, or None.
+def still_identifier(still: Still) -> str | None:
+    """Return a still's Apple content identifier, else vivo's, else None."""
+    if still.identifier or still.path is None:
+        return still.identifier
+    tail = photo_tail(still.source)
+    return tail.identifier if tail is not None else None
+
+
+def video_identifier(video: Path | Source, *, strict: bool = False) -> str | None:
+    """Return a video's Apple content identifier, else vivo's, else None.
 
     Args:
-        video: The file.
+        video: The file, or its bytes.
         strict: Raise on a file that cannot be read, instead of returning None.
     """
     try:
-        return movie_identifier(read_movie(Source.whole(video)))
+        source = video if isinstance(video, Source) else Source.whole(video)
+        tail = video_tail(source)
+        return movie_identifier(read_movie(source)) or (tail.identifier if tail else None)
     except InputError:
         if strict:
             raise
@@ -187,7 +209,7 @@ def _same_stem(one: Path, other: Path) -> bool:
 def _only_one(folder: Path) -> Path:
     """The still (or motion photo) of the one Live Photo in a folder."""
     files = _files(folder)
-    stills = [each for each in files if each.suffix.lower() in STILL_SUFFIXES]
+    stills = [each for each in files if each.suffix.lower() in STILL_SUFFIXES | ARCHIVE_SUFFIXES]
     live = [each for each in stills[:MAX_CANDIDATES] if _has_clip(each)]
     if len(live) == 1:
         return live[0]
@@ -201,6 +223,8 @@ def _only_one(folder: Path) -> Path:
 
 def _has_clip(path: Path) -> bool:
     try:
+        if sniff(path) == "archive":
+            return True
         still = read_still(path)
         if find_embedded_clip(Source.whole(path), parse_motion_facts(still.xmp)) is not None:
             return True

@@ -1,16 +1,18 @@
-"""A run of bytes in a file, read in place: a whole file, or the clip inside a photo."""
+"""A run of bytes: a whole file, the clip inside a photo, or what was unpacked from an archive."""
 
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from livemoments.errors import DamagedFileError, MissingFileError, UnsupportedFileError
 
-FileKind = Literal["still", "video", "other"]
+FileKind = Literal["still", "video", "archive", "other"]
 
 HEAD_BYTES = 64
+# Opening takes some dozens of calls, a frame two or three and some hundred bytes.
+FEWEST_CALLS, BYTES_A_CALL = 50_000, 16
 STILL_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
 STILL_BRANDS |= {b"avif", b"avis", b"miaf"}
 # Old QuickTime files may start with any of these instead of 'ftyp'.
@@ -22,6 +24,7 @@ STILL_MAGIC = (
     b"MM\0*",
     b"BM",
 )
+ARCHIVE_MAGIC = b"PK\x03\x04"
 
 
 class ByteStream(Protocol):
@@ -35,13 +38,19 @@ class ByteStream(Protocol):
 
 
 class FileSlice(io.RawIOBase):
-    """A read-only, seekable view of bytes [start, start + length) of a file."""
+    """A read-only, seekable view of bytes [start, start + length) of a file, which it closes.
 
-    def __init__(self, path: Path, start: int, length: int) -> None:
-        self._file = path.open("rb")
+    Attributes:
+        calls_left: How many more reads and moves it allows; None for any number. Then it plays
+            dead, so that a decoder that goes in circles comes to an end.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, length: int, calls: int | None = None) -> None:
+        self._file = file
         self._start = start
         self._length = length
         self._position = 0
+        self.calls_left = calls
 
     def readable(self) -> bool:
         """Say that this stream can be read."""
@@ -57,18 +66,28 @@ class FileSlice(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a position within the slice and return it."""
+        if not self._allowed():
+            return -1
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
         self._position = max(0, base + offset)
         return self._position
 
     def read(self, size: int = -1) -> bytes:
         """Read up to size bytes, never past the end of the slice."""
+        if not self._allowed():
+            return b""
         left = max(0, self._length - self._position)
         wanted = left if size < 0 else min(size, left)
         self._file.seek(self._start + self._position)
         data = self._file.read(wanted)
         self._position += len(data)
         return data
+
+    def _allowed(self) -> bool:
+        if self.calls_left is None:
+            return True
+        self.calls_left = max(0, self.calls_left - 1)
+        return self.calls_left > 0
 
     def close(self) -> None:
         """Close the file beneath."""
@@ -84,11 +103,13 @@ class Source:
         path: The file.
         start: First byte.
         length: Number of bytes.
+        data: The bytes counted by start, where they were unpacked from the file; else None.
     """
 
     path: Path
     start: int
     length: int
+    data: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def whole(cls, path: Path) -> "Source":
@@ -106,10 +127,16 @@ class Source:
         """The file's name, as messages say it."""
         return self.path.name
 
-    def open(self) -> FileSlice:
-        """Open the bytes for reading; close the stream when done."""
+    def open(self, *, bounded: bool = False) -> FileSlice:
+        """Open the bytes for reading; close the stream when done.
+
+        Args:
+            bounded: Allow as many calls as any honest reader needs, and no more.
+        """
+        calls = FEWEST_CALLS + self.length // BYTES_A_CALL if bounded else None
         try:
-            return FileSlice(self.path, self.start, self.length)
+            file = self.path.open("rb") if self.data is None else io.BytesIO(self.data)
+            return FileSlice(file, self.start, self.length, calls)
         except OSError as error:
             raise _cannot_open(self.path, error) from error
 
@@ -137,8 +164,15 @@ def sniff(path: Path) -> FileKind:
             head = file.read(HEAD_BYTES)
     except OSError as error:
         raise _cannot_open(path, error) from error
+    return kind_of(head)
+
+
+def kind_of(head: bytes) -> FileKind:
+    """Tell a still from a video by its first bytes."""
     if head.startswith(STILL_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return "still"
+    if head.startswith(ARCHIVE_MAGIC):
+        return "archive"
     if head[4:8] == b"ftyp":
         return "still" if head[8:12] in STILL_BRANDS else "video"
     if head[4:8] in QUICKTIME_STARTS or video_format(head) != "mov":

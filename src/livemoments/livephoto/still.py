@@ -1,6 +1,7 @@
 """The key photo: its facts read from the header, its pixels decoded on demand, always upright."""
 
 import io
+import logging
 import struct
 import threading
 import warnings
@@ -19,7 +20,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError
 from livemoments.livephoto.apple import maker_note_identifier
 from livemoments.livephoto.colour import ColourSpace, recognise_profile
-from livemoments.livephoto.source import file_size, sniff
+from livemoments.livephoto.source import HEAD_BYTES, Source, file_size, kind_of, sniff
 
 # Twice Pillow's own warning threshold, where Pillow refuses too: 179 megapixels.
 MAX_PIXELS = 178_956_970
@@ -74,6 +75,7 @@ class Still:
         taken: When it was taken, with a time zone where EXIF has one; or None.
         identifier: Apple content identifier, or None.
         mode: Pillow's name of the pixel layout in the file, such as "RGB" or "CMYK".
+        data: The picture's bytes, where it was unpacked from the file; None where it is the file.
     """
 
     path: Path | None
@@ -90,11 +92,21 @@ class Still:
     taken: datetime | None = None
     identifier: str | None = None
     mode: str = "RGB"
+    data: bytes | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
         """The file's name, as messages say it."""
         return self.path.name if self.path else "still"
+
+    @property
+    def source(self) -> Source:
+        """Where its bytes are; for a picture that has a file."""
+        if self.path is None:
+            raise InputError("this still has no file")
+        if self.data is None:
+            return Source.whole(self.path)
+        return Source(path=self.path, start=0, length=len(self.data), data=self.data)
 
     def pixels(self) -> np.ndarray:
         """Decode the picture: uint8 (height, width, 3), upright RGB in its own colour space.
@@ -113,7 +125,7 @@ class Still:
     def _decode(self, side: int | None) -> np.ndarray:
         if self.path is None:
             raise InputError("this still has no file to read pixels from")
-        with opened(self.path) as image:
+        with opened(self.path, self.data) as image:
             if side is not None:
                 image.draft("RGB", (2 * side, 2 * side))
             icc = image.info.get("icc_profile")
@@ -124,15 +136,19 @@ class Still:
             return np.array(to_rgb(upright, icc))
 
 
-def read_still(path: Path) -> Still:
+def read_still(path: Path, data: bytes | None = None) -> Still:
     """Read a still's facts; its pixels stay in the file.
+
+    Args:
+        path: The file.
+        data: The picture's bytes, where it was unpacked from that file.
 
     Raises:
         MissingFileError: It is not there or cannot be opened.
         DamagedFileError: It is empty, truncated or broken.
         UnsupportedFileError: It is no picture, of an unknown kind, or too large.
     """
-    with opened(path) as image:
+    with opened(path, data) as image:
         info = image.info
         exif = _raw_exif(image)
         tags = image.getexif()
@@ -156,11 +172,12 @@ def read_still(path: Path) -> Still:
             taken=_taken(tags, details),
             identifier=_identifier(maker_note),
             mode=image.mode,
+            data=data,
         )
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
     """Open a picture, pixels not yet decoded; any decoder's fault becomes one of our errors."""
     file_size(path)
     formats = _formats()
@@ -168,11 +185,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
         with _WARNINGS_LOCK, warnings.catch_warnings():
             # Decoders warn about odd metadata; what matters is noted or raised by us.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=formats) as image:
+            file = path if data is None else io.BytesIO(data)
+            with Image.open(file, formats=formats) as image:
                 _check_size(path, image)
                 yield image
     except UnidentifiedImageError as error:
-        if sniff(path) == "still":
+        if (sniff(path) if data is None else kind_of(data[:HEAD_BYTES])) == "still":
             raise DamagedFileError(f"{path.name}: the picture is truncated or damaged") from error
         raise UnsupportedFileError(
             f"{path.name}: not a picture livemoments reads; expected JPEG, HEIC or PNG"
@@ -253,6 +271,8 @@ def _formats() -> tuple[str, ...]:
 
     Image.init()
     pillow_heif.register_heif_opener()
+    # Without any handler, Python prints what Pillow logs about damaged files.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 

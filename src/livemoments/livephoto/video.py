@@ -262,12 +262,14 @@ def opened_container(source: Source) -> Iterator["InputContainer"]:
     """Open a clip's container on its bytes; any fault of libav becomes one of our errors."""
     import av
 
-    with source.open() as stream:
+    with source.open(bounded=True) as stream:
         head = stream.read(HEAD_BYTES)
         stream.seek(0)
         try:
             form = video_format(head)
             with av.open(stream, "r", format=form, metadata_errors="replace") as container:
+                if stream.calls_left == 0:
+                    raise ValueError("its parts refer to each other")
                 yield container
         except LiveMomentsError:
             raise
@@ -347,8 +349,16 @@ def _display(movie: MovieFacts | None, track_id: int) -> tuple[float, float, flo
     if movie is not None:
         for track in movie.tracks:
             if track.id == track_id and any(track.matrix):
-                return track.matrix
+                return _quarter_turn(track.matrix)
     return IDENTITY
+
+
+def _quarter_turn(
+    matrix: tuple[float, float, float, float],
+) -> tuple[float, float, float, float]:
+    """The turns and mirrors nearest to any display matrix: a damaged one may be singular."""
+    a, b, c, d = (-1.0 if value < 0 else 1.0 for value in matrix)
+    return (a, 0.0, 0.0, d) if abs(matrix[0]) >= abs(matrix[1]) else (0.0, b, c, 0.0)
 
 
 def _time_base(stream: "VideoStream") -> Fraction:

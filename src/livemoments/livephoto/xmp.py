@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 CAMERA = "http://ns.google.com/photos/1.0/camera/"
 ITEM = "http://ns.google.com/photos/1.0/container/item/"
-OPLUS = "http://ns.oplus.com/photos/1.0/camera/"
+OPLUS = "http://ns.oplus.com/photos/1.0/camera/"  # OPPO, OnePlus, realme
+VIVO = "http://ns.vivo.com/photos/1.0/camera/"
+XIAOMI = "http://ns.xiaomi.com/photos/1.0/camera/"
 MAX_XMP = 1024 * 1024
 
 
@@ -33,6 +35,8 @@ class MotionFacts:
         micro_video_offset: Bytes from the clip's first byte to the end of the file, or None.
         timestamp_us: The key photo's time in the clip, microseconds; None when absent or -1.
         items: The container's directory, in order.
+        oplus_video_length: Bytes of the clip as OPPO's own words state them, or None.
+        namespaces: Every namespace that a word of the packet belongs to.
     """
 
     motion_photo: bool = False
@@ -40,6 +44,13 @@ class MotionFacts:
     micro_video_offset: int | None = None
     timestamp_us: int | None = None
     items: tuple[ContainerItem, ...] = ()
+    oplus_video_length: int | None = None
+    namespaces: frozenset[str] = frozenset()
+
+    @property
+    def promises_clip(self) -> bool:
+        """Whether anything here says that there is a clip in the photo."""
+        return self.motion_photo or self.micro_video or self.oplus_video_length is not None
 
     @property
     def video_item(self) -> ContainerItem | None:
@@ -70,6 +81,8 @@ def parse_motion_facts(xmp: bytes | None) -> MotionFacts:
         micro_video_offset=_number(values.get(f"{{{CAMERA}}}MicroVideoOffset")),
         timestamp_us=next((stamp for stamp in stamps if stamp is not None and stamp >= 0), None),
         items=tuple(_items(root)),
+        oplus_video_length=_number(values.get(f"{{{OPLUS}}}VideoLength")),
+        namespaces=frozenset(name[1:].split("}")[0] for name in values if name.startswith("{")),
     )
 
 
