@@ -9,7 +9,7 @@ import pytest
 
 from livemoments.errors import OutputError
 from livemoments.livephoto import atomic
-from livemoments.livephoto.atomic import atomic_output, check_output
+from livemoments.livephoto.atomic import atomic_output, atomic_pair, check_output
 
 
 def names(folder):
@@ -266,4 +266,108 @@ def test_an_interrupted_process_leaves_nothing(tmp_path):
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
+    assert names(tmp_path) == []
+
+
+# --- two files --------------------------------------------------------------------------------
+
+
+def write_pair(folder, **options):
+    first, second = folder / "a.mov", folder / "a.jpg"
+    with atomic_pair(first, second, **options) as (one, other):
+        one.write_bytes(b"clip")
+        other.write_bytes(b"still")
+    return first, second
+
+
+def test_both_files_appear(tmp_path):
+    with atomic_pair(tmp_path / "a.mov", tmp_path / "a.jpg") as (first, second):
+        assert (first.suffix, second.suffix) == (".mov", ".jpg")
+        first.write_bytes(b"clip")
+        second.write_bytes(b"still")
+        assert [name for name in names(tmp_path) if not name.startswith(".")] == []
+    assert names(tmp_path) == ["a.jpg", "a.mov"]
+    assert (tmp_path / "a.mov").read_bytes() == b"clip"
+
+
+@pytest.mark.parametrize("there", ["a.mov", "a.jpg"])
+def test_neither_is_written_where_one_is_there(tmp_path, there):
+    (tmp_path / there).write_bytes(b"old")
+    with pytest.raises(OutputError, match=rf"{there}: exists already"):
+        write_pair(tmp_path)
+    assert names(tmp_path) == [there]
+    assert (tmp_path / there).read_bytes() == b"old"
+    write_pair(tmp_path, overwrite=True)
+    assert names(tmp_path) == ["a.jpg", "a.mov"]
+    assert (tmp_path / there).read_bytes() in (b"clip", b"still")
+
+
+@pytest.mark.parametrize("which", ["a.mov", "a.jpg"])
+def test_neither_input_is_replaced(tmp_path, which):
+    (tmp_path / which).write_bytes(b"input")
+    with pytest.raises(OutputError, match="input"):
+        write_pair(tmp_path, overwrite=True, inputs=[tmp_path / which])
+    assert names(tmp_path) == [which]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
+def test_a_failing_body_leaves_neither(tmp_path, failure):
+    with pytest.raises(failure):
+        with atomic_pair(tmp_path / "a.mov", tmp_path / "a.jpg") as (first, _):
+            first.write_bytes(b"clip")
+            raise failure
+    assert names(tmp_path) == []
+
+
+def failing_on(number, call, at):
+    """A system call that fails the at-th time."""
+    count = 0
+
+    def wrapped(*args, **kwargs):
+        nonlocal count
+        count += 1
+        if count == at:
+            raise OSError(number, os.strerror(number), str(args[0]))
+        return call(*args, **kwargs)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_if_one_cannot_be_moved_the_other_is_taken_back(tmp_path, monkeypatch, at):
+    monkeypatch.setattr(os, "link", failing_on(errno.EIO, os.link, at))
+    with pytest.raises(OutputError, match=["a.mov", "a.jpg"][at - 1]):
+        write_pair(tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("at", [1, 2])
+def test_what_was_replaced_comes_back(tmp_path, monkeypatch, at, links):
+    (tmp_path / "a.mov").write_bytes(b"old clip")
+    (tmp_path / "a.jpg").write_bytes(b"old still")
+    if not links:
+        monkeypatch.setattr(os, "link", fails_with(errno.EPERM))
+    monkeypatch.setattr(os, "replace", failing_on(errno.EIO, os.replace, at))
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_pair(tmp_path, overwrite=True)
+    assert names(tmp_path) == ["a.jpg", "a.mov"]
+    assert (tmp_path / "a.mov").read_bytes() == b"old clip"
+    assert (tmp_path / "a.jpg").read_bytes() == b"old still"
+
+
+def test_a_still_that_appears_meanwhile_costs_the_clip(tmp_path):
+    with pytest.raises(OutputError, match=r"a.jpg: exists already"):
+        with atomic_pair(tmp_path / "a.mov", tmp_path / "a.jpg") as (first, second):
+            first.write_bytes(b"clip")
+            second.write_bytes(b"still")
+            (tmp_path / "a.jpg").write_bytes(b"theirs")
+    assert names(tmp_path) == ["a.jpg"]
+    assert (tmp_path / "a.jpg").read_bytes() == b"theirs"
+
+
+def test_a_full_disk_leaves_neither(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", fails_with(errno.ENOSPC))
+    with pytest.raises(OutputError, match="full; nothing was written"):
+        write_pair(tmp_path)
     assert names(tmp_path) == []

@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,11 +36,10 @@ def atomic_output(
     """
     path = Path(path)
     check_output(path, overwrite=overwrite, inputs=inputs)
-    temporary = path.with_name(f".livemoments-{secrets.token_hex(4)}{path.suffix}")
+    temporary = _beside(path)
     try:
         try:
-            # Not tempfile: its files are private, and would stay so after the move.
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            _create(temporary)
             yield temporary
             _flush(temporary)
             _move(temporary, path, overwrite)
@@ -50,6 +50,50 @@ def atomic_output(
         if error.errno is None or not _is_about(error, temporary, path):
             raise
         raise OutputError(f"{path}: {_reason(error, path)}") from error
+
+
+@contextmanager
+def atomic_pair(
+    first: Path, second: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()
+) -> Iterator[tuple[Path, Path]]:
+    """Give the body two temporary paths to write; when it ends well, both files appear.
+
+    As atomic_output for each of them, and together: if the second cannot be moved, the first is
+    taken back, and a file that it replaced is put back. No file system moves two files in one
+    step, so one window stays: a process killed outright (SIGKILL, power) between the two moves
+    leaves the first without the second. What the first replaced then lies beside it, hidden.
+
+    Args:
+        first: The file that appears first: the one that does less harm alone.
+        second: The other one.
+        overwrite: Whether files that are there already may be replaced.
+        inputs: Files that are never replaced, even with overwrite.
+
+    Raises:
+        OutputError: Either path is refused, or cannot be written. Then neither has changed.
+    """
+    paths, inputs = (Path(first), Path(second)), tuple(inputs)
+    for path in paths:
+        check_output(path, overwrite=overwrite, inputs=inputs)
+    temporaries, spare = (_beside(paths[0]), _beside(paths[1])), _beside(paths[0])
+    try:
+        try:
+            for temporary in temporaries:
+                _create(temporary)
+            yield temporaries
+            for temporary in temporaries:
+                _flush(temporary)
+            _move_both(temporaries, paths, spare, overwrite)
+        finally:
+            for left in (*temporaries, spare):
+                with suppress(OSError):
+                    os.unlink(left)
+    except OSError as error:
+        about = [path for path in (*temporaries, spare, *paths) if _is_about(error, path)]
+        if error.errno is None or not about:
+            raise
+        named = paths[1] if about[0] in (temporaries[1], paths[1]) else paths[0]
+        raise OutputError(f"{named}: {_reason(error, named)}") from error
 
 
 def check_output(path: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> None:
@@ -79,6 +123,41 @@ def check_output(path: Path, *, overwrite: bool = False, inputs: Iterable[Path] 
         raise OutputError(f"{path}: {_reason(error, path)}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: no permission to write in the folder {folder}")
+
+
+def _beside(path: Path) -> Path:
+    """A free, hidden name in the same folder, of the same suffix."""
+    return path.with_name(f".livemoments-{secrets.token_hex(4)}{path.suffix}")
+
+
+def _create(temporary: Path) -> None:
+    # Not tempfile: its files are private, and would stay so after the move.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+
+
+def _move_both(
+    temporaries: tuple[Path, Path], paths: tuple[Path, Path], spare: Path, overwrite: bool
+) -> None:
+    """Give two finished files their names, or neither; spare is a free name beside the first."""
+    replaced = overwrite and os.path.lexists(paths[0])
+    if replaced:
+        try:
+            os.link(paths[0], spare, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            shutil.copy2(paths[0], spare)
+    moved = False
+    try:
+        _move(temporaries[0], paths[0], overwrite)
+        moved = True
+        _move(temporaries[1], paths[1], overwrite)
+    except BaseException:
+        if moved and replaced:
+            os.replace(spare, paths[0])
+        elif moved:
+            os.unlink(paths[0])
+        raise
 
 
 def _flush(temporary: Path) -> None:

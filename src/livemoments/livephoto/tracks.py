@@ -4,8 +4,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from livemoments.errors import DamagedFileError
+from livemoments.errors import DamagedFileError, UnsupportedFileError
 from livemoments.livephoto.boxes import Box, find_box, iter_boxes, read_payload
+from livemoments.livephoto.counts import check_counts
 from livemoments.livephoto.source import ByteStream, Source
 
 IDENTITY = (1.0, 0.0, 0.0, 1.0)
@@ -52,7 +53,8 @@ def read_movie(source: Source) -> MovieFacts:
     """Read tracks and keys of a MOV or MP4.
 
     Raises:
-        DamagedFileError: The file has no index: truncated, or not a video at all.
+        DamagedFileError: The file has no index, or a broken one: truncated, or not a video at all.
+        UnsupportedFileError: Its index is compressed.
     """
     with source.open() as stream:
         moov = find_box(stream, 0, source.length, "moov")
@@ -62,10 +64,13 @@ def read_movie(source: Source) -> MovieFacts:
                 " cut short); the file is truncated or not a video, copy it again"
             )
         try:
+            check_counts(stream, 0, source.length)
             timescale = _timescale(_payload(stream, moov, "mvhd"))
             tracks = tuple(_iter_tracks(stream, moov, timescale))
             cut = not all(box.complete for box in iter_boxes(stream, 0, source.length))
             return MovieFacts(tracks=tracks, metadata=_metadata(stream, moov), cut_short=cut)
+        except UnsupportedFileError as error:
+            raise UnsupportedFileError(f"{source.name}: {error}") from error
         except (DamagedFileError, struct.error) as error:
             raise DamagedFileError(
                 f"{source.name}: the video's index is damaged ({error})"
@@ -103,8 +108,8 @@ def _read_track(stream: ByteStream, trak: Box, timescale: int) -> Track:
         handler=handler,
         start_s=_start_s(_payload(stream, trak, "edts/elst"), timescale, media_scale),
         matrix=(a / 65536, b / 65536, c / 65536, d / 65536),
-        keys=_metadata_keys(_payload(stream, trak, "mdia/minf/stbl/stsd")),
-        sample=_first_sample(stream, trak),
+        keys=metadata_keys(_payload(stream, trak, "mdia/minf/stbl/stsd")),
+        sample=first_sample(stream, trak),
     )
 
 
@@ -130,24 +135,24 @@ def _start_s(edits: bytes, movie_scale: int, media_scale: int) -> float:
     return start
 
 
-def _metadata_keys(description: bytes) -> dict[int, str]:
+def metadata_keys(description: bytes) -> dict[int, str]:
     """Keys of a 'mebx' sample description: number in the samples -> name."""
     if description[12:16] != b"mebx":
         return {}
     keys: dict[int, str] = {}
     # stsd: version, count; mebx entry: size, type, 6 reserved, index; then the 'keys' box.
-    for kind, start, end in _small_boxes(description, 24, len(description)):
+    for kind, start, end in small_boxes(description, 24, len(description)):
         if kind != b"keys":
             continue
-        for number, key_start, key_end in _small_boxes(description, start, end):
-            for name, at, stop in _small_boxes(description, key_start, key_end):
+        for number, key_start, key_end in small_boxes(description, start, end):
+            for name, at, stop in small_boxes(description, key_start, key_end):
                 if name == b"keyd":
                     text = description[at + 4 : stop].decode("utf-8", "replace")
                     keys[int.from_bytes(number, "big")] = text
     return keys
 
 
-def _small_boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def small_boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield (type, payload start, end) of the boxes in data[start:end]."""
     while start + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, start)
@@ -157,7 +162,8 @@ def _small_boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int
         start += size
 
 
-def _first_sample(stream: ByteStream, trak: Box) -> tuple[int, int] | None:
+def first_sample(stream: ByteStream, trak: Box) -> tuple[int, int] | None:
+    """Where a track's first sample lies in the stream, (offset, size) in bytes; or None."""
     sizes = _payload(stream, trak, "mdia/minf/stbl/stsz")
     offsets = _payload(stream, trak, "mdia/minf/stbl/stco")
     width = ">I"
@@ -184,16 +190,16 @@ def _metadata(stream: ByteStream, moov: Box) -> dict[str, str]:
             values = _payload(stream, moov, f"{place}/ilst")
         except DamagedFileError:
             continue
-        for number, start, end in _small_boxes(values, 0, len(values)):
+        for number, start, end in small_boxes(values, 0, len(values)):
             name = names.get(int.from_bytes(number, "big"))
-            for kind, at, stop in _small_boxes(values, start, end):
+            for kind, at, stop in small_boxes(values, start, end):
                 if name and kind == b"data" and stop - at >= 8:
                     found.setdefault(name, _value(values[at:stop]))
     return found
 
 
 def _key_names(keys: bytes) -> dict[int, str]:
-    boxes = list(_small_boxes(keys, 8, len(keys)))
+    boxes = list(small_boxes(keys, 8, len(keys)))
     return {
         index: keys[start:end].decode("utf-8", "replace")
         for index, (_, start, end) in enumerate(boxes, start=1)

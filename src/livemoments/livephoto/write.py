@@ -6,7 +6,7 @@ quarter more bytes. 4:4:4 is for pictures that will be edited further.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -51,6 +51,14 @@ class WrittenPicture:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class EncodedPicture:
+    """A picture's file in memory, and what could not be carried over from the key photo."""
+
+    data: bytes
+    notes: tuple[str, ...] = ()
+
+
 def write_picture(
     image: np.ndarray,
     path: Path,
@@ -82,12 +90,50 @@ def write_picture(
         OutputError: The format is unknown or the file cannot be written.
     """
     path = Path(path)
+    protected = [*inputs, still.path] if still is not None and still.path else list(inputs)
+    check_picture_output(path, overwrite=overwrite, inputs=protected)
+    # Encoded in memory: Pillow hides why a write failed, and a full disk should be named.
+    encoded = encode_picture(
+        image,
+        path,
+        still=still,
+        software=software,
+        quality=quality,
+        subsampling=subsampling,
+        time_shift_s=time_shift_s,
+    )
+    with atomic_output(path, overwrite=overwrite, inputs=protected) as temporary:
+        temporary.write_bytes(encoded.data)
+    return WrittenPicture(path=path, size_bytes=len(encoded.data), notes=encoded.notes)
+
+
+def encode_picture(
+    image: np.ndarray,
+    path: Path,
+    *,
+    still: "Still | None",
+    software: str,
+    quality: int,
+    subsampling: Subsampling,
+    time_shift_s: float,
+    edit: Callable[[CarriedMetadata], CarriedMetadata] | None = None,
+) -> EncodedPicture:
+    """The bytes that write_picture would write at a path; nothing is written.
+
+    Args:
+        image: As in write_picture, like all that is not named here.
+        path: Its suffix names the format, messages name the path.
+        still: The key photo, or None.
+        software: The software tag.
+        quality: 1 to 100.
+        subsampling: Of chroma.
+        time_shift_s: How far the dates move.
+        edit: What a container of more than a picture changes in the metadata.
+    """
     if not 1 <= quality <= 100:
         raise ConfigError(f"quality must be from 1 to 100, got {quality}")
     if subsampling not in ("4:4:4", "4:2:0"):
         raise ConfigError(f"subsampling must be 4:4:4 or 4:2:0, got {subsampling}")
-    protected = [*inputs, still.path] if still is not None and still.path else list(inputs)
-    check_picture_output(path, overwrite=overwrite, inputs=protected)
     file_format = FORMATS[path.suffix.lower()]
     pixels = to_8_bit(image)
     height, width = pixels.shape[:2]
@@ -95,14 +141,13 @@ def write_picture(
     metadata = carry_metadata(
         still, width=width, height=height, time_shift_s=time_shift_s, software=software
     )
+    if edit is not None:
+        metadata = edit(metadata)
     if file_format == "JPEG":
         metadata = _fitted_to_jpeg(metadata)
     icc = still.colour.icc if still is not None else None
-    # Encoded in memory: Pillow hides why a write failed, and a full disk should be named.
-    encoded = _encode(pixels, file_format, metadata, icc, quality, subsampling)
-    with atomic_output(path, overwrite=overwrite, inputs=protected) as temporary:
-        temporary.write_bytes(encoded)
-    return WrittenPicture(path=path, size_bytes=len(encoded), notes=metadata.notes)
+    data = _encode(pixels, file_format, metadata, icc, quality, subsampling)
+    return EncodedPicture(data=data, notes=metadata.notes)
 
 
 def check_picture_output(
@@ -156,7 +201,7 @@ def _fitted_to_jpeg(metadata: CarriedMetadata) -> CarriedMetadata:
     exif, xmp, notes = metadata.exif, metadata.xmp, list(metadata.notes)
     if len(exif) > JPEG_EXIF_ROOM:
         notes.append(f"the maker note was left out: {len(exif)} bytes of EXIF do not fit in a JPEG")
-        exif = _without_maker_note(exif)
+        exif = without_maker_note(exif)
     if len(exif) > JPEG_EXIF_ROOM:
         notes.append("the EXIF was left out: it does not fit in a JPEG")
         exif = b""
@@ -166,7 +211,7 @@ def _fitted_to_jpeg(metadata: CarriedMetadata) -> CarriedMetadata:
     return CarriedMetadata(exif=exif, xmp=xmp, notes=tuple(notes))
 
 
-def _without_maker_note(exif: bytes) -> bytes:
+def without_maker_note(exif: bytes) -> bytes:
     """EXIF laid out anew without the maker note and without gaps."""
     from PIL import ExifTags
 

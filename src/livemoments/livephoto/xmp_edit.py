@@ -59,7 +59,7 @@ def carry_xmp(
     Returns:
         None where there is no packet or it cannot be read; empty where nothing of it is left.
     """
-    root = _parse(xmp)
+    root = parse_packet(xmp)
     if root is None:
         return None
     try:
@@ -74,6 +74,11 @@ def carry_xmp(
         body = root.toxml()
     except RecursionError:  # nested thousands deep: nobody's metadata
         return None
+    return as_packet(body)
+
+
+def as_packet(body: str) -> bytes:
+    """XML wrapped as the specification wants a packet of XMP; its first sign is U+FEFF."""
     packet = f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{body}<?xpacket end="w"?>'
     return packet.encode("utf-8", "replace")
 
@@ -99,7 +104,8 @@ def moved_iso_date(text: str, shift_s: float, moved: Mapping[str, str]) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + decimals + (match[3] or "")
 
 
-def _parse(xmp: bytes | None) -> minidom.Element | None:
+def parse_packet(xmp: bytes | None) -> minidom.Element | None:
+    """The root element of a packet, or None where there is none or it cannot be read."""
     text = harmless_text(xmp)
     if text is None:
         return None

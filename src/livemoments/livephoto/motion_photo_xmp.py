@@ -1,0 +1,163 @@
+"""XMP that says where in a photo's file its clip lies: Google's properties, put into a packet.
+
+Written as Google's camera writes them, by attributes, with the prefixes GCamera, Container and
+Item: Android's own reader (media3) goes by these names, and only looks at the first description.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from xml.dom import minidom
+
+from livemoments.livephoto.xmp import CAMERA, ITEM, ContainerItem
+from livemoments.livephoto.xmp_edit import RDF, XMLNS, as_packet, parse_packet
+
+CONTAINER = "http://ns.google.com/photos/1.0/container/"
+META = "adobe:ns:meta/"
+NAMESPACES = {"GCamera": CAMERA, "Container": CONTAINER, "Item": ITEM}
+EMPTY = (
+    f'<x:xmpmeta xmlns:x="{META}"><rdf:RDF xmlns:rdf="{RDF}">'
+    '<rdf:Description rdf:about=""/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def motion_photo_packet(
+    xmp: bytes | None, items: Sequence[ContainerItem], timestamp_us: int
+) -> bytes:
+    """A packet of Motion Photo 1.0.
+
+    Args:
+        xmp: A packet to add to, whose properties of clips and containers are replaced; or None.
+        items: The container's directory: the primary picture first, the clip last.
+        timestamp_us: The picture's time in the clip, microseconds.
+    """
+    properties = {
+        "MotionPhoto": 1,
+        "MotionPhotoVersion": 1,
+        "MotionPhotoPresentationTimestampUs": timestamp_us,
+    }
+    return _packet(xmp, properties, items)
+
+
+def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> bytes:
+    """A packet of MicroVideo version 1.
+
+    Args:
+        xmp: A packet to add to, whose properties of clips and containers are replaced; or None.
+        offset: Bytes from the clip's first one to the end of the file.
+        timestamp_us: The picture's time in the clip, microseconds.
+    """
+    properties = {
+        "MicroVideo": 1,
+        "MicroVideoVersion": 1,
+        "MicroVideoOffset": offset,
+        "MicroVideoPresentationTimestampUs": timestamp_us,
+    }
+    return _packet(xmp, properties, ())
+
+
+def _packet(xmp: bytes | None, properties: dict[str, int], items: Sequence[ContainerItem]) -> bytes:
+    try:
+        root = parse_packet(xmp)
+        if root is not None and _rdf(root) is not None:
+            return _with_properties(root, properties, items)
+    except RecursionError:  # nested thousands deep: nobody's metadata
+        pass
+    return _with_properties(_element(EMPTY), properties, items)
+
+
+def _with_properties(
+    root: minidom.Element, properties: dict[str, int], items: Sequence[ContainerItem]
+) -> bytes:
+    rdf = _rdf(root) or root
+    _remove_stale(root)
+    description = _only_description(rdf)
+    used = ("GCamera", "Container", "Item") if items else ("GCamera",)
+    for prefix in used:
+        description.setAttributeNS(XMLNS, f"xmlns:{prefix}", NAMESPACES[prefix])
+    if rdf.prefix != "rdf":
+        description.setAttributeNS(XMLNS, "xmlns:rdf", RDF)
+    for name, value in properties.items():
+        description.setAttributeNS(CAMERA, f"GCamera:{name}", str(value))
+    if items:
+        _append_directory(description, items)
+    body = root.toxml()
+    if root.tagName != "x:xmpmeta":
+        body = f'<x:xmpmeta xmlns:x="{META}">{body}</x:xmpmeta>'
+    return as_packet(body)
+
+
+def _element(text: str) -> minidom.Element:
+    root = minidom.parseString(text).documentElement
+    if root is None:
+        raise ValueError("text without an element")
+    return root
+
+
+def _rdf(root: minidom.Element) -> minidom.Element | None:
+    """The element that holds the descriptions: it may be the root itself."""
+    if (root.namespaceURI, root.localName) == (RDF, "RDF"):
+        return root
+    found = root.getElementsByTagNameNS(RDF, "RDF")
+    return found[0] if found else None
+
+
+def _only_description(rdf: minidom.Element) -> minidom.Element:
+    """The one description of a packet; what others say of the same thing moves into the first.
+
+    They mean the same apart and together, but readers give up at one without their properties.
+    """
+    found = [
+        node
+        for node in rdf.childNodes
+        if isinstance(node, minidom.Element) and node.localName == "Description"
+    ]
+    if not found:
+        empty = _element(EMPTY).getElementsByTagNameNS(RDF, "Description")[0]
+        return rdf.appendChild(empty)
+    first, *others = found
+    for other in others:
+        attributes = list(other.attributes.values())
+        if any(first.getAttribute(each.name) not in ("", each.value) for each in attributes):
+            continue  # the same prefix for two namespaces, or two values: left as it is
+        for each in attributes:
+            first.setAttributeNS(each.namespaceURI, each.name, each.value)
+        for child in list(other.childNodes):
+            first.appendChild(child)
+        rdf.removeChild(other)
+    return first
+
+
+def _remove_stale(element: minidom.Element) -> None:
+    """Remove every property of Google's camera and container."""
+    for child in [node for node in element.childNodes if isinstance(node, minidom.Element)]:
+        if child.namespaceURI in NAMESPACES.values():
+            element.removeChild(child)
+        else:
+            _remove_stale(child)
+    attributes: Any = element.attributes
+    for attribute in list(attributes.values()):
+        namespace = attribute.namespaceURI
+        if (attribute.value if namespace == XMLNS else namespace) in NAMESPACES.values():
+            element.removeAttributeNode(attribute)
+
+
+def _append_directory(description: minidom.Element, items: Sequence[ContainerItem]) -> None:
+    """Add Container:Directory; Padding only where the format wants it, at the primary item."""
+    listed = "".join(_item(item) for item in items)
+    names = "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items())
+    text = (
+        f'<Container:Directory xmlns:rdf="{RDF}"{names}>'
+        f"<rdf:Seq>{listed}</rdf:Seq></Container:Directory>"
+    )
+    directory = _element(text)
+    for name in (*NAMESPACES, "rdf"):
+        directory.removeAttribute(f"xmlns:{name}")  # declared by the description
+    description.appendChild(directory)
+
+
+def _item(item: ContainerItem) -> str:
+    padding = f' Item:Padding="{item.padding}"' if item.padding or item.length == 0 else ""
+    return (
+        f'<rdf:li rdf:parseType="Resource"><Container:Item Item:Mime="{item.mime}"'
+        f' Item:Semantic="{item.semantic}" Item:Length="{item.length}"{padding}/></rdf:li>'
+    )
