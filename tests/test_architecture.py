@@ -37,7 +37,7 @@ LAYERS = [
     ["models"],
     ["networks"],
     ["bridge"],
-    ["tiles"],
+    ["tiles", "key_look"],
     ["align"],
     ["look"],
     ["fetch"],

@@ -13,6 +13,7 @@ import numpy as np
 from livemoments.align.alignment import Alignment, align, as_float
 from livemoments.errors import ConfigError, InputError
 from livemoments.extras import need_sd3
+from livemoments.key_look import Learned, look_of_key
 from livemoments.look import match_look
 from livemoments.models.compact import SHIPPED, load_compact
 from livemoments.models.sd3_config import Sd3Config
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 MIN_SIDE_PX = 16
 MODELS = ("compact", "sd3")
+LOOKS = ("frame", "key")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,7 @@ class RestoreConfig:
     steps: int | None = None  # of the bridge, 1 to 6; None: the model's own, 1 or for sd3 6
     seed: int = 0  # of the bridge's noise: same seed, same bytes on one machine
     use_reference: bool = True  # False: restore from the frame alone
+    look: str = "frame"  # tone and colour of the clip; "key": of the key photo, if learnable
     tiles: TileConfig | None = None  # None: the model's own
     threads: int = 0  # of the compact model; 0: one per core
     weights: Path | None = None  # a compact model of your own; None: that of the package
@@ -43,6 +46,8 @@ class RestoreConfig:
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise ConfigError(f"model must be one of {', '.join(MODELS)}; got {self.model!r}")
+        if self.look not in LOOKS:
+            raise ConfigError(f"look must be one of {', '.join(LOOKS)}; got {self.look!r}")
         if self.steps is not None and not 1 <= self.steps <= 6:
             raise ConfigError(f"steps must be from 1 to 6, got {self.steps}")
         if self.seed < 0:
@@ -59,6 +64,8 @@ class Report:
     reference_used: bool
     reason: str | None  # why the reference was not used
     share_from_reference: float  # 0 to 1: pixels restored with the reference's help
+    look: str  # "frame" or "key"
+    look_reason: str | None  # why it is not the key photo's, where that was asked for
     registration: str  # how the views were brought together
     agreement: float  # 0 to 1, of the views after registration
     registration_error_px: float | None  # median, in the frame's pixels; None: not measured
@@ -101,7 +108,7 @@ def restore(
         frame = live_photo.clip.frame(time_s)
         key_photo = live_photo.still.pixels()
         key_frame = None
-        if live_photo.key_transform is not None:
+        if live_photo.key_transform is not None or (config or RestoreConfig()).look == "key":
             key_frame = live_photo.clip.frame(_clamped(live_photo, live_photo.key_time_s)).image
     _check(frame.image, f"{live_photo.name}: the frame")
     _check(key_photo, f"{live_photo.name}: the key photo")
@@ -131,13 +138,15 @@ def restore_frame(
     steps: int | None = None,
     seed: int | None = None,
     model: Restorer | None = None,
+    key_frame: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> RestoredMoment:
     """Restore a frame with a key photo as reference; both uint8 or float RGB, H x W x 3.
 
     The frame may be of any smaller size. The result covers the frame's view at the key photo's
     density; where both show the same view it has exactly the key photo's size. steps and seed
-    override the config's, a model that was loaded before the one that it names.
+    override the config's, a model that was loaded before the one that it names. key_frame, the
+    clip's picture of the key photo's instant, is what the key photo's look is learned with.
 
     Raises:
         InputError: an array of another shape, type or range, or too small.
@@ -148,7 +157,12 @@ def restore_frame(
         config = RestoreConfig(**{**vars(config), **changes})
     _check(frame, "the frame")
     _check(key_photo, "the key photo")
-    return _restore(as_float(frame), key_photo, config, Stages(progress), model=model)
+    if key_frame is not None:
+        _check(key_frame, "the key frame")
+        key_frame = as_float(key_frame)
+    return _restore(
+        as_float(frame), key_photo, config, Stages(progress), model=model, key_frame=key_frame
+    )
 
 
 def _check(picture: np.ndarray, name: str) -> None:
@@ -190,7 +204,7 @@ def _restore(
         alignment = align(
             frame,
             key_photo,
-            key_frame=key_frame,
+            key_frame=None if key_transform is None else key_frame,
             key_transform=key_transform,
             estimator=model.estimator,
         )
@@ -198,6 +212,9 @@ def _restore(
     image, share = _restore_tiles(model, enlarged, key_photo, alignment, config, stages)
     with stages.stage("look"):
         image = match_look(image, enlarged)
+        learned = _learned_look(config, frame, key_frame, key_photo, alignment)
+        if learned is not None and learned.look is not None:
+            image = learned.look.apply(image)
         np.clip(image, 0, 1, out=image)
     used = config.use_reference and alignment.flow_frame_to_key is not None
     reason = alignment.reason if config.use_reference else "asked to do without"
@@ -208,6 +225,8 @@ def _restore(
         reference_used=used,
         reason=None if used else reason,
         share_from_reference=round(share, 4),
+        look="key" if learned is not None and learned.look is not None else "frame",
+        look_reason=learned.reason or None if learned is not None else None,
         registration=alignment.registration.method,
         agreement=round(alignment.registration.agreement, 4),
         registration_error_px=alignment.registration.error_px,
@@ -216,6 +235,21 @@ def _restore(
         seconds=stages.seconds,
     )
     return RestoredMoment(image=image, report=report, time_s=time_s)
+
+
+def _learned_look(
+    config: RestoreConfig,
+    frame: np.ndarray,
+    key_frame: np.ndarray | None,
+    key_photo: np.ndarray,
+    alignment: Alignment,
+) -> Learned | None:
+    """The key photo's look or why it cannot be had; None: it was not asked for."""
+    if config.look == "frame":
+        return None
+    if key_frame is None:
+        return Learned(look=None, reason="the clip's picture of the key photo's instant is needed")
+    return look_of_key(frame, key_frame, key_photo, alignment)
 
 
 def _enlarge(frame: np.ndarray, height: int, width: int) -> np.ndarray:
