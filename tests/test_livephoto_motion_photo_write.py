@@ -21,6 +21,8 @@ from PIL import Image
 
 from livemoments.errors import ConfigError, InputError, MomentError, OutputError
 from livemoments.livephoto import LivePhoto, open_live_photo
+from livemoments.livephoto.gain_map import GainMap, from_apple
+from livemoments.livephoto.gain_map_read import read_gain_map
 from livemoments.livephoto.motion_photo_write import (
     KIND_OF_SOURCE,
     WrittenMotionPhoto,
@@ -30,6 +32,7 @@ from livemoments.livephoto.motion_photo_write import (
 from livemoments.livephoto.samsung import read_trailer
 from livemoments.livephoto.source import Source
 from livemoments.livephoto.still import read_still
+from livemoments.livephoto.ultra_hdr import gain_map_jpeg
 from livemoments.livephoto.write import JPEG_XMP_ROOM
 from livemoments.livephoto.xmp import parse_motion_facts
 
@@ -202,19 +205,51 @@ def test_samsungs_lengths_lead_to_the_clip(tmp_path, suffix):
 
 
 def test_a_gain_map_lies_between_picture_and_clip(tmp_path):
-    gain_map = makers.save_still(tmp_path / "gain.jpg", makers.scene(64, 48)).read_bytes()
+    gain_map = a_gain_map()
+    stored = gain_map_jpeg(gain_map, 95)
     live = source_of(tmp_path / "in")
     written = write(live, tmp_path / "a.MP.jpg", gain_map=gain_map)
     data = written.path.read_bytes()
-    assert data[: written.clip_start].endswith(b"\xff\xd9" + gain_map)
+    assert data[: written.clip_start].endswith(b"\xff\xd9" + stored)
     items = parse_motion_facts(read_still(written.path).xmp).items
     assert [(i.semantic, i.length) for i in items] == [
         ("Primary", 0),
-        ("GainMap", len(gain_map)),
+        ("GainMap", len(stored)),
         ("MotionPhoto", written.clip_length),
     ]
-    assert broken_rules(written.path) == []
+    assert broken_rules(written.path) == [] and written.notes == ()
     assert open_live_photo(written.path).key_time_s == pytest.approx(0.25)
+    assert_read_again(written.path, gain_map)
+
+
+def a_gain_map() -> GainMap:
+    """Of the test picture's shape: a ramp of gains."""
+    values = np.linspace(0, 1, 96 * 128, dtype=np.float32).reshape(96, 128)
+    return from_apple(values, headroom=4.0)
+
+
+def assert_read_again(path, gain_map) -> None:
+    found = read_gain_map(read_still(path))
+    assert found.gain_map is not None, found.reason
+    assert found.gain_map.values.shape == gain_map.values.shape
+    assert np.abs(found.gain_map.stops() - gain_map.stops()).mean() < 0.02
+
+
+def test_a_gain_map_in_heic(tmp_path):
+    gain_map = a_gain_map()
+    written = write(source_of(tmp_path / "in"), tmp_path / "a.MP.heic", gain_map=gain_map)
+    assert broken_rules(written.path) == [] and written.notes == ()
+    assert open_live_photo(written.path).key_time_s == pytest.approx(0.25)
+    assert_read_again(written.path, gain_map)
+
+
+@pytest.mark.parametrize("kind", ["samsung", "microvideo"])
+def test_a_gain_map_for_which_there_is_no_place(tmp_path, kind):
+    live = source_of(tmp_path / "in")
+    written = write(live, tmp_path / "a.jpg", kind=kind, gain_map=a_gain_map())
+    assert "the HDR gain map was left out" in written.notes[0]
+    assert broken_rules(written.path) == []
+    assert read_gain_map(read_still(written.path)).gain_map is None
 
 
 def test_metadata_is_carried(tmp_path):
@@ -291,8 +326,6 @@ def test_the_sources_files_are_never_replaced(tmp_path):
         (ConfigError, {"kind": "apple"}),
         (ConfigError, {"quality": 0}),
         (ConfigError, {"subsampling": "4:1:1"}),
-        (ConfigError, {"gain_map": b"\xff\xd8", "kind": "samsung"}),
-        (ConfigError, {"gain_map": b"no jpeg"}),
         (MomentError, {"time_s": 9.0}),
         (MomentError, {"time_s": float("nan")}),
         (InputError, {"image": np.zeros((4, 4), np.uint8)}),

@@ -12,9 +12,9 @@ import pytest
 import vendor_makers as vendors
 
 from livemoments.errors import DamagedFileError, InputError, PairingError, UnsupportedFileError
-from livemoments.job import OutputChoice
 from livemoments.livephoto import open_live_photo
 from livemoments.livephoto.packages import MAX_MEMBER, unpack
+from livemoments.output import OutputChoice, choose_place
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -260,8 +260,8 @@ def test_pvt_that_lost_a_half(tmp_path):
 
 def test_pictures_go_beside_a_package(tmp_path):
     folder = vendors.pvt(tmp_path / "IMG_0001.pvt")
-    still = open_live_photo(folder).still.path
-    assert OutputChoice().target(still, 0.5) == tmp_path / "IMG_0001-0.500s.jpg"
+    place = choose_place(OutputChoice(), open_live_photo(folder), 0.5)
+    assert place.path == tmp_path / "IMG_0001-0.500s.jpg"
     path = vendors.livp(tmp_path / "a.livp")
-    still = open_live_photo(path).still.path
-    assert OutputChoice().target(still, 0.5) == tmp_path / "a-0.500s.jpg"
+    place = choose_place(OutputChoice(), open_live_photo(path), 0.5)
+    assert place.path == tmp_path / "a-0.500s.jpg"

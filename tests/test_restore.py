@@ -338,7 +338,7 @@ def live_photo_of(
 
     facts = {"key_time_s": 0.0, "key_transform": None} | more
     clip = SimpleNamespace(frame=nearest, times_s=tuple(sorted(frames)))
-    still = SimpleNamespace(pixels=lambda: as_bytes(key_photo))
+    still = SimpleNamespace(pixels=lambda: as_bytes(key_photo), path=None, format="JPEG")
     return SimpleNamespace(name="made.jpg", clip=clip, still=still, **facts)
 
 
@@ -370,3 +370,65 @@ def test_restore_names_the_photo_whose_pictures_are_unusable():
         restore(live_photo_of({0.0: tiny}, good), time_s=0.0)
     with pytest.raises(InputError, match=r"^made\.jpg: the key photo: 8 x 8 pixels are too few"):
         restore(live_photo_of({0.0: good}, tiny), time_s=0.0)
+
+
+# --- look and HDR ---------------------------------------------------------------------------
+
+
+def flatter(picture: np.ndarray) -> np.ndarray:
+    """As a clip tones what its key photo shows."""
+    return (0.12 + 0.7 * picture).astype(np.float32)
+
+
+def toned_live_photo():
+    """A clip flatter than its key photo: the truth at 0.5 s as the key photo would have it."""
+    truth, frame, key_photo = moment(256, 320)
+    key_frame = clip_frame(key_photo)
+    return truth, live_photo_of({0.0: flatter(key_frame), 0.5: flatter(frame)}, key_photo)
+
+
+@pytest.mark.parametrize(("look", "expected"), [("key", lambda x: x), ("frame", flatter)])
+def test_tone_and_colour_are_the_key_photos_or_the_clips(look, expected):
+    truth, live = toned_live_photo()
+    config = replace(SMALL_TILES, look=look)
+    result = restore(live, time_s=0.5, config=config)
+    assert (result.report.look, result.report.look_reason) == (look, None)
+    of_key, of_clip = (np.abs(result.image - x).mean() for x in (truth, flatter(truth)))
+    assert np.abs(result.image - expected(truth)).mean() == min(of_key, of_clip)
+    assert max(of_key, of_clip) > 2 * min(of_key, of_clip)
+
+
+def test_the_key_photos_look_is_the_default_of_live_photos():
+    _, live = toned_live_photo()
+    assert restore(live, time_s=0.5, config=SMALL_TILES).report.look == "key"
+
+
+def test_without_the_reference_the_key_photo_gives_no_look_either():
+    _, live = toned_live_photo()
+    config = replace(SMALL_TILES, use_reference=False)
+    report = restore(live, time_s=0.5, config=config).report
+    assert (report.look, report.look_reason) == ("frame", None)
+
+
+def test_two_arrays_have_a_look_where_the_key_frame_is_given():
+    truth, live = toned_live_photo()
+    frame, key_photo = live.clip.frame(0.5).image, live.still.pixels()
+    alone = restore_frame(frame, key_photo, config=SMALL_TILES)
+    assert alone.report.look == "frame" and "is needed" in alone.report.look_reason
+    key_frame = live.clip.frame(0.0).image
+    both = restore_frame(frame, key_photo, key_frame=key_frame, config=SMALL_TILES)
+    assert both.report.look == "key"
+    assert np.abs(both.image - truth).mean() < 0.75 * np.abs(alone.image - truth).mean()
+
+
+def test_another_light_keeps_the_clips_look_and_says_why():
+    _, live = toned_live_photo()
+    frames = {0.0: live.clip.frame(0.0).image, 0.5: 0.55 * live.clip.frame(0.5).image}
+    changed = live_photo_of(frames, live.still.pixels() / np.float32(255))
+    report = restore(changed, time_s=0.5, config=SMALL_TILES).report
+    assert report.look == "frame" and "the light changed" in report.look_reason
+
+
+def test_a_look_that_does_not_exist():
+    with pytest.raises(ConfigError, match="look must be one of frame, key"):
+        RestoreConfig(look="sepia")

@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from livemoments.errors import ConfigError
-from livemoments.livephoto import LivePhoto, open_live_photo
-from livemoments.livephoto.packages import in_pvt
-from livemoments.livephoto.write import Subsampling, check_picture_output, write_picture
+from livemoments.livephoto import open_live_photo
 from livemoments.moments import (
     Moment,
     MomentChoice,
@@ -16,11 +13,11 @@ from livemoments.moments import (
     pick_time,
     score_moments,
 )
+from livemoments.output import OutputChoice, choose_place, write_moment
 from livemoments.restore import Report, RestoreConfig
 from livemoments.restore import restore as restore_moment
 from livemoments.sheet import check_sheet_path, write_sheet
 from livemoments.stages import Progress
-from livemoments.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +71,7 @@ def survey_file(
             been written.
     """
     live = open_live_photo(photo, video)
-    _, inputs = _inputs(live)
+    inputs = live.files
     if sheet:
         check_sheet_path(sheet, overwrite=overwrite, inputs=inputs)
     moments = score_moments(live, progress)
@@ -93,34 +90,12 @@ def survey_file(
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputChoice:
-    """Where the picture goes and how it is compressed."""
-
-    path: Path | None = None  # a file, or a folder that exists; None: beside the still
-    quality: int = 95  # of JPEG and HEIC, 1 to 100
-    subsampling: str = "4:2:0"  # of the colours in JPEG and HEIC, or "4:4:4"
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100:
-            raise ConfigError(f"quality must be from 1 to 100, got {self.quality}")
-        if self.subsampling not in ("4:2:0", "4:4:4"):
-            raise ConfigError(f"subsampling must be 4:2:0 or 4:4:4, got {self.subsampling!r}")
-
-    def target(self, still: Path, time_s: float) -> Path:
-        """The file to write for the moment at time_s of a still's clip."""
-        name = f"{still.stem}-{time_s:.3f}s.jpg"
-        if self.path is None:
-            # A package holds a Live Photo's two files and nothing else.
-            return (still.absolute().parent if in_pvt(still) else still).with_name(name)
-        return self.path / name if self.path.is_dir() else self.path
-
-
-@dataclass(frozen=True, kw_only=True)
 class RestoredFile:
     """What restore_file wrote, and how it came about."""
 
     path: Path
+    movie: Path | None  # the clip, where it is a file of its own
+    kind: str | None  # of the Live Photo written; None: a picture alone
     time_s: float  # of the restored frame
     key_time_s: float
     chosen_as_best: bool
@@ -131,6 +106,8 @@ class RestoredFile:
         """Plain values for JSON."""
         return {
             "output": str(self.path),
+            "movie": str(self.movie) if self.movie else None,
+            "kind": self.kind,
             "time_s": round(self.time_s, 4),
             "key_time_s": round(self.key_time_s, 4),
             "chosen_as_best": self.chosen_as_best,
@@ -147,11 +124,32 @@ class RestoredFile:
             used = f"without the key photo: {report.reason}"
         advice = ", the sharpest away from the key photo (advice)" if self.chosen_as_best else ""
         return [
-            f"{self.path}: {report.width} x {report.height}",
+            f"{self.path}: {report.width} x {report.height}{self._form()}",
             f"moment: {self.time_s:.3f} s{advice}; key photo: {self.key_time_s:.3f} s",
             f"restored in {sum(report.seconds.values()):.1f} s, {used}",
+            *self._look(),
+            *self._hdr(),
             *self.notes,
         ]
+
+    def _form(self) -> str:
+        """What kind of Live Photo was written; empty for a picture alone."""
+        if self.movie is not None:
+            return f", with its clip {self.movie.name}"
+        return f", a Motion Photo with its clip ({self.kind})" if self.kind else ""
+
+    def _hdr(self) -> tuple[str, ...]:
+        """Whether it is HDR, where the key photo is."""
+        if self.report.hdr:
+            return ("HDR kept",)
+        return (f"no HDR: {self.report.hdr_reason}",) if self.report.hdr_reason else ()
+
+    def _look(self) -> tuple[str, ...]:
+        """Whose tone and colour it has, where the key photo's was asked for."""
+        if self.report.look == "key":
+            return ("tone and colour of the key photo",)
+        reason = self.report.look_reason
+        return (f"tone and colour of the clip: {reason}",) if reason else ()
 
 
 def restore_file(
@@ -163,45 +161,28 @@ def restore_file(
     config: RestoreConfig | None = None,
     progress: Progress | None = None,
 ) -> RestoredFile:
-    """Restore one moment of a Live Photo into a picture file; what the command line does.
+    """Restore one moment of a Live Photo into a picture or a new Live Photo; the main command.
 
     Raises:
         LiveMomentsError: whatever is wrong with the files, the moment or the place to write. Then
             nothing has been written.
     """
     live = open_live_photo(photo, video)
-    still, inputs = _inputs(live)
     time_s = pick_time(live, choice, progress)
-    target = output.target(still, time_s)
-    # Before a minute's work: it would be refused after it.
-    check_picture_output(target, overwrite=output.overwrite, inputs=inputs)
+    place = choose_place(output, live, time_s)
     restored = restore_moment(live, time_s=time_s, config=config, progress=progress)
     if progress:
         progress("writing", 0, 1)
-    written = write_picture(
-        restored.image,
-        target,
-        still=live.still,
-        quality=output.quality,
-        subsampling=cast(Subsampling, output.subsampling),
-        overwrite=output.overwrite,
-        inputs=inputs,
-        time_shift_s=time_s - live.key_time_s,
-        software=f"livemoments {__version__}: the moment at {time_s:.3f} s, restored",
-    )
+    written = write_moment(restored, place, output, live, time_s)
     if progress:
         progress("writing", 1, 1)
     return RestoredFile(
         path=written.path,
+        movie=written.movie,
+        kind=written.kind,
         time_s=time_s,
         key_time_s=live.key_time_s,
         chosen_as_best=choice.best,
         report=restored.report,
         notes=written.notes,
     )
-
-
-def _inputs(live: LivePhoto) -> tuple[Path, list[Path]]:
-    """The still's file, and every file that must not be written over."""
-    still = live.still.path or live.clip.path
-    return still, [still, live.clip.path]

@@ -17,12 +17,14 @@ from livemoments.align.flow import resize_flow, warp
 
 BINS = 24  # of the base, over [0, 1]
 BASE_SHARE = 0.04  # sigma of the local mean, of the picture's longer side
-LEARNED_PX = 480  # longer side at which the pipelines are compared
+ALIGNED_PX = 640  # longer side at which still and clip are aligned; at 1920 nothing changes
+LEARNED_PX = 480  # at which they are compared
 CONTRAST = (0.6, 1.8)  # within which local contrast may change
 CHROMA = (0.5, 1.8)  # likewise colourfulness
 MIN_SHARE = 0.15  # of the picture that must be trusted to learn from
 MAX_RESIDUAL = 0.06  # of 1: mean error of the mapping where it was learned
 MAX_LIGHT = 0.08  # of 1: how far the picked frame's light may have moved from the key frame's
+BAND = 512  # rows worked on at a time
 WORSE = 0.025  # of 1: how much less the mapping may fit at the moment than where it was learned
 # BT.601 luma and the two colour differences, of R, G, B.
 TO_YCC = np.array(
@@ -47,16 +49,20 @@ class KeyLook:
 
     def apply(self, picture: np.ndarray) -> np.ndarray:
         """The picture, float32 RGB H x W x 3 in [0, 1], in the key photo's look; not clipped."""
-        ycc = picture @ TO_YCC.T
-        base = local_mean(ycc[..., 0])
+        base = local_mean(picture @ TO_YCC[0])
         values = np.concatenate(
             [self.tone[:, None], self.contrast[:, None], self.chroma[:, None], self.tint], 1
         )
-        tone, contrast, chroma, first, second = np.moveaxis(_looked_up(values, base), -1, 0)
-        ycc[..., 0] = tone + contrast * (ycc[..., 0] - base)
-        ycc[..., 1] = chroma * ycc[..., 1] + first
-        ycc[..., 2] = chroma * ycc[..., 2] + second
-        return np.ascontiguousarray(ycc @ FROM_YCC.T, np.float32)
+        changed = np.empty_like(picture)
+        for top in range(0, len(picture), BAND):  # a large picture's planes are many megabytes
+            rows = slice(top, top + BAND)
+            ycc = picture[rows] @ TO_YCC.T
+            tone, contrast, chroma, *tint = np.moveaxis(_looked_up(values, base[rows]), -1, 0)
+            ycc[..., 0] = tone + contrast * (ycc[..., 0] - base[rows])
+            ycc[..., 1:] *= chroma[..., None]
+            ycc[..., 1:] += np.stack(tint, -1)
+            changed[rows] = ycc @ FROM_YCC.T
+        return changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +117,8 @@ def look_of_key(
         key_photo: uint8 or float RGB.
         alignment: of the frame with the key photo.
     """
-    photo = as_float(_reduced(key_photo, max(frame.shape[:2])))
+    key_frame = _reduced(key_frame, ALIGNED_PX)
+    photo = as_float(_reduced(key_photo, ALIGNED_PX))
     own = align(key_frame, photo, key_frame=key_frame)
     if own.flow_frame_to_key is None or own.confidence is None:
         return Learned(
@@ -136,7 +143,7 @@ def _changed(
     flow, trust = alignment.flow_frame_to_key, alignment.confidence
     if flow is not None and trust is not None:
         # Where both show the same thing, the mapping must fit at the moment too.
-        scale = min(1.0, LEARNED_PX / max(flow.shape[:2]))
+        scale = min(0.5, LEARNED_PX / max(flow.shape[:2]))
         height, width = (max(1, round(side * scale)) for side in flow.shape[:2])
         small = resize_flow(flow, height, width)
         there = np.array([width / flow.shape[1], height / flow.shape[0]])
@@ -187,10 +194,10 @@ def local_mean(luma: np.ndarray) -> np.ndarray:
     sigma = BASE_SHARE * max(small.shape)
     mean, square = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (small, small * small))
     variance = np.maximum(square - mean * mean, 0)
-    slope = variance / (variance + 0.02)
-    slope, offset = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (slope, mean - slope * mean))
+    share = variance / (variance + 0.02)
     slope, offset = (
-        cv2.resize(x, (width, height), interpolation=cv2.INTER_LINEAR) for x in (slope, offset)
+        cv2.resize(cv2.GaussianBlur(x, (0, 0), sigma), (width, height))
+        for x in (share, mean - share * mean)
     )
     return slope * luma + offset
 
@@ -214,8 +221,8 @@ def _fit(one: np.ndarray, two: np.ndarray, base: np.ndarray, target: np.ndarray)
     local, wanted = one[:, 0] - base, two[:, 0] - target
     contrast = _ratio(gathered(local * wanted), gathered(local * local), weight, 1e-4, CONTRAST)
     colours = one[:, 1:], two[:, 1:]
-    products = sum(gathered(a * b) for a, b in zip(colours[0].T, colours[1].T, strict=True))
-    squares = sum(gathered(a * a) for a in colours[0].T)
+    products = gathered((colours[0] * colours[1]).sum(1))
+    squares = gathered((colours[0] * colours[0]).sum(1))
     chroma = _ratio(products, squares, weight, 1e-3, CHROMA)
     factor = np.interp(np.clip(base, 0, 1), middle, chroma)
     tint = np.stack(
@@ -284,5 +291,5 @@ def _reduced(picture: np.ndarray, side_px: float) -> np.ndarray:
 
 
 def _small(picture: np.ndarray) -> np.ndarray:
-    """At most LEARNED_PX a side: looks are not about detail, and alignment is never exact."""
-    return _reduced(picture, LEARNED_PX)
+    """At most LEARNED_PX a side, and half: looks are not about detail, which clips do not have."""
+    return _reduced(picture, min(LEARNED_PX, max(picture.shape[:2]) / 2))

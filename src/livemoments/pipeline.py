@@ -80,11 +80,14 @@ class LiveMomentsPipeline:
         """Restore a Live Photo's moment at time_s, or a frame with its key photo.
 
         Frame and key photo are uint8 or float RGB, H x W x 3, as for `livemoments.restore_frame`.
+        The result has the frame's tone and colour, as in the paper.
 
         Raises:
             InputError: neither a Live Photo with a time nor a frame with a key photo.
         """
-        config = RestoreConfig(model="sd3", steps=steps, seed=seed, sd3=self.model.config)
+        config = RestoreConfig(
+            model="sd3", steps=steps, seed=seed, look="frame", sd3=self.model.config
+        )
         if isinstance(picture, np.ndarray):
             if key_photo is None:
                 raise InputError("a frame needs its key photo as the second argument")

@@ -13,7 +13,10 @@ import numpy as np
 from livemoments.align.alignment import Alignment, align, as_float
 from livemoments.errors import ConfigError, InputError
 from livemoments.extras import need_sd3
+from livemoments.gain import MovedGainMap, move_gain_map
 from livemoments.key_look import Learned, look_of_key
+from livemoments.livephoto.gain_map import GainMap
+from livemoments.livephoto.gain_map_read import FoundGainMap, read_gain_map
 from livemoments.look import match_look
 from livemoments.models.compact import SHIPPED, load_compact
 from livemoments.models.sd3_config import Sd3Config
@@ -37,7 +40,8 @@ class RestoreConfig:
     steps: int | None = None  # of the bridge, 1 to 6; None: the model's own, 1 or for sd3 6
     seed: int = 0  # of the bridge's noise: same seed, same bytes on one machine
     use_reference: bool = True  # False: restore from the frame alone
-    look: str = "frame"  # tone and colour of the clip; "key": of the key photo, if learnable
+    look: str = "key"  # tone and colour of the key photo, where they can be learned; or "frame"
+    hdr: bool = True  # bring the key photo's gain map along, where it has one
     tiles: TileConfig | None = None  # None: the model's own
     threads: int = 0  # of the compact model; 0: one per core
     weights: Path | None = None  # a compact model of your own; None: that of the package
@@ -66,6 +70,8 @@ class Report:
     share_from_reference: float  # 0 to 1: pixels restored with the reference's help
     look: str  # "frame" or "key"
     look_reason: str | None  # why it is not the key photo's, where that was asked for
+    hdr: bool  # whether it has a gain map
+    hdr_reason: str | None  # why not, where the key photo has one
     registration: str  # how the views were brought together
     agreement: float  # 0 to 1, of the views after registration
     registration_error_px: float | None  # median, in the frame's pixels; None: not measured
@@ -85,6 +91,7 @@ class RestoredMoment:
     image: np.ndarray
     report: Report
     time_s: float | None = None  # of the frame in the clip, where there is one
+    gain_map: GainMap | None = None  # of its view: what makes it HDR
 
 
 def restore(
@@ -103,24 +110,26 @@ def restore(
         MomentError: the clip has no such time.
         InputError: a picture that cannot be used.
     """
-    stages = Stages(progress)
+    config, stages = config or RestoreConfig(), Stages(progress)
     with stages.stage("decoding"):
         frame = live_photo.clip.frame(time_s)
         key_photo = live_photo.still.pixels()
         key_frame = None
-        if live_photo.key_transform is not None or (config or RestoreConfig()).look == "key":
+        if live_photo.key_transform is not None or config.look == "key":
             key_frame = live_photo.clip.frame(_clamped(live_photo, live_photo.key_time_s)).image
+        found = read_gain_map(live_photo.still) if config.hdr else FoundGainMap()
     _check(frame.image, f"{live_photo.name}: the frame")
     _check(key_photo, f"{live_photo.name}: the key photo")
     return _restore(
         frame.image,
         key_photo,
-        config or RestoreConfig(),
+        config,
         stages,
         model=model,
         key_frame=key_frame,
         key_transform=live_photo.key_transform,
         time_s=frame.time_s,
+        found=found,
     )
 
 
@@ -195,6 +204,7 @@ def _restore(
     key_frame: np.ndarray | None = None,
     key_transform: np.ndarray | None = None,
     time_s: float | None = None,
+    found: FoundGainMap | None = None,
 ) -> RestoredMoment:
     if model is None:
         with stages.stage("loading"):
@@ -216,6 +226,7 @@ def _restore(
         if learned is not None and learned.look is not None:
             image = learned.look.apply(image)
         np.clip(image, 0, 1, out=image)
+    moved = _moved_gain_map(found or FoundGainMap(), alignment, key_photo, image, stages)
     used = config.use_reference and alignment.flow_frame_to_key is not None
     reason = alignment.reason if config.use_reference else "asked to do without"
     report = Report(
@@ -227,6 +238,8 @@ def _restore(
         share_from_reference=round(share, 4),
         look="key" if learned is not None and learned.look is not None else "frame",
         look_reason=learned.reason or None if learned is not None else None,
+        hdr=moved.gain_map is not None,
+        hdr_reason=moved.reason,
         registration=alignment.registration.method,
         agreement=round(alignment.registration.agreement, 4),
         registration_error_px=alignment.registration.error_px,
@@ -234,7 +247,7 @@ def _restore(
         seed=config.seed,
         seconds=stages.seconds,
     )
-    return RestoredMoment(image=image, report=report, time_s=time_s)
+    return RestoredMoment(image=image, report=report, time_s=time_s, gain_map=moved.gain_map)
 
 
 def _learned_look(
@@ -245,11 +258,28 @@ def _learned_look(
     alignment: Alignment,
 ) -> Learned | None:
     """The key photo's look or why it cannot be had; None: it was not asked for."""
-    if config.look == "frame":
+    if not config.use_reference:
+        return None
+    official = config.model == "sd3" and config.sd3.official
+    if config.look == "frame" or official:
         return None
     if key_frame is None:
         return Learned(look=None, reason="the clip's picture of the key photo's instant is needed")
     return look_of_key(frame, key_frame, key_photo, alignment)
+
+
+def _moved_gain_map(
+    found: FoundGainMap,
+    alignment: Alignment,
+    key_photo: np.ndarray,
+    image: np.ndarray,
+    stages: Stages,
+) -> MovedGainMap:
+    """The key photo's gain map in the moment's view; none where there was none."""
+    if found.gain_map is None:
+        return MovedGainMap(gain_map=None, share_trusted=0.0, reason=found.reason)
+    with stages.stage("HDR"):
+        return move_gain_map(found.gain_map, alignment, key_photo=key_photo, image=image)
 
 
 def _enlarge(frame: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -81,6 +81,26 @@ def restore(
             " after it and the moment.",
         ),
     ] = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Write a new Live Photo: the picture with its clip, of the kind that PHOTO is.",
+        ),
+    ] = False,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="apple|google|samsung|microvideo", help="A Live Photo of this kind."
+        ),
+    ] = None,
+    look: Annotated[
+        str,
+        typer.Option(metavar="key|frame", help="Tone and colour: of the key photo, or the clip."),
+    ] = "key",
+    hdr: Annotated[
+        bool, typer.Option("--hdr/--no-hdr", help="Keep HDR, where the key photo has it.")
+    ] = True,
     video: Video = None,
     model: Annotated[
         str, typer.Option(metavar="compact|sd3", help="Ours; or the paper's, which needs a GPU.")
@@ -124,27 +144,30 @@ def restore(
 
     Pick it with --at, --frame or --best; `livemoments frames` shows what there is. PHOTO itself is
     never changed. Where the key photo shows something else than the picked frame, the frame is
-    restored without it, and that is said.
+    restored without it, and that is said. --live and --to also copy the clip, bit for bit, so that
+    phones show the result as a Live Photo.
 
     --model sd3 is the model of the LiveMoments paper; the options from --base on are for it alone.
     It needs the extra "sd3", the published weights and, to be of use, a GPU: docs/sd3.md.
     """
-    from livemoments.job import OutputChoice, restore_file
+    from livemoments.job import restore_file
     from livemoments.models.sd3_config import PUBLISHED, SD3_MEDIUM, Sd3Config
     from livemoments.moments import MomentChoice
+    from livemoments.output import OutputChoice
     from livemoments.restore import RestoreConfig
 
     moment = MomentChoice(at_s=at_s, frame=frame, best=best)
     target = OutputChoice(
-        path=output, quality=quality, subsampling=subsampling, overwrite=overwrite
-    )
+        path=output, live=live or kind is not None, kind=kind, quality=quality,
+        subsampling=subsampling, overwrite=overwrite,
+    )  # fmt: skip
     sd3 = Sd3Config(
         weights=weights or PUBLISHED, base=base or SD3_MEDIUM, official=official, flow=flow,
         raft=raft, device=device, precision=precision, batch=tile_batch,
         reference_per=reference_per, compile=compile_, offload=offload,
     )  # fmt: skip
     config = RestoreConfig(
-        model=model, steps=steps, seed=seed, use_reference=not no_reference,
+        model=model, steps=steps, seed=seed, use_reference=not no_reference, look=look, hdr=hdr,
         weights=Path(weights) if weights else None, sd3=sd3,
     )  # fmt: skip
     with StageProgress() as progress:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from livemoments.demo.clip import clip_tone, encode_mp4, frame_times, record
+from livemoments.demo.clip import encode_mp4, frame_times, record
 from livemoments.demo.scene import Scene, SceneConfig, demo_photograph
 from livemoments.errors import OutputError
 from livemoments.livephoto.atomic import atomic_output, check_output
@@ -54,9 +54,8 @@ class DemoLivePhoto:
 
     Attributes:
         path: The Motion Photo.
-        truth_path: The scene in full quality at `time_s`: the clip's view and tone at the key
-            photo's size. A restored moment keeps the clip's tone, so that is what it is compared
-            with.
+        truth_path: The scene in full quality at `time_s`: the clip's view, in the key photo's size,
+            tone and colour.
         time_s: The moment whose truth is known, seconds of the clip.
         key_time_s: When the key photo was taken.
     """
@@ -100,10 +99,10 @@ def make_live_photo(
     frames = _told(record(small, times, config), len(times), progress)
     video = encode_mp4(frames, times)
     picture = _key_photo_jpeg(scene.view(key_time, rolling=False), key_time, len(video))
-    truth = clip_tone(scene.view(moment) / np.float32(255))
+    truth = scene.view(moment)
     with atomic_output(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(picture + video)
-    encoded = cv2.imencode(".png", np.rint(truth * 255).astype(np.uint8)[..., ::-1])[1]
+    encoded = cv2.imencode(".png", truth[..., ::-1])[1]
     with atomic_output(truth_path, overwrite=overwrite) as temporary:
         temporary.write_bytes(encoded.tobytes())
     return DemoLivePhoto(path=path, truth_path=truth_path, time_s=moment, key_time_s=key_time)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from livemoments.demo.clip import clip_tone
 from livemoments.demo.compare import before_after, fit
 from livemoments.demo.make import make_live_photo
 from livemoments.demo.scene import SceneConfig
@@ -30,7 +31,8 @@ class DemoResult:
         restored_path: What it does look like.
         before_after_path: Crops of both beside the frame and the key photo.
         time_s: The restored moment.
-        frame_scores: Of the frame, enlarged bicubically, against the truth.
+        frame_scores: Of the frame, enlarged bicubically, against the truth in the clip's tone: the
+            frame is not to be blamed for that.
         restored_scores: Of the restored moment against the truth.
         share_from_reference: 0 to 1: pixels restored with the key photo's help.
         seconds: Of everything.
@@ -100,8 +102,13 @@ def run_demo(
         restored_path=restored_path,
         before_after_path=sheet_path,
         time_s=made.time_s,
-        frame_scores=scores(fit(frame, *truth.shape[:2]), truth),
+        frame_scores=scores(fit(frame, *truth.shape[:2]), _in_clip_tone(truth)),
         restored_scores=scores(restored, truth),
         share_from_reference=moment.report.share_from_reference,
         seconds=round(time.perf_counter() - began, 1),
     )
+
+
+def _in_clip_tone(picture: np.ndarray) -> np.ndarray:
+    """A picture, uint8 RGB, as the clip shows its tone and colour."""
+    return np.rint(clip_tone(picture / np.float32(255)) * 255).astype(np.uint8)

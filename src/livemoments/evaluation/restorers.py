@@ -86,7 +86,7 @@ def load_key(argument: str, settings: Settings) -> Loaded:
 def load_livemoments(argument: str, settings: Settings, *, use_reference: bool = True) -> Loaded:
     """The compact model of a folder, or the one in the package."""
     model = load_compact(Path(argument) if argument else SHIPPED, settings.threads)
-    config = RestoreConfig(seed=settings.seed, use_reference=use_reference)
+    config = RestoreConfig(seed=settings.seed, use_reference=use_reference, look="frame")
     restore = partial(_restored, config=config, model=model)
     return Loaded(restore=restore, parameters_m=_parameters_m(model))
 
@@ -94,7 +94,7 @@ def load_livemoments(argument: str, settings: Settings, *, use_reference: bool =
 def load_sd3(argument: str, settings: Settings) -> Loaded:
     """The paper's model, of a folder or the Hugging Face cache."""
     sd3 = Sd3Config(weights=argument or PUBLISHED)
-    config = RestoreConfig(model="sd3", sd3=sd3, seed=settings.seed)
+    config = RestoreConfig(model="sd3", sd3=sd3, seed=settings.seed, look="frame")
     model: Any = load_model(config)
     count = sum(p.numel() for net in (model.dual, model.vae) for p in net.parameters())
     restore = partial(_restored, config=config, model=model)

@@ -1,8 +1,7 @@
 """Whether a still and a clip make an Apple Live Photo: every rule of the format, one by one.
 
 Apple publishes no rules. These are what its phones' files have in common, and what programs that
-write such pairs found necessary. Phones themselves break one now and then: an iPhone 6s wrote a
-'tref' to a track that does not exist.
+write such pairs found necessary. Phones themselves break one now and then: that is a quirk.
 """
 
 import math
@@ -25,7 +24,7 @@ from livemoments.livephoto.apple_track import (
     still_keys,
 )
 from livemoments.livephoto.apple_write import IDENTIFIER
-from livemoments.livephoto.checks import Finding, Verdict, judge
+from livemoments.livephoto.checks import Finding, Verdict, judge, with_quirk
 from livemoments.livephoto.colour import ColourSpace
 from livemoments.livephoto.exif import MAKER_NOTE, BrokenExif, ExifEditor
 from livemoments.livephoto.live_photo import same_shape
@@ -49,6 +48,9 @@ from livemoments.livephoto.video import Clip, open_clip
 STILL_READ, CLIP_READ = "the still can be read", "the clip can be read"
 SOUNDS = ("lpcm", "sowt", "twos", "in24", "mp4a", "alac", "ac-3", "ec-3", "ulaw", "alaw")
 PICTURES = ("avc1", "hvc1")
+REFERS = "the track refers to the pictures ('tref' cdsc)"
+NO_SUCH_TRACK = "does not exist"
+LOST_REFERENCE = "an iPhone 6s (iOS 12) refers to a track that is not in the file; Photos copes"
 SINGULAR = 1e-6  # a determinant that reading does not take either
 
 
@@ -86,12 +88,12 @@ class _Pair:
         return {keys.get(number, ""): value for number, value in items}
 
 
-def check_apple(still: Path, movie: Path) -> list[Finding]:
+def check_apple(still: Path | Still, movie: Path | Source) -> list[Finding]:
     """Hold a still and a clip against the rules of an Apple Live Photo.
 
     Args:
-        still: The still's file.
-        movie: The clip's file.
+        still: The still, or its file.
+        movie: The clip's file, or where else its bytes are.
 
     Returns:
         One finding for each rule, those of the clip's container last; nothing in the files raises.
@@ -99,20 +101,26 @@ def check_apple(still: Path, movie: Path) -> list[Finding]:
     findings = []
     photo, clip, editable, identifier, source = None, None, None, None, None
     try:
-        photo = read_still(still)
+        photo = still if isinstance(still, Still) else read_still(still)
         found = f"{photo.format} {photo.width} x {photo.height}"
         findings.append(Finding(rule=STILL_READ, passed=True, found=found))
     except InputError as error:
         findings.append(Finding(rule=STILL_READ, passed=False, found=str(error)))
     try:
-        source = Source.whole(movie)
+        source = movie if isinstance(movie, Source) else Source.whole(movie)
         clip = open_clip(source, ColourSpace())
         identifier, editable = identifier_of(read_movie(source)), read_editable(source)
         findings.append(Finding(rule=CLIP_READ, passed=True, found=f"{len(clip.times_s)} frames"))
     except InputError as error:
         findings.append(Finding(rule=CLIP_READ, passed=False, found=str(error)))
     pair = _Pair(still=photo, clip=clip, movie=editable, identifier=identifier)
-    return [*findings, *judge(RULES, pair), *(check_movie(source) if source else ())]
+    judged = [
+        with_quirk(each, LOST_REFERENCE)
+        if each.rule == REFERS and NO_SUCH_TRACK in each.found
+        else each
+        for each in judge(RULES, pair)
+    ]
+    return [*findings, *judged, *(check_movie(source) if source else ())]
 
 
 def _whole_note(pair: _Pair) -> Verdict:
@@ -227,7 +235,7 @@ def _refers(pair: _Pair) -> Verdict:
     if not data:
         return None, "it refers to no track"
     kinds = {track_id(track): handler(track) for track in pair.movie.tracks}
-    return kinds.get(number) == "vide", f"track {number} ({kinds.get(number, 'does not exist')})"
+    return kinds.get(number) == "vide", f"track {number} ({kinds.get(number, NO_SUCH_TRACK)})"
 
 
 def _transform(pair: _Pair) -> Verdict:
@@ -279,7 +287,7 @@ RULES: dict[str, Callable[[_Pair], Verdict]] = {
     "the sample's value is -1, an 8-bit integer": _minus_one,
     "the still's time lies within the clip": _time_in_clip,
     "the time is an empty edit before the sample": _short,
-    "the track refers to the pictures ('tref' cdsc)": _refers,
+    REFERS: _refers,
     "the stored transform is a usable matrix with its dimensions": _transform,
     "still and clip have the same shape when upright": _same_shape,
 }

@@ -36,6 +36,15 @@ def new_note(identifier: str) -> bytes:
     return with_identifier(MAKER_NOTE_START + b"\0\1MM" + bytes(6), identifier)
 
 
+def is_apple_note(note: bytes) -> bool:
+    """Whether a maker note is Apple's, and its table of fields whole."""
+    try:
+        note_fields(note)
+    except struct.error:
+        return False
+    return True
+
+
 def note_fields(note: bytes) -> list[NoteField]:
     """The fields of an Apple maker note.
 
@@ -87,6 +96,27 @@ def with_identifier(note: bytes, identifier: str) -> bytes:
     link = note[old_end - LINK : old_end].ljust(LINK, b"\0")
     body[:new_end] = note[:14] + struct.pack(order + "H", len(rows)) + table + link
     return bytes(body)
+
+
+def without_identifier(note: bytes) -> bytes:
+    """The note, as long as it was, without a content identifier; no other value moves.
+
+    Raises:
+        struct.error: It is no Apple maker note, or cut short.
+    """
+    fields, edited = note_fields(note), bytearray(note)
+    old_end = HEAD + FIELD * len(fields)
+    rows = b""
+    for index, each in enumerate(fields):
+        if each.tag != TAG_CONTENT_IDENTIFIER:
+            rows += note[HEAD + FIELD * index : HEAD + FIELD * (index + 1)]
+        elif each.size > LINK and old_end + LINK <= each.value <= len(note) - each.size:
+            edited[each.value : each.value + each.size] = bytes(each.size)
+    table = struct.pack(_order(note) + "H", len(rows) // FIELD) + rows
+    table += note[old_end : old_end + LINK]
+    end = min(old_end + LINK, len(note))
+    edited[HEAD - 2 : end] = table.ljust(end - HEAD + 2, b"\0")
+    return bytes(edited)
 
 
 def _gap(body: bytearray, start: int, taken: list[tuple[int, int]], size: int) -> int:

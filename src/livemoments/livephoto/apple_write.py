@@ -14,17 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from livemoments.errors import ConfigError, OutputError, UnsupportedFileError
-from livemoments.livephoto.apple import CONTENT_IDENTIFIER
+from livemoments.livephoto.apple import CONTENT_IDENTIFIER, TRANSFORM
 from livemoments.livephoto.apple_note import exif_with_identifier
-from livemoments.livephoto.apple_track import set_movie_text, set_still_time
+from livemoments.livephoto.apple_track import set_movie_text, set_still_time, still_keys
 from livemoments.livephoto.atomic import atomic_pair, check_output
 from livemoments.livephoto.carry import CarriedMetadata
+from livemoments.livephoto.gain_map import GainMap
+from livemoments.livephoto.key_time import APPLE
 from livemoments.livephoto.live_photo import SHAPE_TOLERANCE, LivePhoto
 from livemoments.livephoto.movie_brand import movie_as_mov
 from livemoments.livephoto.movie_edit import Movie, naming_damage
+from livemoments.livephoto.movie_tables import edits, fit_header, set_edits
 from livemoments.livephoto.write import (
     FORMATS,
     JPEG_EXIF_ROOM,
+    EncodedPicture,
     Subsampling,
     check_picture_output,
     encode_picture,
@@ -42,11 +46,13 @@ class AppleMovie:
 
     Attributes:
         movie: The clip.
+        identifier: The content identifier that it names.
         time_s: The still's time as it states it, seconds.
         notes: What is unusual about it, one sentence each.
     """
 
     movie: Movie
+    identifier: str
     time_s: float
     notes: tuple[str, ...] = ()
 
@@ -84,60 +90,71 @@ def write_apple(
     overwrite: bool = False,
     inputs: Sequence[Path] = (),
     identifier: str | None = None,
+    gain_map: GainMap | None = None,
 ) -> WrittenLivePhoto:
     """Write a restored moment and its clip as a Live Photo; both files appear, or neither.
 
-    Args:
-        live: What it was restored from: an Apple pair, or any other kind of Live Photo.
-        image: Upright RGB, H x W x 3, float in [0, 1] or uint8, of the whole frame's view; in the
-            still's colour space.
-        still_out: .heic, .heif, .jpg or .jpeg; the clip gets the same name with .mov, in capitals
-            where this suffix is.
-        time_s: The moment, seconds of the clip.
-        software: The software tag, saying what was done.
-        quality: 1 to 100 on JPEG's scale.
-        subsampling: Of the still's chroma.
-        overwrite: Whether files that are there already may be replaced.
-        inputs: Files never to be replaced; the source's own files always are such.
-        identifier: The content identifier, a UUID in capitals; a new one if not given.
-
-    Raises:
-        ConfigError: The quality, subsampling or identifier does not exist.
-        InputError: `image` is no picture, or the clip cannot be copied.
-        MomentError: The time lies outside the clip.
-        OutputError: A path is refused or cannot be written; then neither file has changed.
+    The picture is upright RGB, H x W x 3, of the whole frame's view, in the still's colour space.
+    Without an identifier, the pair gets a new one. All else is as for write_picture (software,
+    quality, subsampling, gain_map), apple_movie (live, time_s, identifier) and pack_apple
+    (still_out, overwrite, inputs), and so are the errors.
     """
-    still_out, movie_out = Path(still_out), movie_path(Path(still_out))
-    protected = [*inputs, live.clip.path, *([live.still.path] if live.still.path else [])]
+    still_out = Path(still_out)
+    protected = [*inputs, *live.files]
     check_live_photo_output(still_out, overwrite=overwrite, inputs=protected)
     identifier = new_identifier() if identifier is None else identifier
     clip = apple_movie(live, identifier=identifier, time_s=time_s)
     encoded = encode_picture(
-        image,
-        still_out,
-        still=live.still,
-        software=software,
-        quality=quality,
-        subsampling=subsampling,
-        time_shift_s=time_s - live.key_time_s,
-        edit=lambda metadata: _named(metadata, identifier, still_out),
-    )
+        image, still_out, still=live.still, software=software, quality=quality,
+        subsampling=subsampling, time_shift_s=time_s - live.key_time_s,
+        edit=lambda metadata: named_metadata(metadata, identifier, still_out), gain_map=gain_map,
+    )  # fmt: skip
+    clip = replace(clip, notes=(*clip.notes, *_shape_notes(image, live)))
+    return pack_apple(live, clip, encoded, still_out, overwrite=overwrite, inputs=protected)
+
+
+def pack_apple(
+    live: LivePhoto,
+    clip: AppleMovie,
+    still: EncodedPicture,
+    still_out: Path,
+    *,
+    overwrite: bool = False,
+    inputs: Sequence[Path] = (),
+) -> WrittenLivePhoto:
+    """Write a Live Photo whose halves are ready; both files appear, or neither.
+
+    Args:
+        live: The source, whose own files are never replaced.
+        clip: The clip, which names the Live Photo.
+        still: The still's file, which names the same.
+        still_out: .heic, .heif, .jpg or .jpeg; the clip gets the same name with .mov, in capitals
+            where this suffix is.
+        overwrite: Whether files that are there already may be replaced.
+        inputs: Other files that are never replaced.
+
+    Raises:
+        OutputError: A path is refused or cannot be written; then neither file has changed.
+    """
+    movie_out, protected = movie_path(still_out), [*inputs, *live.files]
     files = atomic_pair(movie_out, still_out, overwrite=overwrite, inputs=protected)
     with files as (movie_file, still_file):
-        still_file.write_bytes(encoded.data)
+        still_file.write_bytes(still.data)
         with movie_file.open("wb") as stream:
             movie_bytes = clip.movie.write(stream)
     return WrittenLivePhoto(
         still=still_out,
         movie=movie_out,
-        size_bytes=len(encoded.data) + movie_bytes,
-        identifier=identifier,
+        size_bytes=len(still.data) + movie_bytes,
+        identifier=clip.identifier,
         time_s=clip.time_s,
-        notes=(*encoded.notes, *clip.notes, *_shape_notes(image, live)),
+        notes=(*still.notes, *clip.notes),
     )
 
 
-def apple_movie(live: LivePhoto, *, identifier: str, time_s: float) -> AppleMovie:
+def apple_movie(
+    live: LivePhoto, *, identifier: str, time_s: float, same_still: bool = False
+) -> AppleMovie:
     """Make a Live Photo's clip half of a new one, still in memory.
 
     Args:
@@ -145,6 +162,7 @@ def apple_movie(live: LivePhoto, *, identifier: str, time_s: float) -> AppleMovi
         identifier: The content identifier, a UUID in capitals.
         time_s: When the still was taken, seconds of the clip; what lies past its last frame means
             that frame.
+        same_still: Whether the still is the source's own: then a stored transform still holds.
 
     Raises:
         ConfigError: The identifier is no UUID in capitals.
@@ -162,14 +180,16 @@ def apple_movie(live: LivePhoto, *, identifier: str, time_s: float) -> AppleMovi
     latest_s = max(clip.times_s[-1], clip.duration_s - TICK_S)
     converted = movie_as_mov(clip.source)
     with naming_damage(clip.source):
-        stored_s = set_still_time(converted.movie, min(max(0.0, time_s), latest_s))
+        stored_s = time_s
+        if not (same_still and live.key_time_source == APPLE and _keep_track(converted.movie)):
+            stored_s = set_still_time(converted.movie, min(max(0.0, time_s), latest_s))
         set_movie_text(converted.movie.moov, CONTENT_IDENTIFIER, identifier)
     notes = converted.notes
     if time_s > latest_s + TICK_S:
         notes += (
             f"the moment at {time_s:.3f} s lies past the clip's end; {stored_s:.3f} s is stated",
         )
-    return AppleMovie(movie=converted.movie, time_s=stored_s, notes=notes)
+    return AppleMovie(movie=converted.movie, identifier=identifier, time_s=stored_s, notes=notes)
 
 
 def check_live_photo_output(
@@ -198,13 +218,28 @@ def new_identifier() -> str:
     return str(uuid.uuid4()).upper()
 
 
-def _named(metadata: CarriedMetadata, identifier: str, path: Path) -> CarriedMetadata:
-    """The metadata with a maker note that names the Live Photo."""
+def named_metadata(metadata: CarriedMetadata, identifier: str, path: Path) -> CarriedMetadata:
+    """The metadata with a maker note that names the Live Photo, for a picture encoded anew.
+
+    Args:
+        metadata: What encode_picture carries.
+        identifier: The content identifier.
+        path: Where the picture will be: a JPEG has little room.
+    """
     exif, notes = exif_with_identifier(metadata.exif, identifier)
     if FORMATS[path.suffix.lower()] == "JPEG" and len(exif) > JPEG_EXIF_ROOM:
         exif, notes = exif_with_identifier(without_maker_note(metadata.exif), identifier)
         notes += ("the maker note was left out but for the identifier: it does not fit in a JPEG",)
     return replace(metadata, exif=exif, notes=(*metadata.notes, *notes))
+
+
+def _keep_track(movie: Movie) -> bool:
+    """Keep a still-image-time track that has a transform; False where there is none to keep."""
+    found = [track for track in movie.tracks if TRANSFORM in still_keys(track).values()]
+    for track in found:
+        set_edits(track, edits(track))
+    fit_header(movie.moov)
+    return bool(found)
 
 
 def _shape_notes(image: np.ndarray, live: LivePhoto) -> tuple[str, ...]:

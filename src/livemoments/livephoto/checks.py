@@ -6,7 +6,7 @@ gives no ground to judge.
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from livemoments.errors import InputError
@@ -22,11 +22,31 @@ class Finding:
     rule: str  # the rule in words, as a reader of the format's description would know it
     passed: bool | None  # None: the rule does not apply to this file
     found: str  # what the file has, for a person to read
+    quirk: str = ""  # why it does no harm that the rule is broken: phones do it, readers cope
+
+    @property
+    def result(self) -> str:
+        """In a word or two: "pass", "fail", "quirk" or "not applicable"."""
+        if self.passed is None:
+            return "not applicable"
+        if self.passed:
+            return "pass"
+        return "quirk" if self.quirk else "fail"
 
 
 def broken(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings whose rule the file breaks."""
+    """The findings whose rule the file breaks, quirks of phones too: what we write has none."""
     return [finding for finding in findings if finding.passed is False]
+
+
+def failed(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings whose rule the file breaks otherwise than phones themselves do."""
+    return [finding for finding in broken(findings) if not finding.quirk]
+
+
+def with_quirk(finding: Finding, quirk: str) -> Finding:
+    """The finding, excused if its rule is broken and there is something to say for it."""
+    return replace(finding, quirk=quirk) if finding.passed is False else finding
 
 
 def judge(rules: Mapping[str, Callable[[Subject], Verdict]], subject: Subject) -> list[Finding]:

@@ -1,6 +1,7 @@
 """A Live Photo: a still, a clip, and when in the clip the still was taken."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,11 @@ class LivePhoto:
     def key_index(self) -> int:
         """The frame nearest to the key time."""
         return self.clip.nearest_index(self.key_time_s, latest_s=self.key_time_s)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files it lies in, none of which must be written over."""
+        return [self.clip.path, *([self.still.path] if self.still.path else [])]
 
     def frame(self, time_s: float) -> Frame:
         """Decode the clip's frame nearest to a time.

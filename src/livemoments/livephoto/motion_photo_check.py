@@ -1,8 +1,8 @@
 """Whether a motion photo keeps the rules of its format: Google's 1.0, MicroVideo, Samsung's.
 
 Rules are Google's. Where Samsung adds bytes by design (its trailer behind the clip) the rule does
-not apply; where its phones state wrong numbers (the lengths of Android 13) the rule is broken,
-and reported so: readers that believe those numbers do not find the clip.
+not apply; where its phones state wrong numbers the rule is broken, which is a quirk where the clip
+can be found by Samsung's own words: readers of such files go by those.
 
 developer.android.com/media/platform/motion-photo-format
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from livemoments.errors import InputError
 from livemoments.livephoto.boxes import Box, find_box, iter_boxes
-from livemoments.livephoto.checks import Finding
+from livemoments.livephoto.checks import Finding, Verdict, with_quirk
 from livemoments.livephoto.colour import ColourSpace
 from livemoments.livephoto.jpeg import picture_end
 from livemoments.livephoto.motion_photo import find_embedded_clip
@@ -42,6 +42,23 @@ MOST_SEARCHED = 64 * 1024 * 1024
 # Phones press the shutter some frames after the last one that they keep.
 SOME_FRAMES_S = 0.2
 NO_CLIP = "no clip was found in the file"
+
+LENGTH = "Length leads from the end of the file to the clip"
+ONE_PADDING = "only the Primary item has a Padding"
+PACKED = "items are tightly packed, in the directory's order"
+BOX_PADDING = "a HEIC's Padding is the 8 bytes of the header of 'mpvd'"
+ANDROID_13 = (
+    "Samsung's phones of Android 13 count to the end of their own trailer's words here; readers go"
+    " by 'mpvd' and by that trailer"
+)
+# What Samsung's phones write otherwise, and why the clip is found all the same.
+SAMSUNG_QUIRKS = {
+    LENGTH: ANDROID_13,
+    PACKED: ANDROID_13,
+    BOX_PADDING: ANDROID_13,
+    ONE_PADDING: "Samsung's phones of Android 14 state the length of their trailer here; readers"
+    " go by Length, which is right",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +110,6 @@ class _Photo:
         return next((each for each in self.facts.items if each.semantic == semantic), None)
 
 
-Verdict = tuple[bool | None, str]
-
-
 def check_motion_photo(path: Path) -> list[Finding]:
     """Hold every rule of its format against a motion photo; never raises over what it finds.
 
@@ -110,9 +124,11 @@ def check_motion_photo(path: Path) -> list[Finding]:
     clip = photo.clip
     found = f"{clip.length} bytes of clip at {clip.start}" if clip else NO_CLIP
     findings = [Finding(rule=rule, passed=clip is not None, found=found)]
+    excused = SAMSUNG_QUIRKS if photo.samsung and clip is not None else {}
     for rule, verdict_on in RULES.items():
         passed, found = verdict_on(photo)
-        findings.append(Finding(rule=rule, passed=passed, found=found))
+        finding = Finding(rule=rule, passed=passed, found=found)
+        findings.append(with_quirk(finding, excused.get(rule, "")))
     return [*findings, *check_trailer(photo.source, clip)]
 
 
@@ -363,16 +379,16 @@ RULES: dict[str, Callable[[_Photo], Verdict]] = {
         _order
     ),
     "MIME types are those of the contents": _of_version_1(_mime_types),
-    "Length leads from the end of the file to the clip": _of_version_1(_length),
-    "only the Primary item has a Padding": _of_version_1(_padding_once),
+    LENGTH: _of_version_1(_length),
+    ONE_PADDING: _of_version_1(_padding_once),
     "the Primary item's Length is 0, or true": _of_version_1(_primary_length),
-    "items are tightly packed, in the directory's order": _of_version_1(_tightly_packed),
+    PACKED: _of_version_1(_tightly_packed),
     "the GainMap item is a whole JPEG": _gain_map,
     "MicroVideoOffset leads from the end of the file to the clip": _micro_offset,
     "the clip begins with ftyp, all its boxes are whole, its index can be read": _clip_is_whole,
     "nothing follows the clip": _nothing_behind,
     "a HEIC's clip fills 'mpvd', behind all boxes of the picture": _video_box,
-    "a HEIC's Padding is the 8 bytes of the header of 'mpvd'": _of_version_1(_box_padding),
+    BOX_PADDING: _of_version_1(_box_padding),
     "a JPEG has no XMP behind the picture's end": _no_late_xmp,
     "the file's name ends in MP (advised), a MicroVideo's begins with MV": _name,
 }

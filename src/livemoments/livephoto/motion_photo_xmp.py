@@ -8,12 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 from xml.dom import minidom
 
-from livemoments.livephoto.xmp import CAMERA, ITEM, ContainerItem
+from livemoments.livephoto.xmp import CAMERA, ITEM, OPLUS, VIVO, XIAOMI, ContainerItem
 from livemoments.livephoto.xmp_edit import RDF, XMLNS, as_packet, parse_packet
 
 CONTAINER = "http://ns.google.com/photos/1.0/container/"
 META = "adobe:ns:meta/"
 NAMESPACES = {"GCamera": CAMERA, "Container": CONTAINER, "Item": ITEM}
+# What speaks of a clip, or of the places of all that is in the file: these words of Google's
+# camera, and whatever its containers, Xiaomi, OPPO or vivo say.
+ABOUT_CLIP = ("MotionPhoto", "MicroVideo")
+ABOUT_FILE = frozenset({CONTAINER, ITEM, OPLUS, VIVO, XIAOMI})
+GAIN_MAP = "http://ns.adobe.com/hdr-gain-map/1.0/"
+FORM = {RDF, XMLNS, META, None}  # namespaces of a packet that says nothing
 EMPTY = (
     f'<x:xmpmeta xmlns:x="{META}"><rdf:RDF xmlns:rdf="{RDF}">'
     '<rdf:Description rdf:about=""/></rdf:RDF></x:xmpmeta>'
@@ -55,6 +61,29 @@ def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> byt
     return _packet(xmp, properties, ())
 
 
+def packet_without_clip(xmp: bytes | None, items: Sequence[ContainerItem] = ()) -> bytes | None:
+    """A packet that promises no clip; one that never did stays as it is, byte for byte.
+
+    Args:
+        xmp: A packet, or None.
+        items: The container's directory without the clip, where other pictures follow the first.
+
+    Returns:
+        None where there is none, or nothing of it is left.
+    """
+    if xmp is None:
+        return None
+    try:
+        root = parse_packet(xmp)
+        if root is None or _rdf(root) is None or not _remove_stale(root, ABOUT_FILE):
+            return xmp
+        if not items and _spoken(root) <= FORM:
+            return None
+        return _with_properties(root, {}, items)
+    except RecursionError:  # nested thousands deep: nobody's metadata
+        return None
+
+
 def _packet(xmp: bytes | None, properties: dict[str, int], items: Sequence[ContainerItem]) -> bytes:
     try:
         root = parse_packet(xmp)
@@ -69,10 +98,12 @@ def _with_properties(
     root: minidom.Element, properties: dict[str, int], items: Sequence[ContainerItem]
 ) -> bytes:
     rdf = _rdf(root) or root
-    _remove_stale(root)
+    in_heic = bool(items) and items[0].mime != "image/jpeg"
+    kept = in_heic or any(item.semantic == "GainMap" for item in items)
+    _remove_stale(root, ABOUT_FILE if kept else ABOUT_FILE | {GAIN_MAP})
     description = _only_description(rdf)
-    used = ("GCamera", "Container", "Item") if items else ("GCamera",)
-    for prefix in used:
+    used = ("GCamera",) if properties else ()
+    for prefix in (*used, "Container", "Item") if items else used:
         description.setAttributeNS(XMLNS, f"xmlns:{prefix}", NAMESPACES[prefix])
     if rdf.prefix != "rdf":
         description.setAttributeNS(XMLNS, "xmlns:rdf", RDF)
@@ -127,18 +158,54 @@ def _only_description(rdf: minidom.Element) -> minidom.Element:
     return first
 
 
-def _remove_stale(element: minidom.Element) -> None:
-    """Remove every property of Google's camera and container."""
+def _remove_stale(root: minidom.Element, stale: frozenset[str]) -> bool:
+    """Remove what speaks of a clip or in one of these namespaces; says if there was anything."""
+    removed = _remove_properties(root, stale)
+    if removed:
+        _remove_declarations(root, {CAMERA, *stale} - _spoken(root))
+    return removed
+
+
+def _remove_properties(element: minidom.Element, stale: frozenset[str]) -> bool:
+    removed = False
     for child in [node for node in element.childNodes if isinstance(node, minidom.Element)]:
-        if child.namespaceURI in NAMESPACES.values():
+        if _is_stale(child, stale):
             element.removeChild(child)
+            removed = True
         else:
-            _remove_stale(child)
+            removed |= _remove_properties(child, stale)
+    attributes: Any = element.attributes
+    for attribute in [each for each in attributes.values() if _is_stale(each, stale)]:
+        element.removeAttributeNode(attribute)
+        removed = True
+    return removed
+
+
+def _is_stale(node: minidom.Element | minidom.Attr, stale: frozenset[str]) -> bool:
+    if node.namespaceURI == CAMERA:
+        return (node.localName or "").startswith(ABOUT_CLIP)
+    return node.namespaceURI in stale
+
+
+def _spoken(element: minidom.Element) -> set[str | None]:
+    """The namespaces of all that is said in an element."""
+    attributes: Any = element.attributes
+    found = {element.namespaceURI, *(each.namespaceURI for each in attributes.values())}
+    for child in element.childNodes:
+        if isinstance(child, minidom.Element):
+            found |= _spoken(child)
+    return found
+
+
+def _remove_declarations(element: minidom.Element, mute: set[str]) -> None:
+    """Remove the names of namespaces in which nothing is said any more."""
     attributes: Any = element.attributes
     for attribute in list(attributes.values()):
-        namespace = attribute.namespaceURI
-        if (attribute.value if namespace == XMLNS else namespace) in NAMESPACES.values():
+        if attribute.namespaceURI == XMLNS and attribute.value in mute:
             element.removeAttributeNode(attribute)
+    for child in element.childNodes:
+        if isinstance(child, minidom.Element):
+            _remove_declarations(child, mute)
 
 
 def _append_directory(description: minidom.Element, items: Sequence[ContainerItem]) -> None:

@@ -80,13 +80,16 @@ class Surroundings:
     after: bytes
 
 
-def carried_trailer(photo: Source | None, *, heic: bool, time_shift_s: float) -> SefTrailer:
-    """The trailer for a picture restored from this photo.
+def carried_trailer(
+    photo: Source | None, *, heic: bool, time_shift_s: float, same_picture: bool = False
+) -> SefTrailer:
+    """The trailer for a picture restored from this photo, or for its own key photo.
 
     Args:
         photo: The source's file, which may have no trailer; or None.
         heic: Whether the new file is a HEIC, else a JPEG.
         time_shift_s: Moment minus key photo, seconds: how far the time in the trailer moves.
+        same_picture: Whether the picture is this photo's own, of which every block stays true.
     """
     found = read_trailer(photo) if photo is not None else ()
     if photo is None or not found:
@@ -95,7 +98,7 @@ def carried_trailer(photo: Source | None, *, heic: bool, time_shift_s: float) ->
     for block in found:
         if block.type == MOTION_PHOTO_DATA:
             blocks += [CLIP_BLOCK] if CLIP_BLOCK not in blocks else []
-        elif block.length > MAX_BLOCK or block.name.startswith(LEFT_BEHIND):
+        elif not same_picture and _is_stale(block):
             left_out.append(block.name)
         else:
             blocks.append(_carried(photo, block, time_shift_s))
@@ -115,6 +118,10 @@ def carried_trailer(photo: Source | None, *, heic: bool, time_shift_s: float) ->
         in_video_box=box is not None and box.end == photo.length,
         notes=notes if left_out else (),
     )
+
+
+def _is_stale(block: SefBlock) -> bool:
+    return block.length > MAX_BLOCK or block.name.startswith(LEFT_BEHIND)
 
 
 def _directory_version(stream: ByteStream, length: int) -> int:

@@ -1,5 +1,8 @@
 """Write a restored moment as JPEG, PNG or HEIC, with the key photo's metadata.
 
+A JPEG with a gain map becomes Ultra HDR, a HEIC gets Apple's auxiliary picture; what goes without
+says so.
+
 Chroma is stored at half size (4:2:0) unless asked otherwise: so it was in the clip and, with few
 exceptions, in the phone's still, every viewer's hardware decodes it, and 4:4:4 costs about a
 quarter more bytes. 4:4:4 is for pictures that will be edited further.
@@ -7,7 +10,7 @@ quarter more bytes. 4:4:4 is for pictures that will be edited further.
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,8 +18,13 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from livemoments.errors import ConfigError, InputError, OutputError
+from livemoments.livephoto.apple_hdr import exif_with_headroom
 from livemoments.livephoto.atomic import atomic_output, check_output
 from livemoments.livephoto.carry import CarriedMetadata, carry_metadata
+from livemoments.livephoto.gain_map import GainMap, apple_values
+from livemoments.livephoto.hdr_xmp import ultra_hdr_packet
+from livemoments.livephoto.heic_gain_map import with_apple_gain_map
+from livemoments.livephoto.ultra_hdr import gain_map_jpeg, with_gain_map_index
 
 if TYPE_CHECKING:
     from livemoments.livephoto.still import Still
@@ -70,6 +78,7 @@ def write_picture(
     overwrite: bool = False,
     inputs: Sequence[Path] = (),
     time_shift_s: float = 0.0,
+    gain_map: GainMap | None = None,
 ) -> WrittenPicture:
     """Write a picture in the format that the path's suffix names.
 
@@ -83,6 +92,8 @@ def write_picture(
         overwrite: Whether a file that is there already may be replaced.
         inputs: Files never to be replaced; the still's own file always is one.
         time_shift_s: Moment minus key photo, seconds: how far the dates move.
+        gain_map: Of the picture's view: JPEG keeps it, HEIC one that Apple's formula can say; where
+            it is left out, a note says so.
 
     Raises:
         ConfigError: A quality or subsampling that does not exist.
@@ -101,6 +112,7 @@ def write_picture(
         quality=quality,
         subsampling=subsampling,
         time_shift_s=time_shift_s,
+        gain_map=gain_map,
     )
     with atomic_output(path, overwrite=overwrite, inputs=protected) as temporary:
         temporary.write_bytes(encoded.data)
@@ -117,6 +129,7 @@ def encode_picture(
     subsampling: Subsampling,
     time_shift_s: float,
     edit: Callable[[CarriedMetadata], CarriedMetadata] | None = None,
+    gain_map: GainMap | None = None,
 ) -> EncodedPicture:
     """The bytes that write_picture would write at a path; nothing is written.
 
@@ -129,6 +142,8 @@ def encode_picture(
         subsampling: Of chroma.
         time_shift_s: How far the dates move.
         edit: What a container of more than a picture changes in the metadata.
+        gain_map: Of the picture's view, or None; a container with a directory of its own puts it
+            in itself.
     """
     if not 1 <= quality <= 100:
         raise ConfigError(f"quality must be from 1 to 100, got {quality}")
@@ -146,8 +161,9 @@ def encode_picture(
     if file_format == "JPEG":
         metadata = _fitted_to_jpeg(metadata)
     icc = still.colour.icc if still is not None else None
-    data = _encode(pixels, file_format, metadata, icc, quality, subsampling)
-    return EncodedPicture(data=data, notes=metadata.notes)
+    plan = _plan_gain_map(gain_map, file_format, metadata, quality)
+    data = _encode(pixels, file_format, plan.metadata, icc, quality, subsampling)
+    return EncodedPicture(data=plan.finish(data), notes=plan.metadata.notes)
 
 
 def check_picture_output(
@@ -211,6 +227,49 @@ def _fitted_to_jpeg(metadata: CarriedMetadata) -> CarriedMetadata:
     return CarriedMetadata(exif=exif, xmp=xmp, notes=tuple(notes))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _GainMapPlan:
+    """What a gain map changes in a picture's file: its metadata, and what comes after encoding."""
+
+    metadata: CarriedMetadata
+    finish: Callable[[bytes], bytes]
+
+
+def _plan_gain_map(
+    gain_map: GainMap | None, file_format: str, metadata: CarriedMetadata, quality: int
+) -> _GainMapPlan:
+    if gain_map is not None and file_format == "JPEG":
+        behind = gain_map_jpeg(gain_map, quality)
+        return _GainMapPlan(
+            metadata=_announcing(metadata, len(behind)),
+            finish=lambda picture: with_gain_map_index(picture, len(behind)) + behind,
+        )
+    if gain_map is not None and file_format == "HEIF" and apple_values(gain_map) is not None:
+        exif = exif_with_headroom(metadata.exif, 2.0**gain_map.capacity_max)
+        return _GainMapPlan(
+            metadata=replace(metadata, exif=exif),
+            finish=lambda picture: with_apple_gain_map(picture, gain_map, heic_quality(quality)),
+        )
+    if gain_map is not None:
+        note = "the HDR gain map was left out: write a .jpg to keep it"
+        metadata = replace(metadata, notes=(*metadata.notes, note))
+    return _GainMapPlan(metadata=metadata, finish=lambda picture: picture)
+
+
+def _announcing(metadata: CarriedMetadata, gain_map_length: int) -> CarriedMetadata:
+    """The metadata of a JPEG that a gain map's JPEG follows, whose XMP goes before all other."""
+    packet, notes = ultra_hdr_packet(metadata.xmp, gain_map_length), metadata.notes
+    if len(packet) > JPEG_XMP_ROOM:
+        notes += ("the key photo's XMP was left out: with the gain map's it does not fit",)
+        packet = ultra_hdr_packet(None, gain_map_length)
+    return replace(metadata, xmp=packet, notes=notes)
+
+
+def heic_quality(quality: int) -> int:
+    """libheif's setting that looks the same as one of JPEG's, 1 to 100."""
+    return round(float(np.interp(quality, JPEG_QUALITIES, HEIC_QUALITIES)))
+
+
 def without_maker_note(exif: bytes) -> bytes:
     """EXIF laid out anew without the maker note and without gaps."""
     from PIL import ExifTags
@@ -244,7 +303,7 @@ def _encode(
         import pillow_heif
 
         pillow_heif.register_heif_opener()
-        options["quality"] = round(float(np.interp(quality, JPEG_QUALITIES, HEIC_QUALITIES)))
+        options["quality"] = heic_quality(quality)
         options["chroma"] = 444 if subsampling == "4:4:4" else 420
         options["enc_params"] = {"preset": HEVC_PRESET}
     stream = io.BytesIO()

@@ -1,0 +1,59 @@
+"""Commands that bring a Live Photo to another phone, and say whether a file is fit for one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from livemoments.cli.base import Command, Json, Overwrite, Photo, Video, app
+from livemoments.printing import print_facts, say
+
+
+@app.command(cls=Command)
+def convert(
+    photo: Photo,
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="apple|google|samsung|microvideo", help="The form."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="The photo's file, or a folder. Without it: beside PHOTO, under a name that"
+            " galleries know.",
+        ),
+    ] = None,
+    video: Video = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a Live Photo into another maker's form.
+
+    apple: photo and MOV, paired by a fresh identifier. google: one file, Motion Photo 1.0. samsung:
+    the same with Samsung's trailer. microvideo: Google's older form. Video and sound are copied bit
+    for bit, and so is the photo where it stays a JPEG or a HEIC; OUT's suffix may ask for the other
+    one, which encodes it anew. What could not be kept is said. docs/sharing.md has the table.
+    """
+    from livemoments.livephoto.convert import convert_file
+
+    done = convert_file(photo, output, to=to, video=video, overwrite=overwrite)
+    print_facts(done.to_dict(), as_json=as_json, lines=done.lines())
+
+
+@app.command(cls=Command)
+def check(photo: Photo, video: Video = None, as_json: Json = False) -> None:
+    """Check a Live Photo against the rules of its form.
+
+    One line a rule: pass, FAIL, quirk (broken as phones themselves do, which does no harm), or -
+    where it does not apply; a summary last. The exit code is 1 where a rule is broken.
+    """
+    from livemoments.livephoto.check import check_file
+
+    found = check_file(photo, video)
+    print_facts(found.to_dict(), as_json=as_json, lines=found.lines())
+    if not found.passed:
+        say(f"livemoments: {found.files[0].name} breaks a rule of its form")
+        raise typer.Exit(1)
