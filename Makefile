@@ -13,7 +13,7 @@ demo: .venv/installed
 	.venv/bin/livemoments demo demo-output
 
 test: .venv-test/installed
-	.venv-test/bin/python -m pytest $(TESTS)
+	.venv-test/bin/python -m pytest -n auto --maxprocesses 4 $(TESTS)
 
 check: .venv-test/installed
 	PATH="$(CURDIR)/.venv-test/bin:$$PATH" scripts/check

@@ -27,8 +27,20 @@ from livemoments.moments import MomentChoice
 from livemoments.output import OutputChoice
 from livemoments.restore import RestoreConfig
 
-# Of a file, of the picture itself, of exiftool's own reckoning.
-NOT_COMPARED = {"System", "File", "ExifTool", "Composite", "JFIF", "PNG", "MPF0"}
+# Of a file, of how it is laid out and coded, of a thumbnail, of exiftool's own reckoning, and the
+# profile of the HDR picture that Apple's programs make of the SDR one and its gain map.
+NOT_COMPARED = {
+    "ICC_Profile2",
+    "System",
+    "File",
+    "ExifTool",
+    "Composite",
+    "JFIF",
+    "PNG",
+    "MPF0",
+    "IFD1",
+    "QuickTime",
+}
 HEADER = "| photo | written as | rules broken | time off, ms | packets | tags lost or changed |"
 
 
@@ -101,19 +113,20 @@ def _changed_tags(live: LivePhoto, written: Path) -> str:
     if shutil.which("exiftool") is None:
         return "exiftool is not installed"
     old, new = _tags(live.still.path or live.clip.path), _tags(written)
-    lost = sorted({key[1] for key, value in old.items() if new.get(key) != value})
-    return f"{len(lost)} of {len(old)}: {', '.join(lost)}" if lost else f"0 of {len(old)}"
+    lost = sorted({tag for _, tag, _ in old - new})
+    return f"{len(old - new)} of {len(old)}: {', '.join(lost)}" if lost else f"0 of {len(old)}"
 
 
-def _tags(path: Path) -> dict[tuple[str, str], str]:
-    command = ["exiftool", "-G1", "-s", "-n", str(path)]
+def _tags(path: Path) -> set[tuple[str, str, str]]:
+    """(group, tag, value) of all that exiftool reads, other profiles and pictures included."""
+    command = ["exiftool", "-a", "-G1", "-s", "-n", str(path)]
     text = subprocess.run(command, capture_output=True, text=True, errors="replace").stdout
-    facts = {}
+    facts = set()
     for line in text.splitlines():
         group, _, rest = line.removeprefix("[").partition("]")
         tag, _, value = rest.partition(":")
         if group not in NOT_COMPARED and value:
-            facts[group, tag.strip()] = value.strip()
+            facts.add((group, tag.strip(), value.strip()))
     return facts
 
 

@@ -41,7 +41,7 @@ def picked(live):
     return frame.time_s, np.ascontiguousarray(frame.image[::4, ::4])
 
 
-@pytest.mark.parametrize("suffix", [".HEIC", ".jpg"])
+@pytest.mark.parametrize("suffix", [".HEIC", pytest.param(".jpg", marks=pytest.mark.slow)])
 def test_real_live_photos_round_trip(tmp_path, samples, suffix):
     count = 0
     for still, movie in real_pairs(samples):
@@ -93,7 +93,7 @@ def exiftool(path, *options):
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool")
-@pytest.mark.parametrize("suffix", [".HEIC", ".jpg"])
+@pytest.mark.parametrize("suffix", [".HEIC", pytest.param(".jpg", marks=pytest.mark.slow)])
 def test_exiftool_reads_both_halves_of_real_ones(tmp_path, samples, suffix):
     for still, movie in real_pairs(samples):
         live = open_live_photo(still, movie)

@@ -25,6 +25,7 @@ NAMES = [
 FORMS = ("apple", "google", "samsung")
 # A Samsung whose key photo was taken 57 ms after its clip's end: Apple's form has no such time.
 PAST_THE_END = "samsung-s22ultra-rabbit"
+DEFAULT = {"iphone15pro-acorn", "iphone6s-train", "samsung-s22-room"}
 
 # What exiftool may say otherwise of a converted still, and why.
 ALLOWED = {
@@ -75,7 +76,13 @@ def assert_exiftool_agrees(path, live, done, to):
         assert stamp == round(live.key_time_s * 1e6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def some(names):
+    """One sample of each maker by default, the others with --slow."""
+    slow = pytest.mark.slow
+    return [name if name in DEFAULT else pytest.param(name, marks=slow) for name in names]
+
+
+@pytest.mark.parametrize("name", some(NAMES))
 def test_each_form_of_each_sample(tmp_path, samples, name):
     path, video = sample(samples, name)
     live, still = opened(path, video), None
@@ -98,6 +105,7 @@ def test_each_form_of_each_sample(tmp_path, samples, name):
             movies.assert_same_media(live.clip.path, done.movie)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["iphone15pro-mural", "iphone6s-train"])
 def test_pixels_are_equal(tmp_path, samples, name):
     path, video = sample(samples, name)
@@ -107,12 +115,9 @@ def test_pixels_are_equal(tmp_path, samples, name):
         assert np.array_equal(open_live_photo(done.still).still.thumbnail(4096), before)
 
 
-@pytest.mark.parametrize(
-    ("name", "way"),
-    [(name, ("google", "apple")) for name in NAMES if name.startswith("iphone")]
-    + [(name, ("apple", "google")) for name in NAMES if not name.startswith("iphone")],
-)
-def test_there_and_back(tmp_path, samples, name, way):
+@pytest.mark.parametrize("name", some(NAMES))
+def test_there_and_back(tmp_path, samples, name):
+    way = ("google", "apple") if name.startswith("iphone") else ("apple", "google")
     path, video = sample(samples, name)
     live = opened(path, video)
     there = convert_file(path, tmp_path / f"there{path.suffix}", to=way[0], video=video)
