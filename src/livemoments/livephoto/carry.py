@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from livemoments.livephoto import exif as tags
 from livemoments.livephoto.exif import BrokenExif, ExifEditor, TableName
+from livemoments.livephoto.iptc import moved_iptc
 from livemoments.livephoto.xmp_edit import carry_xmp
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ APPLE_PAIRING = {0x0011, 0x0017, 0x0015, 0x002B, 0x0021, 0x0030}
 
 @dataclass(frozen=True, kw_only=True)
 class CarriedMetadata:
-    """Metadata ready to be written: EXIF as TIFF bytes, XMP as a packet or None."""
+    """Metadata ready to be written: EXIF as TIFF bytes, XMP as a packet or None, IPTC or None."""
 
     exif: bytes
     xmp: bytes | None
+    iptc: bytes | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -76,7 +78,8 @@ def carry_metadata(
     xmp = carry_xmp(old_xmp, time_shift_s=time_shift_s, software=software, moved=moved)
     if old_xmp and xmp is None:
         notes.append("the key photo's XMP cannot be read; left out")
-    return CarriedMetadata(exif=exif, xmp=xmp or None, notes=tuple(notes))
+    iptc = moved_iptc(still.iptc, time_shift_s) if still and still.iptc else None
+    return CarriedMetadata(exif=exif, xmp=xmp or None, iptc=iptc or None, notes=tuple(notes))
 
 
 def _finished(

@@ -4,6 +4,7 @@ A segment is 0xFF, a marker, u16 length of itself and what follows. MPF (CIPA DC
 segment with a small TIFF: per picture attributes, size, and offset from that TIFF's first byte.
 """
 
+import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from livemoments.livephoto.jpeg import MAX_SEGMENTS, SOS, WITHOUT_LENGTH
 from livemoments.livephoto.source import ByteStream
 
-APP0, APP1, APP2 = 0xE0, 0xE1, 0xE2
+APP0, APP1, APP2, APP13 = 0xE0, 0xE1, 0xE2, 0xED
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 MPF_NAME = b"MPF\0"
 MPF_VERSION, MPF_COUNT, MPF_ENTRIES = 0xB000, 0xB001, 0xB002
@@ -68,6 +69,22 @@ def named(parts: list[Segment], marker: int, name: bytes) -> bytes | None:
 def segment_bytes(marker: int, payload: bytes) -> bytes:
     """A segment; its payload is at most 65,533 bytes."""
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
+
+
+def with_segment(picture: bytes, segment: bytes) -> bytes:
+    """A JPEG with a segment behind its EXIF and XMP."""
+    at = behind_metadata(picture)
+    return picture[:at] + segment + picture[at:]
+
+
+def behind_metadata(picture: bytes) -> int:
+    """Where a JPEG's first segments, JFIF, EXIF and XMP, end."""
+    at = 2
+    for part in segments(io.BytesIO(picture)):
+        if part.marker not in (APP0, APP1):
+            break
+        at = part.end
+    return at
 
 
 def further_pictures(parts: list[Segment]) -> list[tuple[int, int]]:

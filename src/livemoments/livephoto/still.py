@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError
 from livemoments.livephoto.apple import maker_note_identifier
 from livemoments.livephoto.colour import ColourSpace, recognise_profile
+from livemoments.livephoto.iptc import iptc_of
 from livemoments.livephoto.source import HEAD_BYTES, Source, file_size, kind_of, sniff
 
 # Twice Pillow's own warning threshold, where Pillow refuses too: 179 megapixels.
@@ -68,6 +69,7 @@ class Still:
         colour: Colour space of what pixels() returns.
         exif: EXIF as TIFF bytes (no 'Exif' prefix), orientation tag as in the file; or None.
         xmp: XMP packet, or None.
+        iptc: IPTC-IIM of a JPEG, or None.
         orientation: EXIF orientation, 1-8, as in the file; 1 for HEIC, whose decoder turns it.
         make: Maker of the camera, or None.
         model: Camera model, or None.
@@ -85,6 +87,7 @@ class Still:
     colour: ColourSpace = field(default_factory=ColourSpace)
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
     orientation: int = 1
     make: str | None = None
     model: str | None = None
@@ -165,6 +168,7 @@ def read_still(path: Path, data: bytes | None = None) -> Still:
             colour=_colour(image),
             exif=exif,
             xmp=_bytes(info.get("xmp")),
+            iptc=iptc_of(info.get("photoshop")),
             orientation=orientation,
             make=_text(tags.get(ExifTags.Base.Make)),
             model=_text(tags.get(ExifTags.Base.Model)),

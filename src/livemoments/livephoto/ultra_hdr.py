@@ -20,13 +20,12 @@ from livemoments.livephoto.iso_gain_map import NAMESPACE as ISO_NAME
 from livemoments.livephoto.iso_gain_map import VERSION as ISO_VERSION
 from livemoments.livephoto.iso_gain_map import iso_metadata
 from livemoments.livephoto.jpeg_parts import (
-    APP0,
     APP1,
     APP2,
     XMP_NAME,
+    behind_metadata,
     mpf_segment,
     segment_bytes,
-    segments,
 )
 
 NOTICE = segment_bytes(APP2, ISO_NAME + ISO_VERSION)
@@ -61,10 +60,6 @@ def with_gain_map_index(picture: bytes, gain_map_length: int) -> bytes:
         picture: A JPEG.
         gain_map_length: Bytes of the gain map's JPEG.
     """
-    at = len(SOI)
-    for part in segments(io.BytesIO(picture)):
-        if part.marker not in (APP0, APP1):
-            break
-        at = part.end  # MPF wants to be behind EXIF; XMP is an APP1 too
+    at = behind_metadata(picture)  # MPF wants to be behind EXIF; XMP is an APP1 too
     index = mpf_segment(len(picture) + len(NOTICE), at + len(NOTICE), gain_map_length)
     return picture[:at] + NOTICE + index + picture[at:]

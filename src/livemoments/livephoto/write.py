@@ -24,6 +24,8 @@ from livemoments.livephoto.carry import CarriedMetadata, carry_metadata
 from livemoments.livephoto.gain_map import GainMap, apple_values
 from livemoments.livephoto.hdr_xmp import ultra_hdr_packet
 from livemoments.livephoto.heic_gain_map import with_apple_gain_map
+from livemoments.livephoto.iptc import JPEG_IPTC_ROOM, iptc_segment
+from livemoments.livephoto.jpeg_parts import with_segment
 from livemoments.livephoto.ultra_hdr import gain_map_jpeg, with_gain_map_index
 
 if TYPE_CHECKING:
@@ -160,9 +162,14 @@ def encode_picture(
         metadata = edit(metadata)
     if file_format == "JPEG":
         metadata = _fitted_to_jpeg(metadata)
+    elif metadata.iptc:
+        note = f"the IPTC was left out: a {path.suffix} has no place for it, a .jpg has"
+        metadata = replace(metadata, notes=(*metadata.notes, note))
     icc = still.colour.icc if still is not None else None
     plan = _plan_gain_map(gain_map, file_format, metadata, quality)
     data = _encode(pixels, file_format, plan.metadata, icc, quality, subsampling)
+    if file_format == "JPEG" and metadata.iptc:
+        data = with_segment(data, iptc_segment(metadata.iptc))
     return EncodedPicture(data=plan.finish(data), notes=plan.metadata.notes)
 
 
@@ -221,10 +228,14 @@ def _fitted_to_jpeg(metadata: CarriedMetadata) -> CarriedMetadata:
     if len(exif) > JPEG_EXIF_ROOM:
         notes.append("the EXIF was left out: it does not fit in a JPEG")
         exif = b""
+    iptc = metadata.iptc
+    if iptc and len(iptc) > JPEG_IPTC_ROOM:
+        notes.append(f"the IPTC was left out: {len(iptc)} bytes do not fit in a JPEG")
+        iptc = None
     if xmp and len(xmp) > JPEG_XMP_ROOM:
         notes.append(f"the XMP was left out: {len(xmp)} bytes do not fit in a JPEG")
         xmp = None
-    return CarriedMetadata(exif=exif, xmp=xmp, notes=tuple(notes))
+    return replace(metadata, exif=exif, xmp=xmp, iptc=iptc, notes=tuple(notes))
 
 
 @dataclass(frozen=True, kw_only=True)
