@@ -42,10 +42,7 @@ def photo(tmp_path):
     data = still.read_bytes()
     digest = b"8BIM" + struct.pack(">H2xI", 0x0425, 16) + bytes(16)
     segment = iptc_segment(as_iptc(*SETS))
-    payload = segment[4:] + digest
-    still.write_bytes(
-        with_segment(data, b"\xff\xed" + struct.pack(">H", len(payload) + 2) + payload)
-    )
+    still.write_bytes(with_segment(data, segment_bytes(APP13, segment[4:] + digest)))
     return still
 
 
