@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import gain_maps
 import makers
 import numpy as np
 import vendor_makers
 from PIL import Image
+
+from livemoments.livephoto.convert import convert_file
 
 TIMES_S = makers.TIMES_S[:6]
 # Words near which structure lies; damage goes there more often than elsewhere.
@@ -21,6 +24,7 @@ TOKENS = re.compile(
     rb"ftyp|moov|mvhd|tkhd|mdhd|elst|stsd|stts|stsz|stsc|stco|ctts|hdlr|keys|ilst|mebx|avcC|hvcC"
     rb"|meta|iloc|iinf|iprp|ispe|irot|pitm|mpvd|uuid|mdat|Exif|II\*\0|MM\0\*|Apple iOS|ICC_PROFILE"
     rb"|SEFH|SEFT|MotionPhoto|Item:|Length|Offset|LIVE_|v\d_f|vivo|cameralbum!|\xff{4}|jxrs"
+    rb"|MPF\0|hdrgm|HDRGainMap|iso:std|GainMap|auxC|ipma|ipco|iref|auxl|cdsc|infe"
     rb"|HiHonor|PK\x01\x02|PK\x03\x04|PK\x05\x06|\xff[\xc0-\xc4\xda-\xe2]|IHDR|IDAT|VP8|RIFF"
 )
 NUMBERS = re.compile(rb"\d{1,15}")
@@ -109,6 +113,28 @@ def livp(folder: Path, method: int) -> str:
     return "IMG_1.livp"
 
 
+def hdr_pair(folder: Path, suffix: str, make: Callable[[Path], Path]) -> str:
+    """A pair by name whose still has a gain map."""
+    still = make(folder / f"IMG_1{suffix}")
+    (folder / "IMG_1.MOV").write_bytes(small_clip("mov"))
+    return still.name
+
+
+def hdr_motion_photo(folder: Path, suffix: str, make: Callable[[Path], Path]) -> str:
+    """Google's file of such a pair."""
+    with tempfile.TemporaryDirectory() as pair:
+        still = Path(pair, hdr_pair(Path(pair), suffix, make))
+        return convert_file(still, folder / f"a.MP{suffix}", to="google").still.name
+
+
+def ultra_hdr(path: Path) -> Path:
+    return gain_maps.written(path, gain_maps.colour_map())
+
+
+def apple_hdr(path: Path) -> Path:
+    return gain_maps.written(path, gain_maps.apple_map())
+
+
 def pvt(folder: Path) -> str:
     apple(folder)
     (folder / "metadata.plist").write_bytes(vendor_makers.PLIST)
@@ -141,6 +167,11 @@ MADE: dict[str, Callable[[Path], str]] = {
     "livp deflated": lambda folder: livp(folder, zipfile.ZIP_DEFLATED),
     "livp stored": lambda folder: livp(folder, zipfile.ZIP_STORED),
     "pvt": pvt,
+    "heic, gain map": lambda folder: hdr_pair(folder, ".heic", apple_hdr),
+    "jpeg, apple's gain map": lambda folder: hdr_pair(folder, ".jpg", gain_maps.apple_jpeg),
+    "jpeg, ultra hdr": lambda folder: hdr_pair(folder, ".jpg", ultra_hdr),
+    "google heic, gain map": lambda folder: hdr_motion_photo(folder, ".heic", apple_hdr),
+    "google jpeg, ultra hdr": lambda folder: hdr_motion_photo(folder, ".jpg", ultra_hdr),
 }
 
 
@@ -158,7 +189,7 @@ def made_samples() -> dict[str, Sample]:
     return samples
 
 
-def real_samples(folder: Path | None, largest: int = 4_000_000) -> dict[str, Sample]:
+def real_samples(folder: Path | None, largest: int = 8_000_000) -> dict[str, Sample]:
     """The small ones among files of real phones; read where they are, written nowhere."""
     samples = {}
     for place in sorted(folder.iterdir()) if folder and folder.is_dir() else ():

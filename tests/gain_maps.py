@@ -10,7 +10,8 @@ from PIL import Image
 from livemoments.livephoto.apple_hdr import note_with_headroom
 from livemoments.livephoto.gain_map import GainMap, from_apple
 from livemoments.livephoto.hdr_xmp import apple_packet
-from livemoments.livephoto.jpeg_parts import XMP_NAME, mpf_segment, segment_bytes, segments
+from livemoments.livephoto.jpeg_parts import XMP_NAME, segment_bytes, segments
+from livemoments.livephoto.mpf import mpf_segment
 from livemoments.livephoto.write import write_picture
 
 SOFTWARE = "livemoments test"

@@ -64,6 +64,11 @@ def test_media_ends_before_a_vendor_trailer():
     assert media_end(io.BytesIO(data), 0, len(data)) == len(media)
 
 
+def test_media_may_have_boxes_of_other_names_between():
+    data = makers.box(b"fty\0", b"") + makers.box(b"mdat", b"12") + makers.box(b"moov", b"")
+    assert media_end(io.BytesIO(data + b"LIVE_1"), 0, len(data) + 6) == len(data)
+
+
 def test_slice_never_leaves_its_range(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"0123456789")

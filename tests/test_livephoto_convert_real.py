@@ -13,7 +13,7 @@ from test_livephoto_convert import coded_still, rules_broken, tags
 from livemoments.livephoto import open_live_photo
 from livemoments.livephoto.check import check_file
 from livemoments.livephoto.convert import convert_file
-from livemoments.livephoto.heic_edit import auxiliary_kinds
+from livemoments.livephoto.heic_metadata import auxiliary_kinds
 
 pytestmark = pytest.mark.real
 

@@ -1,5 +1,6 @@
 """A short run of the fuzzer, the cases it found, and whether it would find any."""
 
+import io
 import json
 import os
 import re
@@ -7,18 +8,25 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import fuzz
 import fuzz_files
+import gain_maps
 import makers
 import numpy as np
 import pytest
 
 from livemoments.errors import DamagedFileError, PairingError
 from livemoments.livephoto import open_live_photo
+from livemoments.livephoto.convert import convert_file
+from livemoments.livephoto.gain_map_read import read_gain_map
+from livemoments.livephoto.heif_items import read_items
+from livemoments.livephoto.still import read_still
 
 CASES = 300
 
@@ -34,7 +42,7 @@ def test_the_samples_are_read(tmp_path, samples):
     for name, sample in samples.items():
         folder = tmp_path / ("a.pvt" if name == "pvt" else name)
         folder.mkdir()
-        kinds[name] = fuzz.run_case(sample, True, folder)
+        kinds[name] = fuzz.run_case(sample, fuzz.Use(decode=True, check=True), folder).end
         assert sum(map(len, sample.files.values())) < 60_000
     expected = {
         "apple jpeg": "apple-pair",
@@ -60,6 +68,11 @@ def test_the_samples_are_read(tmp_path, samples):
         "livp deflated": "livp",
         "livp stored": "livp",
         "pvt": "pvt",
+        "heic, gain map": "pair-by-name",
+        "jpeg, apple's gain map": "pair-by-name",
+        "jpeg, ultra hdr": "pair-by-name",
+        "google heic, gain map": "google-motion-photo",
+        "google jpeg, ultra hdr": "google-motion-photo",
     }
     assert kinds == expected
 
@@ -76,8 +89,8 @@ def test_some_hundred_cases(samples):
 def test_a_case_is_made_of_its_numbers_alone(samples):
     again = fuzz_files.made_samples()
     for case in (0, 17, 299):
-        name, sample, decode = fuzz.case_sample(samples, 7, case)
-        assert (name, decode) == fuzz.case_sample(samples, 7, case)[::2]
+        name, sample, use = fuzz.case_sample(samples, 7, case)
+        assert (name, use) == fuzz.case_sample(samples, 7, case)[::2]
         assert sample == fuzz.case_sample(samples, 7, case)[1]
         if samples == again:  # encoders may write the time into a file
             assert sample == fuzz.case_sample(again, 7, case)[1]
@@ -86,51 +99,56 @@ def test_a_case_is_made_of_its_numbers_alone(samples):
 # --- would it find anything? ----------------------------------------------------------------
 
 
-def raises(path: Path, decode: bool) -> str:
+def raises(path: Path, use: fuzz.Use) -> str:
     raise KeyError("moov")
 
 
-def says_two_lines(path: Path, decode: bool) -> str:
+def says_two_lines(path: Path, use: fuzz.Use) -> str:
     raise DamagedFileError("one\ntwo")
 
 
-def writes(path: Path, decode: bool) -> str:
+def writes(path: Path, use: fuzz.Use) -> str:
     (path.parent / "left.tmp").write_bytes(b"x")
     return "apple-pair"
 
 
-def overwrites(path: Path, decode: bool) -> str:
+def overwrites(path: Path, use: fuzz.Use) -> str:
     next(each for each in path.parent.iterdir() if each.is_file()).write_bytes(b"x")
     return "apple-pair"
 
 
-def warns(path: Path, decode: bool) -> str:
+def warns(path: Path, use: fuzz.Use) -> str:
     warnings.warn("mean of nothing", RuntimeWarning, stacklevel=1)
     return "apple-pair"
 
 
-def prints(path: Path, decode: bool) -> str:
+def prints(path: Path, use: fuzz.Use) -> str:
     os.write(2, b"[mov,mp4] moov atom not found")
     return "apple-pair"
 
 
-def eats(path: Path, decode: bool) -> str:
+def eats(path: Path, use: fuzz.Use) -> str:
     return "apple-pair" if np.ones(320 << 20, np.uint8).any() else ""
 
 
-def burns(path: Path, decode: bool) -> str:
+def burns(path: Path, use: fuzz.Use) -> str:
     begin = time.process_time()
     while time.process_time() - begin < 0.5:
         pass
     return "apple-pair"
 
 
-def hangs(path: Path, decode: bool) -> str:
+def hangs(path: Path, use: fuzz.Use) -> str:
     time.sleep(60)
     return "apple-pair"
 
 
-def dies(path: Path, decode: bool) -> str:
+def leaves_a_temporary_file(path: Path, use: fuzz.Use) -> str:
+    tempfile.mkstemp()
+    return "apple-pair"
+
+
+def dies(path: Path, use: fuzz.Use) -> str:
     os.kill(os.getpid(), signal.SIGSEGV)
     return "apple-pair"
 
@@ -147,6 +165,7 @@ def dies(path: Path, decode: bool) -> str:
         (eats, "MiB of memory"),
         (burns, "s of processor time"),
         (hangs, "hangs|Timeout"),
+        (leaves_a_temporary_file, "left .*tmp"),
         (dies, "Segmentation fault"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -267,3 +286,45 @@ def test_found_a_display_matrix_that_is_singular(tmp_path, matrix, display):
     live = open_live_photo(still)
     assert live.clip.display == display
     assert live.frame(0.0).image.shape == (live.clip.height, live.clip.width, 3)
+
+
+def test_found_a_stream_that_changes_its_size(tmp_path):
+    """--seed 22 --case 8883: a frame came out larger than the clip said."""
+    _, video = makers.apple_pair(tmp_path)
+    clip = replace(open_live_photo(video).clip, width=40, height=30)
+    assert clip.frame(0.0).image.shape == (30, 40, 3)
+
+
+def test_found_a_decoders_reason_of_two_lines(tmp_path):
+    """--seed 33 --case 1836: libheif ends its messages with a line break."""
+    path = gain_maps.written(tmp_path / "a.heic", gain_maps.apple_map())
+    data = path.read_bytes()
+    items = read_items(io.BytesIO(data), len(data))
+    number = next(each.source for each in items.references if each.kind == b"auxl")
+    ((start, length),) = items.items[number].extents
+    path.write_bytes(data.replace(struct.pack(">II", start, length), b"\0\7" * 4, 1))
+    found = read_gain_map(read_still(path))
+    assert found.reason is not None and found.reason.isprintable()
+
+
+@pytest.mark.parametrize("target", ["google", "samsung", "microvideo"])
+def test_found_a_box_of_no_name_before_the_index(tmp_path, target):
+    """--seed 22 --case 5226: the clip in the converted file ended there."""
+    options = {"identifier": None, "video_identifier": None, "track": False}
+    still, video = makers.apple_pair(tmp_path, **options)
+    video.write_bytes(video.read_bytes().replace(b"ftyp", b"fty\0", 1))
+    done = convert_file(still, tmp_path / "x.jpg", to=target)
+    assert len(open_live_photo(done.still).clip.times_s) == len(open_live_photo(still).clip.times_s)
+
+
+def test_found_a_track_that_only_a_decoder_finds(tmp_path):
+    """--seed 22 --case 16006: the converted clip lost its pictures' track."""
+    options = {"identifier": None, "video_identifier": None, "track": False}
+    still, video = makers.apple_pair(tmp_path, **options)
+    data = bytearray(video.read_bytes())
+    data[data.index(b"mdia") - 4] = 0xFF
+    video.write_bytes(data)
+    assert open_live_photo(still).clip.times_s
+    with pytest.raises(DamagedFileError, match="index of the video's pictures is damaged"):
+        convert_file(still, tmp_path / "x.jpg", to="google")
+    assert not (tmp_path / "x.jpg").exists()

@@ -8,7 +8,7 @@ import pytest
 
 from livemoments.errors import PairingError
 from livemoments.livephoto import LivePhoto, open_live_photo
-from livemoments.livephoto.jpeg import picture_end
+from livemoments.livephoto.jpeg_parts import picture_end
 from livemoments.livephoto.samsung import motion_photo_block, read_trailer
 from livemoments.livephoto.source import Source
 

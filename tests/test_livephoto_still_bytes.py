@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from livemoments.errors import InputError, UnsupportedFileError
+from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError
 from livemoments.livephoto.boxes import iter_boxes
-from livemoments.livephoto.heic_edit import auxiliary_kinds, heic_metadata, heic_with_metadata
+from livemoments.livephoto.heic_edit import HeicEditor
+from livemoments.livephoto.heic_metadata import auxiliary_kinds, heic_metadata, heic_with_metadata
 from livemoments.livephoto.heif_items import item_bytes, read_items
+from livemoments.livephoto.heif_tables import Extent, iloc_bytes, read_iloc
 from livemoments.livephoto.jpeg_edit import attached_pictures, split_jpeg
 from livemoments.livephoto.source import Source
 from livemoments.livephoto.still import read_still
@@ -187,6 +189,27 @@ def test_damage_is_one_of_our_errors(tmp_path, name):
                 heic_with_metadata(bytes(broken), exif=LONGER, xmp=XMP)
         except InputError:
             pass
+
+
+def test_found_a_list_of_items_whose_last_states_no_size(tmp_path):
+    """Fuzzer, --seed 33 --case 11236: an item added behind it was swallowed."""
+    path = saved(tmp_path / "a.heic")
+    data = path.read_bytes()
+    last = data.rindex(b"infe")
+    path.write_bytes(data[: last - 4] + bytes(4) + data[last:])
+    path.write_bytes(heic_with_metadata(path.read_bytes(), exif=None, xmp=XMP))
+    assert read_still(path).xmp == XMP
+
+
+def test_found_an_offset_too_large_to_be_written(tmp_path):
+    path = saved(tmp_path / "a.heic")
+    places = read_iloc(HeicEditor(path.read_bytes()).table(b"iloc"))
+    extent = Extent(index=0, start=1 << 40, length=1)
+    far = replace(places.places[0], extents=(extent,))
+    with pytest.raises(DamagedFileError):
+        iloc_bytes(replace(places, places=(far,)), wide=False)
+    again = read_iloc(iloc_bytes(replace(places, places=(far,)), wide=True))
+    assert again.places == (far,)
 
 
 def test_other_formats_are_refused(tmp_path):

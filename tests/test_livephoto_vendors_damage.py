@@ -167,7 +167,7 @@ def test_reading_leaves_everything_as_it_was(tmp_path, samples):
         folder = path if path.is_dir() else path.parent
         before = {each.name: (each.stat().st_mtime_ns, each.read_bytes()) for each in
                   folder.iterdir()}  # fmt: skip
-        assert fuzz.read(path, decode=True)
+        assert fuzz.read(path, fuzz.Use(decode=True))
         after = {each.name: (each.stat().st_mtime_ns, each.read_bytes()) for each in
                  folder.iterdir()}  # fmt: skip
         assert after == before

@@ -12,9 +12,9 @@ from PIL import Image
 
 from livemoments.livephoto.gain_map_read import read_gain_map
 from livemoments.livephoto.hdr_xmp import ultra_hdr_packet, with_hdr_version
-from livemoments.livephoto.jpeg import picture_end
-from livemoments.livephoto.jpeg_parts import further_pictures, segments
+from livemoments.livephoto.jpeg_parts import picture_end, segments
 from livemoments.livephoto.motion_photo_xmp import motion_photo_packet
+from livemoments.livephoto.mpf import further_pictures
 from livemoments.livephoto.still import read_still
 from livemoments.livephoto.ultra_hdr import gain_map_jpeg, with_gain_map_index
 from livemoments.livephoto.write import write_picture

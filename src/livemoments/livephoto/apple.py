@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from livemoments.livephoto.apple_note import TAG_CONTENT_IDENTIFIER, note_fields
+from livemoments.livephoto.exif import ASCII
 from livemoments.livephoto.source import Source
 from livemoments.livephoto.tracks import MovieFacts
 
@@ -19,8 +21,6 @@ STILL_IMAGE_TIME = "com.apple.quicktime.still-image-time"
 TRANSFORM = "com.apple.quicktime.live-photo-still-image-transform"
 TRANSFORM_SIZE = "com.apple.quicktime.live-photo-still-image-transform-reference-dimensions"
 
-MAKER_NOTE_START = b"Apple iOS\0"
-TAG_CONTENT_IDENTIFIER = 0x0011
 MAX_SAMPLE = 4096
 MAX_IDENTIFIER = 128
 
@@ -42,21 +42,14 @@ class StillImageTime:
 
 
 def maker_note_identifier(maker_note: bytes) -> str | None:
-    """Return the content identifier in an Apple maker note, or None.
-
-    Offsets in the note count from its first byte, unlike EXIF's own.
-    """
-    if not maker_note.startswith(MAKER_NOTE_START) or len(maker_note) < 16:
+    """Return the content identifier in an Apple maker note, or None."""
+    try:
+        fields = note_fields(maker_note)
+    except struct.error:
         return None
-    order = "<" if maker_note[12:14] == b"II" else ">"
-    count = struct.unpack_from(order + "H", maker_note, 14)[0]
-    for index in range(count):
-        at = 16 + 12 * index
-        if at + 12 > len(maker_note):
-            return None
-        tag, kind, size, value = struct.unpack_from(order + "HHII", maker_note, at)
-        if tag == TAG_CONTENT_IDENTIFIER and kind == 2 and size > 4:
-            text = maker_note[value : value + size].split(b"\0")[0]
+    for each in fields:
+        if (each.tag, each.kind) == (TAG_CONTENT_IDENTIFIER, ASCII) and each.size > 4:
+            text = maker_note[each.value : each.value + each.size].split(b"\0")[0]
             return _in_one_line(text.decode("ascii", "replace"))
     return None
 

@@ -1,19 +1,21 @@
-"""The content identifier in a still's Apple maker note, put in without moving anything else.
+"""The fields of Apple's maker note: read, put in without harm to the others, taken out.
 
 A note: "Apple iOS" and a zero byte, u16 1, "MM" or "II", u16 count, 12-byte fields as in TIFF,
 u32 offset of a next table, values. Offsets count from the note's first byte.
 """
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from livemoments.livephoto.apple import MAKER_NOTE_START, TAG_CONTENT_IDENTIFIER
-from livemoments.livephoto.exif import ASCII, KIND_SIZES, MAKER_NOTE, ExifEditor
+from livemoments.livephoto.exif import ASCII, KIND_SIZES, MAKER_NOTE, UNDEFINED, ExifEditor
 
+MAKER_NOTE_START = b"Apple iOS\0"
+EMPTY_NOTE = MAKER_NOTE_START + b"\0\1MM" + bytes(6)
+TAG_CONTENT_IDENTIFIER = 0x0011
 HEAD = 16  # bytes before the fields
 FIELD = 12
 LINK = 4  # bytes after them
-UNDEFINED = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class NoteField:
 
 def new_note(identifier: str) -> bytes:
     """The smallest note that names a Live Photo."""
-    return with_identifier(MAKER_NOTE_START + b"\0\1MM" + bytes(6), identifier)
+    return with_identifier(EMPTY_NOTE, identifier)
 
 
 def is_apple_note(note: bytes) -> bool:
@@ -45,6 +47,11 @@ def is_apple_note(note: bytes) -> bool:
     return True
 
 
+def note_order(note: bytes) -> str:
+    """The note's byte order, as struct writes it."""
+    return "<" if note[12:14] == b"II" else ">"
+
+
 def note_fields(note: bytes) -> list[NoteField]:
     """The fields of an Apple maker note.
 
@@ -53,29 +60,33 @@ def note_fields(note: bytes) -> list[NoteField]:
     """
     if not note.startswith(MAKER_NOTE_START) or note[12:14] not in (b"MM", b"II"):
         raise struct.error("this is no Apple maker note")
-    order = _order(note)
+    order = note_order(note)
     (count,) = struct.unpack_from(order + "H", note, 14)
     rows = [struct.unpack_from(order + "HHII", note, HEAD + FIELD * i) for i in range(count)]
     return [NoteField(tag=tag, kind=kind, count=n, value=value) for tag, kind, n, value in rows]
 
 
 def with_identifier(note: bytes, identifier: str) -> bytes:
-    """The note with this content identifier; every other field keeps its bytes.
+    """The note with this content identifier; see with_field."""
+    text = identifier.encode("ascii", "replace") + b"\0"
+    return with_field(note, TAG_CONTENT_IDENTIFIER, ASCII, text)
 
-    The text takes the place of one as long, or of a gap, else it goes to the end. Where the table
+
+def with_field(note: bytes, tag: int, kind: int, value: bytes) -> bytes:
+    """The note with a field of more than four bytes; every other field keeps its own.
+
+    The value takes the place of one as long, or of a gap, else it goes to the end. Where the table
     of fields has no room to grow, the values move, and the offsets that point at them too.
 
     Raises:
         struct.error: It is no Apple maker note, or cut short.
     """
-    text = identifier.encode("ascii", "replace") + b"\0"
     fields = note_fields(note)
     for each in fields:
         end = each.value + each.size
-        if (each.tag, each.kind, each.size) == (TAG_CONTENT_IDENTIFIER, ASCII, len(text)):
-            if end <= len(note):
-                return note[: each.value] + text + note[end:]
-    others = [each for each in fields if each.tag != TAG_CONTENT_IDENTIFIER]
+        if (each.tag, each.kind, each.size) == (tag, kind, len(value)) and end <= len(note):
+            return note[: each.value] + value + note[end:]
+    others = [each for each in fields if each.tag != tag]
     old_end = HEAD + FIELD * len(fields) + LINK
     new_end = HEAD + FIELD * (len(others) + 1) + LINK
     stored = [each for each in others if each.size > 4 and each.value >= old_end]
@@ -85,21 +96,21 @@ def with_identifier(note: bytes, identifier: str) -> bytes:
     shift = max(0, new_end - first)
     body = bytearray(first + shift) + note[first:]
     taken = [(each.value + shift, each.value + shift + each.size) for each in stored]
-    start = _gap(body, new_end, taken, len(text))
-    body[start : start + len(text)] = text
+    start = _gap(body, new_end, taken, len(value))
+    body[start : start + len(value)] = value
     rows = [
         (each.tag, each.kind, each.count, each.value + shift * (each in stored)) for each in others
     ]
-    rows.append((TAG_CONTENT_IDENTIFIER, ASCII, len(text), start))
-    order = _order(note)
+    rows.append((tag, kind, len(value) // KIND_SIZES[kind], start))
+    order = note_order(note)
     table = b"".join(struct.pack(order + "HHII", *row) for row in sorted(rows))
     link = note[old_end - LINK : old_end].ljust(LINK, b"\0")
     body[:new_end] = note[:14] + struct.pack(order + "H", len(rows)) + table + link
     return bytes(body)
 
 
-def without_identifier(note: bytes) -> bytes:
-    """The note, as long as it was, without a content identifier; no other value moves.
+def without_fields(note: bytes, tags: Collection[int]) -> bytes:
+    """The note, as long as it was, without some fields; no other value moves.
 
     Raises:
         struct.error: It is no Apple maker note, or cut short.
@@ -108,11 +119,11 @@ def without_identifier(note: bytes) -> bytes:
     old_end = HEAD + FIELD * len(fields)
     rows = b""
     for index, each in enumerate(fields):
-        if each.tag != TAG_CONTENT_IDENTIFIER:
+        if each.tag not in tags:
             rows += note[HEAD + FIELD * index : HEAD + FIELD * (index + 1)]
-        elif each.size > LINK and old_end + LINK <= each.value <= len(note) - each.size:
+        elif each.size > 4 and old_end <= each.value <= len(note) - each.size:
             edited[each.value : each.value + each.size] = bytes(each.size)
-    table = struct.pack(_order(note) + "H", len(rows) // FIELD) + rows
+    table = struct.pack(note_order(note) + "H", len(rows) // FIELD) + rows
     table += note[old_end : old_end + LINK]
     end = min(old_end + LINK, len(note))
     edited[HEAD - 2 : end] = table.ljust(end - HEAD + 2, b"\0")
@@ -151,7 +162,3 @@ def exif_with_identifier(exif: bytes, identifier: str) -> tuple[bytes, tuple[str
         notes = ("another maker's note was replaced: a Live Photo has Apple's",)
     editor.put("details", MAKER_NOTE, UNDEFINED, edited)
     return editor.to_bytes(), notes
-
-
-def _order(note: bytes) -> str:
-    return "<" if note[12:14] == b"II" else ">"

@@ -113,12 +113,10 @@ def read_payload(stream: ByteStream, box: Box, limit: int = MAX_PAYLOAD) -> byte
 
 
 def media_end(stream: ByteStream, start: int, end: int) -> int:
-    """Return where the run of media boxes from start stops: before a vendor's trailer, if any."""
+    """Return where the last media box from start ends: before a vendor's trailer, if any."""
     known = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"udta"}
     known |= {b"meta", b"uuid", b"styp", b"sidx", b"pdin", b"emsg"}
-    last = start
-    for box in iter_boxes(stream, start, end):
-        if box.type not in known:
-            break
-        last = box.end
-    return last
+    # A box of another name may stand between them, as readers of the format pass over it.
+    return max(
+        (box.end for box in iter_boxes(stream, start, end) if box.type in known), default=start
+    )

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from livemoments.livephoto import exif as tags
+from livemoments.livephoto.apple_note import MAKER_NOTE_START, without_fields
 from livemoments.livephoto.exif import BrokenExif, ExifEditor, TableName
 from livemoments.livephoto.iptc import moved_iptc
 from livemoments.livephoto.xmp_edit import carry_xmp
@@ -33,7 +34,6 @@ DATES: tuple[tuple[TableName, int, int], ...] = (
 )
 DATE_FORMAT = "%Y:%m:%d %H:%M:%S"
 
-APPLE = b"Apple iOS\0"
 # Content identifier, index in the clip, image and photo identifiers; HDR headroom and gain, which
 # are about a gain map.
 APPLE_PAIRING = {0x0011, 0x0017, 0x0015, 0x002B, 0x0021, 0x0030}
@@ -181,7 +181,7 @@ def _unpair(editor: ExifEditor, notes: list[str]) -> None:
     if b"plus_" in comment[:16]:  # OPPO's "oplus_<flags>": its gallery reads a clip into it
         editor.remove("details", tags.USER_COMMENT)
     note = editor.get("details", tags.MAKER_NOTE)
-    if note is None or not note.startswith(APPLE):
+    if note is None or not note.startswith(MAKER_NOTE_START):
         return
     try:
         editor.put("details", tags.MAKER_NOTE, 7, unpaired_apple_note(note))
@@ -193,27 +193,7 @@ def _unpair(editor: ExifEditor, notes: list[str]) -> None:
 def unpaired_apple_note(note: bytes) -> bytes:
     """An Apple maker note of the same length without what binds it to a clip or gain map.
 
-    Offsets in the note count from its first byte, so fields go and values stay where they are.
-
     Raises:
         struct.error: The note is cut short.
     """
-    order = "<" if note[12:14] == b"II" else ">"
-    count = struct.unpack_from(order + "H", note, 14)[0]
-    end = 16 + 12 * count
-    if end > len(note):
-        raise struct.error(f"{count} fields in {len(note)} bytes")
-    edited = bytearray(note)
-    kept = bytearray()
-    for at in range(16, end, 12):
-        tag, kind, number, value = struct.unpack_from(order + "HHII", note, at)
-        if tag not in APPLE_PAIRING:
-            kept += note[at : at + 12]
-            continue
-        size = tags.KIND_SIZES.get(kind, 1) * number
-        if size > 4 and end <= value and value + size <= len(note):
-            edited[value : value + size] = bytes(size)
-    struct.pack_into(order + "H", edited, 14, len(kept) // 12)
-    rest = bytes(kept) + note[end : end + 4]  # fields, then the link to a next table
-    edited[16 : end + 4] = rest.ljust(min(end + 4, len(note)) - 16, b"\0")
-    return bytes(edited)
+    return without_fields(note, APPLE_PAIRING)

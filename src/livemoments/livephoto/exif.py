@@ -21,7 +21,7 @@ DETAILS_POINTER = 0x8769
 MAKER_NOTE, USER_COMMENT = 0x927C, 0x9286
 THUMBNAIL_START, THUMBNAIL_LENGTH = 0x0201, 0x0202
 
-ASCII, SHORT, LONG = 2, 3, 4
+ASCII, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
 KIND_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 
 
@@ -49,8 +49,12 @@ class ExifEditor:
     Tables "main" and "details" (the Exif sub-table) can be edited; GPS and all else stays.
     """
 
-    def __init__(self, exif: bytes | None) -> None:
+    def __init__(self, exif: bytes | None, *, keep_thumbnail: bool = False) -> None:
         """Follow the tables; None starts an empty one.
+
+        Args:
+            exif: The bytes.
+            keep_thumbnail: Whether the thumbnail stays: else it is taken for an old picture's.
 
         Raises:
             BrokenExif: The header or a table is broken.
@@ -65,7 +69,12 @@ class ExifEditor:
         pointer = main.fields.get(DETAILS_POINTER)
         if pointer is not None:
             self._tables["details"] = self._table(self._unpack("I", pointer.value))
-        self._drop_thumbnail(main)
+        self._link = bytes(4)  # behind the main table: where the thumbnail's table is
+        if keep_thumbnail:
+            at = (main.offset or 0) + 2 + 12 * main.room
+            self._link = bytes(self._data[at : at + 4]).ljust(4, b"\0")
+        else:
+            self._drop_thumbnail(main)
 
     def get(self, table: TableName, tag: int) -> bytes | None:
         """A field's bytes, or None where it is absent or lies outside the data."""
@@ -122,8 +131,14 @@ class ExifEditor:
         self._tables[table].fields.pop(tag, None)
         self._wanted.pop((table, tag), None)
 
+    def rename(self, table: TableName, old: int, new: int) -> None:
+        """Put a field, which there is, under another number; its value stays where it is."""
+        fields = self._tables[table].fields
+        fields[new] = fields.pop(old)
+        self._wanted.pop((table, old), None)
+
     def to_bytes(self) -> bytes:
-        """The edited EXIF; the thumbnail, a picture of the old still, is gone.
+        """The edited EXIF.
 
         Raises:
             BrokenExif: Parts of the EXIF overlap, so that edits destroyed each other.
@@ -133,10 +148,10 @@ class ExifEditor:
             start = self._write_table(details)
             pointer = struct.pack(self._order + "I", start)
             self._tables["main"].fields[DETAILS_POINTER] = _Field(LONG, 1, pointer)
-        main_start = self._write_table(self._tables["main"], last=True)
+        main_start = self._write_table(self._tables["main"], self._link)
         struct.pack_into(self._order + "I", self._data, 4, main_start)
         edited = bytes(self._data)
-        again = ExifEditor(edited)
+        again = ExifEditor(edited, keep_thumbnail=any(self._link))
         for (table, tag), value in self._wanted.items():
             if again.get(table, tag) != value:
                 raise BrokenExif("its parts overlap")
@@ -154,19 +169,25 @@ class ExifEditor:
             table.fields.setdefault(tag, _Field(kind, number, bytes(self._data[at + 8 : at + 12])))
         return table
 
-    def _write_table(self, table: _Table, *, last: bool = False) -> int:
-        """Write a table where it was, or at the end where it grew; returns its offset."""
+    def _write_table(self, table: _Table, link: bytes | None = None) -> int:
+        """Write a table where it was, or at the end where it grew; returns its offset.
+
+        Args:
+            table: The table.
+            link: Where the next one is; None leaves what is there, which may be a value.
+        """
         records = b"".join(
             struct.pack(self._order + "HHI", tag, entry.kind, entry.count) + entry.value
             for tag, entry in sorted(table.fields.items())
         )
         packed = struct.pack(self._order + "H", len(table.fields)) + records
         if table.offset is None or len(table.fields) > table.room:
-            table.offset, table.room = self._append(packed + bytes(4)), len(table.fields)
+            packed += link or bytes(4)
+            table.offset, table.room = self._append(packed), len(table.fields)
             return table.offset
         # Careless writers leave out a sub-table's link to the next: then values follow here.
-        if last or len(table.fields) < table.room:
-            packed += bytes(4)
+        if link is not None or len(table.fields) < table.room:
+            packed += link or bytes(4)
         self._data[table.offset : table.offset + len(packed)] = packed
         return table.offset
 

@@ -22,19 +22,20 @@ from livemoments.livephoto.gain_map import (
 )
 from livemoments.livephoto.hdr_xmp import apple_words, has_hdr_version, read_hdrgm
 from livemoments.livephoto.heif_items import HeifItems, item_bytes, read_items
+from livemoments.livephoto.heif_tables import XMP_MIME
 from livemoments.livephoto.iso_gain_map import NAMESPACE as ISO_NAME
 from livemoments.livephoto.iso_gain_map import VERSION as ISO_VERSION
 from livemoments.livephoto.iso_gain_map import GainMapNumbers, read_iso_metadata
-from livemoments.livephoto.jpeg import picture_end
 from livemoments.livephoto.jpeg_parts import (
     APP1,
     APP2,
     XMP_NAME,
     Segment,
-    further_pictures,
     named,
+    picture_end,
     segments,
 )
+from livemoments.livephoto.mpf import further_pictures
 from livemoments.livephoto.source import FileSlice
 from livemoments.livephoto.xmp import parse_motion_facts
 
@@ -84,7 +85,7 @@ def _in_heic(still: "Still") -> GainMap | None:
     """Apple's auxiliary picture, which libheif turns upright like the still."""
     import pillow_heif
 
-    from livemoments.livephoto.still import DECODER_FAULTS
+    from livemoments.livephoto.still import DECODER_FAULTS, first_line
 
     try:
         file = pillow_heif.open_heif(still.path if still.data is None else io.BytesIO(still.data))
@@ -102,7 +103,7 @@ def _in_heic(still: "Still") -> GainMap | None:
     except InputError:
         raise
     except DECODER_FAULTS as error:
-        raise DamagedFileError(f"its gain map cannot be decoded ({error})") from error
+        raise DamagedFileError(f"its gain map cannot be decoded ({first_line(error)})") from error
     return _from_apple(still, values, words)
 
 
@@ -116,7 +117,7 @@ def _described(stream: FileSlice, items: HeifItems, item_id: int) -> dict[str, s
     """What XMP says of an item in Apple's words."""
     words: dict[str, str] = {}
     for item in items.describing(item_id):
-        if item.content_type == b"application/rdf+xml":
+        if item.content_type == XMP_MIME:
             words |= apple_words(item_bytes(stream, item, MAX_XMP))
     return words
 

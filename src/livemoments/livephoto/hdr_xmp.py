@@ -11,7 +11,14 @@ from livemoments.errors import DamagedFileError, UnsupportedFileError
 from livemoments.livephoto.gain_map import RGB, GainMap
 from livemoments.livephoto.iso_gain_map import GainMapNumbers
 from livemoments.livephoto.xmp import ITEM
-from livemoments.livephoto.xmp_edit import RDF, XMLNS, as_packet, parse_packet
+from livemoments.livephoto.xmp_edit import (
+    RDF,
+    XMLNS,
+    as_packet,
+    element_of,
+    parse_packet,
+    rdf_of,
+)
 
 HDRGM = "http://ns.adobe.com/hdr-gain-map/1.0/"
 CONTAINER = "http://ns.google.com/photos/1.0/container/"
@@ -110,15 +117,15 @@ def ultra_hdr_packet(xmp: bytes | None, gain_map_length: int) -> bytes:
         )
     )
     # A description of its own, and the first: readers look no further.
-    added = _element(
+    added = element_of(
         f'<rdf:Description rdf:about="" xmlns:rdf="{RDF}" xmlns:hdrgm="{HDRGM}"'
         f' xmlns:Container="{CONTAINER}" xmlns:Item="{ITEM}" hdrgm:Version="{VERSION}">'
         f"<Container:Directory><rdf:Seq>{items}</rdf:Seq></Container:Directory></rdf:Description>"
     )
     root = parse_packet(xmp)
-    rdf = _rdf(root) if root is not None else None
+    rdf = rdf_of(root) if root is not None else None
     if root is None or rdf is None:
-        root = rdf = _element(f'<rdf:RDF xmlns:rdf="{RDF}"/>')
+        root = rdf = element_of(f'<rdf:RDF xmlns:rdf="{RDF}"/>')
     rdf.insertBefore(added, rdf.firstChild)
     body = root.toxml()
     if root.tagName != "x:xmpmeta":
@@ -162,21 +169,6 @@ def _words(xmp: bytes | None, namespace: str) -> dict[str, list[str]]:
             texts = [_text(node) for node in listed] if listed else [_text(element)]
             found.setdefault(element.localName, texts)
     return found
-
-
-def _element(text: str) -> minidom.Element:
-    root = minidom.parseString(text).documentElement
-    if root is None:
-        raise ValueError("text without an element")
-    return root
-
-
-def _rdf(root: minidom.Element) -> minidom.Element | None:
-    """The element that holds the descriptions: it may be the root itself."""
-    if (root.namespaceURI, root.localName) == (RDF, "RDF"):
-        return root
-    found = root.getElementsByTagNameNS(RDF, "RDF")
-    return found[0] if found else None
 
 
 def _text(element: minidom.Element) -> str:

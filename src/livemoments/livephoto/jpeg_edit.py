@@ -1,36 +1,33 @@
 """A JPEG's metadata replaced while its picture stays as it is, byte for byte.
 
-What stands before the picture's data is a run of segments {0xFF, marker, u16 length, payload}.
-EXIF and XMP are two of them; only these change. Behind the picture's end other whole pictures may
-follow, named by XMP's container (a gain map) or by the multi-picture index (MPF, see jpeg_parts).
-They move with the picture, and MPF is told where to.
+EXIF and XMP are two of the segments before the picture's data; only these change. Behind the
+picture's end other whole pictures may follow, named by XMP's container (a gain map) or by the
+multi-picture index (MPF). They move with the picture, and MPF is told where to.
 """
 
 import io
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from livemoments.errors import DamagedFileError
-from livemoments.livephoto.jpeg import SOS, picture_end
 from livemoments.livephoto.jpeg_parts import (
     APP0,
     APP1,
     APP2,
-    MPF_ENTRIES,
-    MPF_ENTRY,
-    MPF_NAME,
+    MOST_PAYLOAD,
+    SOS,
+    START,
     XMP_NAME,
-    further_pictures,
+    picture_end,
     segment_bytes,
     segments,
 )
+from livemoments.livephoto.mpf import MPF_NAME, TIFF_AT, further_pictures, moved_index
 from livemoments.livephoto.xmp import ContainerItem
 
 EXIF_NAME = b"Exif\0\0"
 EXTENSION_NAME = b"http://ns.adobe.com/xmp/extension/\0"
 HONOR_NAME = b"LivePhoto\0"  # of a segment that promises a clip in this file
-MOST_PAYLOAD = 65_533
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,7 @@ class JpegParts:
 
     def to_bytes(self) -> bytes:
         """The whole picture."""
-        return b"\xff\xd8" + b"".join(self.segments) + self.picture
+        return START + b"".join(self.segments) + self.picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +133,7 @@ def with_index(parts: JpegParts, old: JpegParts, attached: Sequence[AttachedPict
     for each in attached:
         places[each.start - old_header] = new_start - header
         new_start += len(each.data)
-    moved = _moved_index(edited[index], places, len(parts.to_bytes()))
+    moved = moved_index(edited[index], places, len(parts.to_bytes()))
     edited[index : index + 1] = [moved] if moved is not None else []
     return replace(parts, segments=tuple(edited))
 
@@ -168,40 +165,6 @@ def _offset_of(parts: Sequence[bytes]) -> int:
     at = 2
     for each in parts:
         if _is(each, MPF_NAME):
-            return at + 4 + len(MPF_NAME)
+            return at + TIFF_AT
         at += len(each)
     return at
-
-
-def _entries(segment: bytes) -> tuple[str, int, int]:
-    """Byte order, first byte and number of an MPF segment's entries, within the segment.
-
-    Raises:
-        struct.error: It is cut short.
-    """
-    start = 4 + len(MPF_NAME)
-    order = "<" if segment[start : start + 2] == b"II" else ">"
-    table = start + struct.unpack_from(order + "I", segment, start + 4)[0]
-    for row in range(struct.unpack_from(order + "H", segment, table)[0]):
-        tag, _, size, value = struct.unpack_from(order + "HHII", segment, table + 2 + 12 * row)
-        if tag == MPF_ENTRIES and start + value + size <= len(segment):
-            return order, start + value, size // MPF_ENTRY
-    return order, start, 0
-
-
-def _moved_index(segment: bytes, places: dict[int, int], first_size: int) -> bytes | None:
-    """An MPF segment with new offsets by old ones; None where it names what is not there."""
-    edited = bytearray(segment)
-    try:
-        order, first, count = _entries(segment)
-        for at in range(first, first + MPF_ENTRY * count, MPF_ENTRY):
-            offset = struct.unpack_from(order + "I", segment, at + 8)[0]
-            if offset and offset not in places:
-                return None
-            if offset:
-                struct.pack_into(order + "I", edited, at + 8, places[offset])
-            else:
-                struct.pack_into(order + "I", edited, at + 4, first_size)
-    except struct.error:
-        return None
-    return bytes(edited) if places else None

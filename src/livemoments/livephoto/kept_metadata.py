@@ -9,20 +9,19 @@ again when the photo leaves Apple's form.
 """
 
 import struct
-from collections.abc import Callable
 
 from livemoments.livephoto.apple_note import (
-    UNDEFINED,
+    TAG_CONTENT_IDENTIFIER,
     is_apple_note,
     new_note,
     note_fields,
     with_identifier,
-    without_identifier,
+    without_fields,
 )
 from livemoments.livephoto.carry import EXIF_VERSION, XIAOMI_MOTION_PHOTO
 from livemoments.livephoto.exif import (
-    DETAILS_POINTER,
     MAKER_NOTE,
+    UNDEFINED,
     USER_COMMENT,
     BrokenExif,
     ExifEditor,
@@ -30,7 +29,6 @@ from livemoments.livephoto.exif import (
 from livemoments.livephoto.write import JPEG_EXIF_ROOM, without_maker_note
 
 DNG_PRIVATE_DATA = 0xC634
-FIELD = 12
 
 
 def exif_named(exif: bytes | None, identifier: str) -> tuple[bytes, tuple[str, ...]]:
@@ -41,9 +39,12 @@ def exif_named(exif: bytes | None, identifier: str) -> tuple[bytes, tuple[str, .
         identifier: The content identifier.
     """
     try:
-        if exif:
-            return _edited(_with_parked_note(exif), lambda e: _name(e, identifier)), ()
-        return _new(identifier), ()
+        if not exif:
+            return _new(identifier), ()
+        editor = ExifEditor(exif, keep_thumbnail=True)
+        _park_note(editor)
+        _name(editor, identifier)
+        return editor.to_bytes(), ()
     except (BrokenExif, struct.error) as error:
         note = f"the key photo's EXIF is broken ({error}); a new one has the identifier alone"
         return _new(identifier), (note,)
@@ -66,32 +67,16 @@ def exif_unnamed(exif: bytes | None) -> bytes | None:
     if exif is None:
         return None
     try:
-        editor = ExifEditor(exif)
+        editor = ExifEditor(exif, keep_thumbnail=True)
         note = editor.get("details", MAKER_NOTE)
         named = note is not None and is_apple_note(note)
         if not named and not _speaks_of_clip(editor):
             return exif
-        return _with_note_back(_edited(exif, _unname))
+        _unname(editor)
+        _unpark_note(editor)
+        return editor.to_bytes()
     except (BrokenExif, struct.error):
         return exif
-
-
-def _edited(exif: bytes, edit: Callable[[ExifEditor], None]) -> bytes:
-    """EXIF after an edit; the thumbnail, which ExifEditor takes for an old picture's, stays."""
-    at = _thumbnail_link(exif)
-    link = exif[at : at + 4]
-    editor = ExifEditor(exif[:at] + bytes(len(link)) + exif[at + 4 :])
-    edit(editor)
-    edited = editor.to_bytes()
-    at = _thumbnail_link(edited)
-    return edited[:at] + link.ljust(4, b"\0") + edited[at + 4 :]
-
-
-def _thumbnail_link(exif: bytes) -> int:
-    """Where the main table says where the thumbnail's table is."""
-    order = _order(exif)
-    (main,) = struct.unpack_from(order + "I", exif, 4)
-    return main + 2 + FIELD * struct.unpack_from(order + "H", exif, main)[0]
 
 
 def _new(identifier: str) -> bytes:
@@ -113,7 +98,7 @@ def _name(editor: ExifEditor, identifier: str) -> None:
 def _unname(editor: ExifEditor) -> None:
     note = editor.get("details", MAKER_NOTE)
     if note is not None and is_apple_note(note):
-        note = without_identifier(note)
+        note = without_fields(note, {TAG_CONTENT_IDENTIFIER})
         if note_fields(note):
             editor.put("details", MAKER_NOTE, UNDEFINED, note)
         else:
@@ -139,40 +124,17 @@ def _is_oplus(editor: ExifEditor) -> bool:
     return b"plus_" in (editor.get("details", USER_COMMENT) or b"")[:16]
 
 
-def _with_parked_note(exif: bytes) -> bytes:
-    """EXIF whose maker note, where it is not Apple's, has DNG's tag instead."""
-    editor = ExifEditor(exif)
+def _park_note(editor: ExifEditor) -> None:
+    """Give a maker note that is not Apple's DNG's tag instead, if that is free."""
     note = editor.get("details", MAKER_NOTE)
     if note is None or is_apple_note(note) or editor.get("details", DNG_PRIVATE_DATA) is not None:
-        return exif
-    return _retagged(exif, MAKER_NOTE, DNG_PRIVATE_DATA)
+        return
+    editor.rename("details", MAKER_NOTE, DNG_PRIVATE_DATA)
 
 
-def _with_note_back(exif: bytes) -> bytes:
-    """EXIF whose parked maker note is one again, if the place is free."""
-    editor = ExifEditor(exif)
+def _unpark_note(editor: ExifEditor) -> None:
+    """Make a parked maker note one again, if the place is free."""
     if editor.get("details", MAKER_NOTE) is not None:
-        return exif
-    if editor.get("details", DNG_PRIVATE_DATA) is None:
-        return exif
-    return _edited(_retagged(exif, DNG_PRIVATE_DATA, MAKER_NOTE), lambda _: None)  # in order again
-
-
-def _retagged(exif: bytes, old: int, new: int) -> bytes:
-    """EXIF with another tag on a field of its details; no value moves."""
-    order, edited = _order(exif), bytearray(exif)
-
-    def rows(table: int) -> dict[int, int]:
-        """Where each field of a table is, by its tag."""
-        (count,) = struct.unpack_from(order + "H", exif, table)
-        places = [table + 2 + FIELD * row for row in range(count)]
-        return {struct.unpack_from(order + "H", exif, at)[0]: at for at in reversed(places)}
-
-    main = rows(struct.unpack_from(order + "I", exif, 4)[0])
-    details = rows(struct.unpack_from(order + "I", exif, main[DETAILS_POINTER] + 8)[0])
-    struct.pack_into(order + "H", edited, details[old], new)
-    return bytes(edited)
-
-
-def _order(exif: bytes) -> str:
-    return "<" if exif[:1] == b"I" else ">"
+        return
+    if editor.get("details", DNG_PRIVATE_DATA) is not None:
+        editor.rename("details", DNG_PRIVATE_DATA, MAKER_NOTE)

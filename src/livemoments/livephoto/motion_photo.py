@@ -10,7 +10,7 @@ from itertools import islice
 
 from livemoments.livephoto.boxes import find_box, iter_boxes, media_end
 from livemoments.livephoto.huawei import LiveFooter, before_private_box, is_honor, read_footer
-from livemoments.livephoto.jpeg import picture_end
+from livemoments.livephoto.jpeg_parts import picture_end
 from livemoments.livephoto.key_time import StatedTime, footer_times, tail_times, xmp_times
 from livemoments.livephoto.samsung import motion_photo_block, read_trailer
 from livemoments.livephoto.source import ByteStream, Source

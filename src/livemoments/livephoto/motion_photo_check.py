@@ -18,7 +18,7 @@ from livemoments.errors import InputError
 from livemoments.livephoto.boxes import Box, find_box, iter_boxes
 from livemoments.livephoto.checks import Finding, Verdict, with_quirk
 from livemoments.livephoto.colour import ColourSpace
-from livemoments.livephoto.jpeg import picture_end
+from livemoments.livephoto.jpeg_parts import picture_end
 from livemoments.livephoto.motion_photo import find_embedded_clip
 from livemoments.livephoto.motion_photo_track import stated_time_us
 from livemoments.livephoto.samsung import read_trailer

@@ -9,7 +9,14 @@ from typing import Any
 from xml.dom import minidom
 
 from livemoments.livephoto.xmp import CAMERA, ITEM, OPLUS, VIVO, XIAOMI, ContainerItem
-from livemoments.livephoto.xmp_edit import RDF, XMLNS, as_packet, parse_packet
+from livemoments.livephoto.xmp_edit import (
+    RDF,
+    XMLNS,
+    as_packet,
+    element_of,
+    parse_packet,
+    rdf_of,
+)
 
 CONTAINER = "http://ns.google.com/photos/1.0/container/"
 META = "adobe:ns:meta/"
@@ -75,7 +82,7 @@ def packet_without_clip(xmp: bytes | None, items: Sequence[ContainerItem] = ()) 
         return None
     try:
         root = parse_packet(xmp)
-        if root is None or _rdf(root) is None or not _remove_stale(root, ABOUT_FILE):
+        if root is None or rdf_of(root) is None or not _remove_stale(root, ABOUT_FILE):
             return xmp
         if not items and _spoken(root) <= FORM:
             return None
@@ -87,17 +94,17 @@ def packet_without_clip(xmp: bytes | None, items: Sequence[ContainerItem] = ()) 
 def _packet(xmp: bytes | None, properties: dict[str, int], items: Sequence[ContainerItem]) -> bytes:
     try:
         root = parse_packet(xmp)
-        if root is not None and _rdf(root) is not None:
+        if root is not None and rdf_of(root) is not None:
             return _with_properties(root, properties, items)
     except RecursionError:  # nested thousands deep: nobody's metadata
         pass
-    return _with_properties(_element(EMPTY), properties, items)
+    return _with_properties(element_of(EMPTY), properties, items)
 
 
 def _with_properties(
     root: minidom.Element, properties: dict[str, int], items: Sequence[ContainerItem]
 ) -> bytes:
-    rdf = _rdf(root) or root
+    rdf = rdf_of(root) or root
     in_heic = bool(items) and items[0].mime != "image/jpeg"
     kept = in_heic or any(item.semantic == "GainMap" for item in items)
     _remove_stale(root, ABOUT_FILE if kept else ABOUT_FILE | {GAIN_MAP})
@@ -117,21 +124,6 @@ def _with_properties(
     return as_packet(body)
 
 
-def _element(text: str) -> minidom.Element:
-    root = minidom.parseString(text).documentElement
-    if root is None:
-        raise ValueError("text without an element")
-    return root
-
-
-def _rdf(root: minidom.Element) -> minidom.Element | None:
-    """The element that holds the descriptions: it may be the root itself."""
-    if (root.namespaceURI, root.localName) == (RDF, "RDF"):
-        return root
-    found = root.getElementsByTagNameNS(RDF, "RDF")
-    return found[0] if found else None
-
-
 def _only_description(rdf: minidom.Element) -> minidom.Element:
     """The one description of a packet; what others say of the same thing moves into the first.
 
@@ -143,7 +135,7 @@ def _only_description(rdf: minidom.Element) -> minidom.Element:
         if isinstance(node, minidom.Element) and node.localName == "Description"
     ]
     if not found:
-        empty = _element(EMPTY).getElementsByTagNameNS(RDF, "Description")[0]
+        empty = element_of(EMPTY).getElementsByTagNameNS(RDF, "Description")[0]
         return rdf.appendChild(empty)
     first, *others = found
     for other in others:
@@ -216,7 +208,7 @@ def _append_directory(description: minidom.Element, items: Sequence[ContainerIte
         f'<Container:Directory xmlns:rdf="{RDF}"{names}>'
         f"<rdf:Seq>{listed}</rdf:Seq></Container:Directory>"
     )
-    directory = _element(text)
+    directory = element_of(text)
     for name in (*NAMESPACES, "rdf"):
         directory.removeAttribute(f"xmlns:{name}")  # declared by the description
     description.appendChild(directory)

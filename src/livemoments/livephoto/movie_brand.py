@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from livemoments.errors import DamagedFileError
 from livemoments.livephoto.apple import CONTENT_IDENTIFIER
 from livemoments.livephoto.apple_track import drop_movie_keys, quicktime_handler, shown_track
 from livemoments.livephoto.movie_edit import (
@@ -93,6 +94,12 @@ def movie_as_mp4(source: Source) -> ConvertedMovie:
         if is_quicktime(movie):
             notes += _iso_index(movie)
             movie.ftyp = MP4
+            # A decoder may still find its way through a track whose boxes have wrong sizes.
+            if shown_track(movie) is None:
+                raise DamagedFileError(
+                    f"{source.name}: the index of the video's pictures is damaged, so it cannot be"
+                    " written anew; copy the file again"
+                )
         if any(_format(track) in PCM for track in movie.tracks):
             notes.append(
                 "the clip's sound is uncompressed (PCM) and is kept so; some Android programs play"

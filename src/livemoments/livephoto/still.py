@@ -205,7 +205,7 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
         raise
     except DECODER_FAULTS as error:
         raise DamagedFileError(
-            f"{path.name}: the picture is truncated or damaged ({_first_line(error)})"
+            f"{path.name}: the picture is truncated or damaged ({first_line(error)})"
         ) from error
 
 
@@ -351,6 +351,7 @@ def _offset(text: str) -> timezone | None:
         return None
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a decoder says is wrong, for a message of one line."""
     text = str(error).strip().splitlines()
     return text[0][:120] if text else type(error).__name__

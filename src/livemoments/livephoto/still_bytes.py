@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from livemoments.errors import DamagedFileError, UnsupportedFileError
 from livemoments.livephoto.boxes import find_box
-from livemoments.livephoto.heic_edit import auxiliary_kinds, heic_metadata, heic_with_metadata
+from livemoments.livephoto.heic_metadata import auxiliary_kinds, heic_metadata, heic_with_metadata
 from livemoments.livephoto.jpeg_edit import (
     AttachedPicture,
     attached_pictures,

@@ -22,14 +22,14 @@ from livemoments.livephoto.iso_gain_map import iso_metadata
 from livemoments.livephoto.jpeg_parts import (
     APP1,
     APP2,
+    START,
     XMP_NAME,
     behind_metadata,
-    mpf_segment,
     segment_bytes,
 )
+from livemoments.livephoto.mpf import mpf_segment
 
 NOTICE = segment_bytes(APP2, ISO_NAME + ISO_VERSION)
-SOI = b"\xff\xd8"
 
 
 def gain_map_jpeg(gain_map: GainMap, quality: int = 95) -> bytes:
@@ -48,7 +48,7 @@ def gain_map_jpeg(gain_map: GainMap, quality: int = 95) -> bytes:
         raise OutputError(f"the gain map cannot be encoded: {error}") from error
     meaning = segment_bytes(APP1, XMP_NAME + hdrgm_packet(gain_map))
     meaning += segment_bytes(APP2, ISO_NAME + iso_metadata(gain_map))
-    return SOI + meaning + stream.getvalue()[len(SOI) :]
+    return START + meaning + stream.getvalue()[len(START) :]
 
 
 def with_gain_map_index(picture: bytes, gain_map_length: int) -> bytes:

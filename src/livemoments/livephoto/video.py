@@ -103,6 +103,12 @@ class Clip:
             return 0 if (a >= 0 or d > 0) else 180
         return 90 if b > 0 else 270
 
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """Width and height before the picture is turned, pixels."""
+        turned = self.rotation in (90, 270)
+        return (self.height, self.width) if turned else (self.width, self.height)
+
     def nearest_index(self, time_s: float, *, latest_s: float | None = None) -> int:
         """Return the frame nearest to a time.
 
@@ -159,8 +165,7 @@ class Clip:
         """
         wanted = sorted(set(range(len(self.pts)) if indices is None else indices))
         scale = min(1.0, side / max(self.width, self.height))
-        turned = self.rotation in (90, 270)
-        width, height = (self.height, self.width) if turned else (self.width, self.height)
+        width, height = self.coded_size
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         yield from self._pass(wanted, size)
 
@@ -210,7 +215,8 @@ class Clip:
             raise UnsupportedFileError(
                 f"{self.source.name}: frames of {picture.width} x {picture.height} pixels"
             )
-        if size is not None and size != (picture.width, picture.height):
+        size = size or self.coded_size
+        if size != (picture.width, picture.height):  # a stream may change its size on the way
             from av.video.reformatter import Interpolation
 
             picture = picture.reformat(*size, interpolation=Interpolation.AREA)

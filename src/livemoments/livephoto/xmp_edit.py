@@ -115,6 +115,22 @@ def parse_packet(xmp: bytes | None) -> minidom.Element | None:
         return None
 
 
+def element_of(text: str) -> minidom.Element:
+    """The root element of XML that was written here."""
+    root = minidom.parseString(text).documentElement
+    if root is None:
+        raise ValueError("text without an element")
+    return root
+
+
+def rdf_of(root: minidom.Element) -> minidom.Element | None:
+    """The element that holds a packet's descriptions: it may be the root itself."""
+    if (root.namespaceURI, root.localName) == (RDF, "RDF"):
+        return root
+    found = root.getElementsByTagNameNS(RDF, "RDF")
+    return found[0] if found else None
+
+
 def _name(node: minidom.Element | minidom.Attr) -> tuple[str, str]:
     return (node.namespaceURI or "", node.localName or "")
 
