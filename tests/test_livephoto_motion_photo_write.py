@@ -363,7 +363,9 @@ for index in range(30):
         for turn in range(1000):
             write(f"{index}-{turn % 3}.jpg")
         os._exit(0)
-    time.sleep(took * (0.2 + index / 10))
+    while index % 3 and not (folder / f"{index}-0.jpg").exists():
+        time.sleep(0.001)
+    time.sleep(took * index / 15)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 """
