@@ -67,14 +67,14 @@ def movie_as_mov(source: Source) -> ConvertedMovie:
     movie = read_editable(source)
     notes: list[str] = []
     with naming_damage(source):
-        shown = shown_track(movie)
+        shown = _picture_track(movie)
         for track in movie.tracks:
             _edit_entries(track, _as_hvc1)
         if not is_quicktime(movie):
             notes += _quicktime_index(movie, shown)
         if movie.ftyp[:4] != QUICKTIME[:4]:
             movie.ftyp = QUICKTIME
-        codec = _format(shown) if shown is not None else "none"
+        codec = _format(shown)
     if codec not in APPLE_CODECS:
         notes.append(f"Apple's programs may not play the clip's pictures ({codec})")
     return ConvertedMovie(movie=movie, notes=tuple(notes))
@@ -94,12 +94,7 @@ def movie_as_mp4(source: Source) -> ConvertedMovie:
         if is_quicktime(movie):
             notes += _iso_index(movie)
             movie.ftyp = MP4
-            # A decoder may still find its way through a track whose boxes have wrong sizes.
-            if shown_track(movie) is None:
-                raise DamagedFileError(
-                    f"{source.name}: the index of the video's pictures is damaged, so it cannot be"
-                    " written anew; copy the file again"
-                )
+        _picture_track(movie)
         if any(_format(track) in PCM for track in movie.tracks):
             notes.append(
                 "the clip's sound is uncompressed (PCM) and is kept so; some Android programs play"
@@ -108,7 +103,18 @@ def movie_as_mp4(source: Source) -> ConvertedMovie:
     return ConvertedMovie(movie=movie, notes=tuple(notes))
 
 
-def _quicktime_index(movie: Movie, shown: Node | None) -> list[str]:
+def _picture_track(movie: Movie) -> Node:
+    """The track that is shown; a decoder may find one whose boxes have wrong sizes, we do not."""
+    shown = shown_track(movie)
+    if shown is None:
+        raise DamagedFileError(
+            f"{movie.source.name}: the index of the video's pictures is damaged, so it cannot be"
+            " written anew; copy the file again"
+        )
+    return shown
+
+
+def _quicktime_index(movie: Movie, shown: Node) -> list[str]:
     """Describe an ISO file's tracks as QuickTime does; returns notes."""
     notes = _without_tracks(movie, lambda track: _format(track) in ("mett", "metx"), "Android")
     for track in movie.tracks:
