@@ -56,7 +56,7 @@ def main() -> int:
     print(HEADER, "|".join(["", *["---"] * 6, ""]), sep="\n")
     with tempfile.TemporaryDirectory() as scratch:
         for live in _live_photos(options.folder):
-            name = (live.still.path or live.clip.path).parent.name
+            name = live.path.parent.name
             out = (options.keep or Path(scratch)) / name
             out.mkdir(parents=True, exist_ok=True)
             times = live.clip.times_s
@@ -78,7 +78,7 @@ def _live_photos(folder: Path) -> Iterator[LivePhoto]:
 def _row(live: LivePhoto, out: Path, time_s: float, kind: str | None) -> tuple[list[str], bool]:
     choice = OutputChoice(path=out, live=True, kind=kind, overwrite=True)
     done = restore_file(
-        live.still.path or live.clip.path,
+        live.path,
         MomentChoice(at_s=time_s),
         choice,
         video=None if live.clip.source.embedded else live.clip.path,
@@ -112,7 +112,7 @@ def _changed_tags(live: LivePhoto, written: Path) -> str:
     """Tags of the source's still that the new one lacks or states otherwise."""
     if shutil.which("exiftool") is None:
         return "exiftool is not installed"
-    old, new = _tags(live.still.path or live.clip.path), _tags(written)
+    old, new = _tags(live.path), _tags(written)
     lost = sorted({tag for _, tag, _ in old - new})
     return f"{len(old - new)} of {len(old)}: {', '.join(lost)}" if lost else f"0 of {len(old)}"
 

@@ -185,12 +185,7 @@ def local_mean(luma: np.ndarray) -> np.ndarray:
     A plain blur would draw halos along the skyline (He et al., Guided Image Filtering, 2010).
     """
     height, width = luma.shape
-    scale = min(1.0, LEARNED_PX / max(height, width))
-    small = cv2.resize(
-        luma,
-        (max(1, round(width * scale)), max(1, round(height * scale))),
-        interpolation=cv2.INTER_AREA,
-    )
+    small = _reduced(luma, LEARNED_PX)
     sigma = BASE_SHARE * max(small.shape)
     mean, square = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (small, small * small))
     variance = np.maximum(square - mean * mean, 0)

@@ -87,7 +87,7 @@ def _path(wanted: Path | None, live: LivePhoto, time_s: float, kind: Target | No
     """The file to write: as asked, or named after the still and the moment."""
     if wanted is not None and not wanted.is_dir():
         return wanted
-    still = live.still.path or live.clip.path
+    still = live.path
     moment = f"-{time_s:.3f}s"
     if kind is not None:
         return place_for(live, bare_stem(still) + moment, wanted, kind)

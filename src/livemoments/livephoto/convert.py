@@ -131,7 +131,7 @@ def convert_file(
     live = open_live_photo(path, video)
     place = out
     if place is None or place.is_dir():
-        place = place_for(live, bare_stem(live.still.path or live.clip.path), out, cast(Target, to))
+        place = place_for(live, bare_stem(live.path), out, cast(Target, to))
     if to == "apple":
         return _to_apple(live, place, overwrite)
     return _to_motion_photo(live, place, cast(MotionPhotoKind, to), overwrite)

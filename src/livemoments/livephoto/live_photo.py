@@ -55,6 +55,11 @@ class LivePhoto:
         return self.clip.nearest_index(self.key_time_s, latest_s=self.key_time_s)
 
     @property
+    def path(self) -> Path:
+        """The file it is known by: the still's, or the clip's where the still has none."""
+        return self.still.path or self.clip.path
+
+    @property
     def files(self) -> list[Path]:
         """The files it lies in, none of which must be written over."""
         return [self.clip.path, *([self.still.path] if self.still.path else [])]

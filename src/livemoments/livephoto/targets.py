@@ -33,7 +33,7 @@ def place_for(live: LivePhoto, stem: str, folder: Path | None, to: Target) -> Pa
         folder: Where it shall be; None: beside the source.
         to: The form.
     """
-    source = live.still.path or live.clip.path
+    source = live.path
     folder = folder_beside(source) if folder is None else folder
     suffix = _suffix(live, source, to)
     place = folder / _name(stem, suffix, to)
