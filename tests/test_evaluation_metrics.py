@@ -182,7 +182,8 @@ class TestMaking:
         assert set(METRICS) - set(reasons) == {"PSNR-Y", "SSIM-Y"}
         assert all(reason.startswith("not available: ") for reason in reasons.values())
         for name, command in {
-            "FLIP": "flip-evaluator", "SSIMULACRA2": "ssimulacra2", "identity": "dlib-bin",
+            "FLIP": "flip-evaluator", "SSIMULACRA2": "ssimulacra2",
+            "identity": "'livemoments[faces]'",
             "MUSIQ_re": "pyiqa", "CLIP-Q": "transformers", "DINO-Q": "transformers",
         }.items():  # fmt: skip
             assert reasons[name].endswith(f"pip install {command}")

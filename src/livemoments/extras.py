@@ -17,6 +17,11 @@ def need_sd3(job: str) -> None:
     _need(job, "sd3", {"torch": "PyTorch", "diffusers": "diffusers", "safetensors": "safetensors"})
 
 
+def need_faces(job: str, packages: dict[str, str]) -> None:
+    """Raise MissingExtraError where one of these packages of the extra is not installed."""
+    _need(job, "faces", packages)
+
+
 def _need(job: str, extra: str, packages: dict[str, str]) -> None:
     for name, package in packages.items():
         if importlib.util.find_spec(name) is None:

@@ -147,10 +147,9 @@ class _Parts:
         return Vgg16Features(metrics)
 
     def identity(self) -> Callable:
-        from livemoments.evaluation.identity import FaceIdentity, fetch_face_models, need_dlib
+        from livemoments.evaluation.identity import FaceIdentity
 
-        need_dlib()  # before 100 MB are fetched for it
-        return FaceIdentity(fetch_face_models(self.folder))
+        return FaceIdentity()
 
 
 @dataclass(frozen=True)

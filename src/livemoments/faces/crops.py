@@ -1,0 +1,194 @@
+"""Canonical faces cut out of pictures, and changed faces pasted back.
+
+What is pasted is the change: the picture gets the difference between the face that is put in and
+the one that was cut out, brought back to its place under a soft mask. So a face that was not
+changed changes nothing, to the bit, and what a small canonical face cannot hold of a large picture
+is not lost. Outside the mask not a bit changes.
+"""
+
+import cv2
+import numpy as np
+
+from livemoments.errors import ConfigError, InputError
+from livemoments.faces.face import Placement
+
+SIZE_PX = 256  # side of a canonical face: eyes 64 pixels apart
+# The mask's ellipse in shares of the canonical side: from the middle of the brow's top to below the
+# chin, from ear to ear.
+MASK_MIDDLE, MASK_HALVES = (0.5, 0.565), (0.34, 0.43)
+FEATHER = 0.35  # of the way from the ellipse's middle to its edge over which the mask fades out
+
+
+def cut(picture: np.ndarray, placement: Placement, size_px: int = SIZE_PX) -> np.ndarray:
+    """The canonical face at a placement.
+
+    Enlarged by cubic interpolation, reduced by averaging areas; beyond the picture its edge goes
+    on.
+
+    Args:
+        picture: H x W x C, uint8 or float32.
+        placement: where the face is.
+        size_px: side of the result.
+
+    Returns:
+        size_px x size_px x C, of the picture's type; float is not clipped.
+
+    Raises:
+        ConfigError: size_px is below 16.
+        InputError: the picture is of another kind.
+    """
+    if size_px < 16:
+        raise ConfigError(f"a canonical face must have at least 16 pixels, got {size_px}")
+    values = _as_float(picture)
+    over = _finer(placement.side_px / size_px)
+    matrix = placement.matrix(size_px * over)
+    side = size_px * over
+    face = cv2.warpAffine(
+        values, matrix, (side, side), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    if over > 1:
+        face = cv2.resize(face, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    return _as_type(face, picture.dtype)
+
+
+def paste(
+    picture: np.ndarray,
+    face: np.ndarray,
+    placement: Placement,
+    *,
+    strength: float = 1.0,
+    mask: np.ndarray | None = None,
+) -> np.ndarray:
+    """A picture with another face at a placement.
+
+    Args:
+        picture: H x W x 3, uint8 or float32 in [0, 1].
+        face: canonical, square, of the same type, such as cut gave it and then changed.
+        placement: where it was cut out.
+        strength: 0 to 1: how much of the change is made.
+        mask: float32 of the face's size in [0, 1]: where the change is made, besides soft_mask.
+
+    Returns:
+        A new picture of the same size and type.
+
+    Raises:
+        ConfigError: strength is outside its range.
+        InputError: the face is not square, or not of the picture's type.
+    """
+    _check_paste(picture, face, strength, mask)
+    change = _as_float(face) - _as_float(cut(picture, placement, face.shape[0]))
+    if mask is not None:
+        change *= mask[..., None]
+    result = picture.copy()
+    region = left, top, right, bottom = _reach(placement, picture.shape)
+    if right <= left or bottom <= top or strength == 0:
+        return result
+    change = _bring_back(change, placement, region)
+    weight = strength * soft_mask(placement, region)[..., None]
+    part = result[top:bottom, left:right]
+    mixed = np.clip(_as_float(part) + weight * change, 0, _white(picture.dtype))
+    # Written only where there is a change: not even a rounding touches the rest.
+    touched = (weight > 0) & (change != 0)
+    part[...] = np.where(touched, _as_type(mixed, picture.dtype), part)
+    return result
+
+
+def soft_mask(placement: Placement, region: tuple[int, int, int, int]) -> np.ndarray:
+    """How much a pixel belongs to a face: an ellipse from brow to chin whose edge fades.
+
+    Args:
+        placement: of the face.
+        region: left, top, right, bottom in pixels of the picture.
+
+    Returns:
+        float32 H x W in [0, 1]: 1 inside, 0 from the ellipse's edge on, smooth between.
+    """
+    left, top, right, bottom = region
+    y, x = np.mgrid[top:bottom, left:right]
+    points = placement.to_square(np.stack([x.ravel(), y.ravel()], axis=1))
+    away = np.hypot(*((points - MASK_MIDDLE) / MASK_HALVES).T).reshape(x.shape)
+    ramp = np.clip((1 - away) / FEATHER, 0, 1)
+    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+
+
+def canonical_mask(size_px: int = SIZE_PX) -> np.ndarray:
+    """soft_mask on the canonical face itself, float32 size_px x size_px."""
+    return soft_mask(Placement.of_canonical(size_px), (0, 0, size_px, size_px))
+
+
+def _bring_back(
+    change: np.ndarray, placement: Placement, region: tuple[int, int, int, int]
+) -> np.ndarray:
+    """A canonical change on the pixels of a region of the picture."""
+    left, top, right, bottom = region
+    size_px = change.shape[0]
+    over = _finer(size_px / placement.side_px)
+    # From the region's pixels, each divided in over x over, to the picture's and to the face's.
+    fine = np.array(
+        [
+            [1 / over, 0, left + 0.5 / over - 0.5],
+            [0, 1 / over, top + 0.5 / over - 0.5],
+            [0, 0, 1],
+        ]
+    )
+    to_face = np.linalg.inv(np.vstack([placement.matrix(size_px), [0, 0, 1]])) @ fine
+    size = ((right - left) * over, (bottom - top) * over)
+    brought = cv2.warpAffine(
+        change, to_face[:2], size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    if over > 1:
+        size = (right - left, bottom - top)
+        brought = cv2.resize(brought, size, interpolation=cv2.INTER_AREA)
+    return brought
+
+
+def _reach(placement: Placement, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of what the mask can touch, within the picture."""
+    angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    rim = np.stack([np.cos(angles), np.sin(angles)], axis=1) * MASK_HALVES * 1.01 + MASK_MIDDLE
+    points = placement.to_picture(rim)
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    height, width = shape[:2]
+    ends = np.ceil([right, bottom]) + 1
+    left, right = np.clip([np.floor(left), ends[0]], 0, width)
+    top, bottom = np.clip([np.floor(top), ends[1]], 0, height)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _finer(ratio: float) -> int:
+    """How many samples each way make one pixel where a grid is ratio times as coarse as another."""
+    return int(np.clip(np.ceil(ratio - 0.25), 1, 16))
+
+
+def _as_float(picture: np.ndarray) -> np.ndarray:
+    if picture.ndim != 3 or not picture.size or picture.dtype not in (np.uint8, np.float32):
+        raise InputError(
+            f"a picture is an array of {picture.dtype} {picture.shape}; give H x W x C of uint8 or "
+            "float32"
+        )
+    return np.ascontiguousarray(picture, np.float32)
+
+
+def _as_type(values: np.ndarray, kind: np.dtype) -> np.ndarray:
+    if kind == np.uint8:
+        return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    return values
+
+
+def _white(kind: np.dtype) -> float:
+    return 255.0 if kind == np.uint8 else 1.0
+
+
+def _check_paste(
+    picture: np.ndarray, face: np.ndarray, strength: float, mask: np.ndarray | None
+) -> None:
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"strength must be in [0, 1], got {strength}")
+    if face.ndim != 3 or face.shape[0] != face.shape[1] or face.shape[2:] != picture.shape[2:]:
+        raise InputError(f"a face is an array of {face.shape}; give a square, as cut gave it")
+    if face.dtype != picture.dtype:
+        raise InputError(f"a face of {face.dtype} for a picture of {picture.dtype}; give one type")
+    if mask is not None and mask.shape != face.shape[:2]:
+        raise InputError(f"a mask of {mask.shape} for a face of {face.shape[:2]}; give one size")

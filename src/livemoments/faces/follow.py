@@ -1,0 +1,292 @@
+"""Faces followed through a clip, frame by frame, with at most half a second of it in memory.
+
+Where a face was, it is looked for again near by, which is quick; the whole frame is searched twice
+a second, and sooner while a face is lost. A face belongs to a track by its place; that it is still
+the same person is checked by its identity twice a second, and at once after anything odd: a gap, a
+jump, two faces at one place. What was seen since the last check counts only when the check agrees;
+otherwise it goes to whom the face is, who may be someone seen before, or new. A face that a search
+finds is followed back to the search before.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from livemoments.errors import InputError
+from livemoments.faces.detect import Found, Skipped
+from livemoments.faces.face import Box, Face, Placement
+from livemoments.faces.identity import SAME_PERSON, apart, mean_identity
+from livemoments.faces.tracks import MAX_GAP_S, Sighting, Track
+
+SEARCH_EVERY_S, SEARCH_LOST_EVERY_S = 0.5, 0.2
+CHECK_EVERY_S = 0.5
+ONE_PLACE = 0.5  # share of two boxes from which they are one face
+JUMP, GROWTH = 0.35, 1.3  # of a face between two frames, in its sides, and as a factor
+# Sightings of a track, and the best score among them: below, it is a false alarm of the detector.
+FEWEST, CONVINCING = 3, 0.3
+MOST_BYTES = 200_000_000  # of recent frames
+MOST_IDENTITIES = 40  # that a track keeps
+
+
+class Finder(Protocol):
+    """What FaceFinder does."""
+
+    def find(self, picture: np.ndarray) -> Found:
+        """All faces of a picture."""
+        ...
+
+    def find_near(self, picture: np.ndarray, expected: Box) -> Face | None:
+        """The face about where one is expected."""
+        ...
+
+
+class Recogniser(Protocol):
+    """What Embedder does."""
+
+    def of_picture(self, picture: np.ndarray, placement: Placement) -> np.ndarray:
+        """The identity of a face."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Followed:
+    """What was found in a clip."""
+
+    tracks: tuple[Track, ...]
+    times_s: tuple[float, ...]  # of the clip's frames
+    skipped: tuple[tuple[float, Skipped], ...]  # what was passed over, with the time
+
+
+def follow(
+    frames: Iterable[tuple[float, np.ndarray]], finder: Finder, recogniser: Recogniser
+) -> Followed:
+    """The faces of a clip.
+
+    Args:
+        frames: (time_s, picture) in order; pictures are upright RGB, uint8, of one size.
+        finder: finds faces; detect.FaceFinder.
+        recogniser: tells them apart; identity.Embedder.
+
+    Raises:
+        InputError: times do not ascend, or a picture is of another kind or size.
+    """
+    follower = _Follower(finder, recogniser)
+    for time_s, picture in frames:
+        follower.look(time_s, picture)
+    return follower.done()
+
+
+@dataclass(eq=False)
+class _Open:
+    """A track while it grows."""
+
+    identities: list[np.ndarray]
+    sure: list[Sighting] = field(default_factory=list)
+    unsure: list[Sighting] = field(default_factory=list)  # since the last check
+    checked_s: float = -np.inf
+    doubtful: bool = False
+
+    @property
+    def seen(self) -> bool:
+        return bool(self.sure or self.unsure)
+
+    @property
+    def last(self) -> Sighting:
+        return (self.unsure or self.sure)[-1]
+
+    @property
+    def identity(self) -> np.ndarray:
+        return mean_identity(self.identities)
+
+    def expected(self, time_s: float) -> Box:
+        """Where the face would be at a time, had it moved on; no farther than half its width."""
+        latest = (self.sure[-1:] + self.unsure)[-2:]
+        box = self.last.face.box
+        if len(latest) < 2 or latest[1].time_s <= latest[0].time_s:
+            return box
+        before, now = (each.face.placement for each in latest)
+        ahead = (time_s - latest[1].time_s) / (latest[1].time_s - latest[0].time_s)
+        limit = 0.5 * box.width
+        move = np.clip([(now.x - before.x) * ahead, (now.y - before.y) * ahead], -limit, limit)
+        return box.moved(*move)
+
+    def agrees(self, time_s: float, identity: np.ndarray) -> None:
+        """It is still this person: what was seen counts."""
+        self.sure += self.unsure
+        self.unsure = []
+        self.checked_s, self.doubtful = time_s, False
+        if len(self.identities) < MOST_IDENTITIES:
+            self.identities.append(identity)
+
+
+class _Follower:
+    def __init__(self, finder: Finder, recogniser: Recogniser) -> None:
+        self._finder, self._recogniser = finder, recogniser
+        self._open: list[_Open] = []
+        self._times_s: list[float] = []
+        self._skipped: list[tuple[float, Skipped]] = []
+        self._shape: tuple[int, ...] | None = None
+        self._searched_s = -np.inf
+        self._recent: deque[tuple[int, float, np.ndarray]] = deque()  # since the last search
+
+    def look(self, time_s: float, picture: np.ndarray) -> None:
+        """Take the next frame."""
+        self._check(time_s, picture)
+        self._times_s.append(time_s)
+        claims = self._claims(time_s, picture)
+        strangers = []
+        for track, face in claims:
+            strangers += self._continue(track, self._sighting(face), picture)
+        if self._search_is_due():
+            taken = [face.box for _, face in claims]
+            for face in self._search(picture, taken):
+                strangers.append([*self._earlier(face), self._sighting(face)])
+            self._recent.clear()
+        for sightings in strangers:
+            self._find_owner(sightings, picture)
+        self._recent.append((len(self._times_s) - 1, time_s, picture))
+        while len(self._recent) * picture.nbytes > MOST_BYTES:
+            self._recent.popleft()
+
+    def done(self) -> Followed:
+        """The tracks that were long and dense enough, in order of their beginning."""
+        whole = [track for track in self._open if self._is_kept(track)]
+        whole.sort(key=lambda track: track.sure[0].index)
+        tracks = tuple(
+            Track(
+                number=number, sightings=tuple(track.sure), identities=tuple(track.identities),
+                identity=track.identity,
+            )
+            for number, track in enumerate(whole)
+        )  # fmt: skip
+        return Followed(
+            tracks=tracks, times_s=tuple(self._times_s), skipped=tuple(self._skipped)
+        )  # fmt: skip
+
+    def _check(self, time_s: float, picture: np.ndarray) -> None:
+        if self._times_s and time_s <= self._times_s[-1]:
+            raise InputError(
+                f"frame {len(self._times_s)} is of {time_s} s, the one before of "
+                f"{self._times_s[-1]} s; give frames in order"
+            )
+        if self._shape not in (None, picture.shape):
+            raise InputError(
+                f"frame {len(self._times_s)} is {picture.shape}, those before {self._shape}; "
+                "give frames of one size"
+            )
+        self._shape = picture.shape
+
+    def _sighting(self, face: Face) -> Sighting:
+        return Sighting(index=len(self._times_s) - 1, time_s=self._times_s[-1], face=face)
+
+    def _claims(self, time_s: float, picture: np.ndarray) -> list[tuple[_Open, Face]]:
+        """The faces found where tracks expect them, each claimed by one track."""
+        claims: list[tuple[_Open, Face]] = []
+        for track in self._open:
+            if not track.seen or time_s - track.last.time_s > MAX_GAP_S:
+                continue
+            face = self._finder.find_near(picture, track.expected(time_s))
+            if face is not None:
+                claims.append((track, face))
+        kept: list[tuple[_Open, Face]] = []
+        # The longest known first; whether the face is its is then checked.
+        for track, face in sorted(claims, key=lambda claim: -len(claim[0].sure)):
+            rivals = [other for other, its in kept if its.box.shared(face.box) > ONE_PLACE]
+            for rival in rivals:
+                rival.doubtful = track.doubtful = True
+            if not rivals:
+                kept.append((track, face))
+        return kept
+
+    def _continue(
+        self, track: _Open, sighting: Sighting, picture: np.ndarray
+    ) -> list[list[Sighting]]:
+        """Add to a track what it claims; returned is what turns out to be someone else's."""
+        time_s = sighting.time_s
+        odd = sighting.index - track.last.index > 1 or _jumped(track.last.face, sighting.face)
+        if not odd and not track.doubtful and time_s - track.checked_s < CHECK_EVERY_S:
+            track.unsure.append(sighting)
+            return []
+        identity = self._recogniser.of_picture(picture, sighting.face.placement)
+        if apart(identity, track.identity) <= SAME_PERSON:
+            track.agrees(time_s, identity)
+            track.sure.append(sighting)
+            return []
+        # Before a jump it was the one, after it is the other; else no one knows since when.
+        before = [] if odd else track.unsure
+        if odd:
+            track.sure += track.unsure
+        track.unsure = []
+        return [[*before, sighting]]
+
+    def _search_is_due(self) -> bool:
+        since_s = self._times_s[-1] - self._searched_s
+        lost = any(
+            track.seen
+            and track.last.index < len(self._times_s) - 1
+            and self._times_s[-1] - track.last.time_s <= MAX_GAP_S
+            for track in self._open
+        )
+        return since_s >= (SEARCH_LOST_EVERY_S if lost else SEARCH_EVERY_S)
+
+    def _search(self, picture: np.ndarray, taken: list[Box]) -> list[Face]:
+        """The faces of the whole frame that no track has."""
+        self._searched_s = self._times_s[-1]
+        found = self._finder.find(picture)
+        self._skipped += [(self._searched_s, skipped) for skipped in found.skipped]
+        return [
+            face for face in found.faces
+            if all(face.box.shared(box) < ONE_PLACE for box in taken)
+        ]  # fmt: skip
+
+    def _earlier(self, face: Face) -> list[Sighting]:
+        """The face in the frames since the last search, as far back as it can be followed."""
+        found: list[Sighting] = []
+        for index, time_s, picture in reversed(self._recent):
+            before = self._finder.find_near(picture, face.box)
+            others = (
+                each.face.box
+                for track in self._open
+                for each in (track.sure + track.unsure)[-2 * len(self._recent) :]
+                if each.index == index
+            )
+            if before is None or any(before.box.shared(box) > ONE_PLACE for box in others):
+                break
+            if _jumped(face, before):
+                break
+            face = before
+            found.append(Sighting(index=index, time_s=time_s, face=face))
+        return found[::-1]
+
+    def _find_owner(self, sightings: list[Sighting], picture: np.ndarray) -> None:
+        """Give a face to the track of its person that has none in this frame, or to a new one.
+
+        sightings are of one face, the last in this frame.
+        """
+        now = sightings[-1]
+        identity = self._recogniser.of_picture(picture, now.face.placement)
+        free = [track for track in self._open if not track.seen or track.last.index < now.index]
+        owner = min(free, key=lambda track: apart(identity, track.identity), default=None)
+        if owner is None or apart(identity, owner.identity) > SAME_PERSON:
+            owner = _Open(identities=[])
+            self._open.append(owner)
+        after = owner.last.index if owner.seen else -1
+        owner.agrees(now.time_s, identity)
+        owner.sure += [each for each in sightings if each.index > after]
+
+    def _is_kept(self, track: _Open) -> bool:
+        track.sure += track.unsure
+        track.unsure = []
+        best = max((each.face.score for each in track.sure), default=-np.inf)
+        return len(track.sure) >= min(FEWEST, len(self._times_s)) and best >= CONVINCING
+
+
+def _jumped(before: Face, now: Face) -> bool:
+    """Whether a face moved or grew more than faces do between two frames."""
+    one, two = before.placement, now.placement
+    way = np.hypot(two.x - one.x, two.y - one.y) / one.side_px
+    growth = two.side_px / one.side_px
+    return bool(way > JUMP or not 1 / GROWTH < growth < GROWTH)

