@@ -1,7 +1,7 @@
 """Commands that make a model: photographs, training, export."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from livemoments.cli.base import Command, Json, LongCommand, app
 from livemoments.extras import need_torch
 from livemoments.printing import print_facts, print_json
 from livemoments.progress import StageProgress
+
+if TYPE_CHECKING:
+    from livemoments.training.config import FaceTrainConfig
 
 
 @app.command(cls=LongCommand)
@@ -46,7 +49,10 @@ def train(
         ),
     ] = None,
     model: Annotated[
-        str, typer.Option(metavar="compact|sd3", help="Ours, or the paper's on SD3-medium.")
+        str,
+        typer.Option(
+            metavar="compact|sd3|faces", help="Ours, the paper's on SD3-medium, or ours for faces."
+        ),
     ] = "compact",
     minutes: Annotated[float, typer.Option(help="Of training, earlier runs included.")] = 60.0,
     steps: Annotated[
@@ -67,7 +73,14 @@ def train(
     objective: Annotated[
         str, typer.Option(metavar="restoration|velocity", help="Ours, or the paper's.")
     ] = "restoration",
-    batch: Annotated[int, typer.Option(metavar="N", help="Crops a step, of each process.")] = 8,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Crops a step, of each process; else 8, of faces 2 clips.",
+            show_default=False,
+        ),
+    ] = None,
     crop: Annotated[
         int | None,
         typer.Option(
@@ -107,6 +120,21 @@ def train(
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="sd3: less memory, a third more time.")
     ] = False,
+    portraits: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="faces: prepared portraits; photographs are every other clip."
+        ),
+    ] = None,
+    identity_reward: Annotated[
+        float, typer.Option(metavar="WEIGHT", help="faces: of the identity feedback; 0: none.")
+    ] = 0.0,
+    scenes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="So many different ones; else 1500, of faces 600.", show_default=False
+        ),
+    ] = None,
     precision: Annotated[str, typer.Option(metavar="bf16|no", help="Of the arithmetic.")] = "bf16",
     compile_: Annotated[
         bool, typer.Option("--compile", help="Faster steps after a minute; needs a C++ compiler.")
@@ -146,7 +174,8 @@ def train(
         minutes=minutes, steps=steps, start=start, batch=batch, learning_rate=learning_rate,
         schedule=schedule, precision=precision, compile=compile_, validate_every=validate_every,
         workers=workers, threads=threads, seed=seed, resume=resume,
-        objective=ObjectiveConfig(kind=objective),
+        objective=None if model == "faces" else ObjectiveConfig(kind=objective), scenes=scenes,
+        faces=_faces(portraits, identity_reward) if model == "faces" else None,
         sd3=tier(
             weights=weights, base=base, lora=lora, accumulate=accumulate,
             checkpointing=checkpointing,
@@ -158,6 +187,17 @@ def train(
     with StageProgress() as progress:
         checkpoint = loop.train(config, progress)
     print_facts({"checkpoint": str(checkpoint)}, as_json=as_json)
+
+
+def _faces(portraits: Path | None, identity_reward: float) -> "FaceTrainConfig":
+    """What only the face tier is asked; dlib's network judges where it is installed."""
+    from livemoments.faces.models import NETWORK, models_folder
+    from livemoments.training.config import FaceTrainConfig
+
+    return FaceTrainConfig(
+        portraits=portraits, identity_network=models_folder() / NETWORK,
+        identity_reward=identity_reward,
+    )  # fmt: skip
 
 
 @app.command(cls=Command)

@@ -5,6 +5,7 @@ quarter of the size. Letters: B batch, H x W pixels (multiples of 64), h x w = H
 cells.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
@@ -336,6 +337,7 @@ class RestorationNet(nn.Module):
         *,
         copy: bool = True,
         guide: bool = True,
+        at_scale: Callable[[int, Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Predict z_Hs (B, 48, h, w).
 
@@ -343,6 +345,7 @@ class RestorationNet(nn.Module):
         reference aligned; features from `ReferenceNet`; motion (B, 3, h, w) the reference's
         displacement towards the frame in pixels and the confidence of the alignment. Without copy
         the copy gate is shut, without guide attention's keys know of no motion (ablations).
+        at_scale may change what the encoder has at scale 0, 1 and 2 (`networks.faces`).
         """
         z_frame = encode(frame)
         confidence = motion[:, 2:]
@@ -362,6 +365,8 @@ class RestorationNet(nn.Module):
                 x = self.attend[scale - 1](x, features[scale], tokens)
             for block in blocks.children():
                 x = block(x, time)
+            if at_scale is not None:
+                x = at_scale(scale, x)
             if scale < 2:
                 skips.append(x)
                 x = self.down[scale](x)

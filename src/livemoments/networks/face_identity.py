@@ -3,11 +3,14 @@
 The weights are those of dlib's own file (CC0). Its layers are written one after the other, each
 parameter as a name, a tensor's version and sizes, and float32 values; integers as a count of bytes
 and those bytes, the least first. The architecture is that of dlib's dnn_face_recognition_ex.cpp
-(after He et al., Deep Residual Learning for Image Recognition, 2015, with fewer and thinner layers).
+(after He et al., Deep Residual Learning for Image Recognition, 2015, with fewer, thinner layers).
 """
 
+import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,6 +23,9 @@ SIDE_PX = 150
 MEAN = (122.782, 117.001, 104.298)  # of R, G, B in 0..255
 SCALE = 256.0
 LENGTH = 128
+# Where what the network looks at lies in a canonical face (`faces.identity.chip_placement`), in
+# shares of its side.
+CHIP_MIDDLE, CHIP_SIDE = (0.504664, 0.604152), 0.708524
 # (channels, blocks, whether the first one halves the picture), from the input on.
 LEVELS = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 
@@ -47,6 +53,8 @@ class Block(nn.Module):
 class FaceIdentity(nn.Module):
     """Faces to 128 numbers, whose distance is small for one person and above 0.6 for two."""
 
+    mean: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 32, 7, 2)
@@ -65,6 +73,24 @@ class FaceIdentity(nn.Module):
         x = F.relu(_affine(self.first(faces * (255 / SCALE) - self.mean), self.scale))
         x = self.blocks(F.max_pool2d(x, 3, 2))
         return self.last(x.mean((2, 3)))
+
+
+def chips(faces: Tensor) -> Tensor:
+    """Canonical faces (B, 3, N, N) as the network wants them, (B, 3, 150, 150); with gradients.
+
+    As `faces.crops.cut` does it: cubic, and where that reduces, on a grid twice as fine that is
+    averaged.
+    """
+    size = faces.shape[-1]
+    over = max(1, math.ceil(CHIP_SIDE * size / SIDE_PX - 0.25))
+    count = SIDE_PX * over
+    steps = ((torch.arange(count, device=faces.device) + 0.5) / count - 0.5) * CHIP_SIDE
+    x, y = (2 * (steps + middle) - 1 for middle in CHIP_MIDDLE)
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).expand(len(faces), -1, -1, -1)
+    found = F.grid_sample(
+        faces.float(), grid, mode="bicubic", padding_mode="border", align_corners=False
+    )
+    return F.avg_pool2d(found, over) if over > 1 else found
 
 
 def _affine(x: Tensor, scale: Tensor) -> Tensor:
@@ -91,7 +117,7 @@ def read_face_identity(path: Path) -> FaceIdentity:
     network = FaceIdentity().requires_grad_(False).eval()
     layers = [network.first]
     places = [network.scale]
-    for block in network.blocks:
+    for block in cast(Iterable[Block], network.blocks):
         layers += [block.first, block.second]
         places += list(block.scales)
     if (len(convolutions), len(scales), len(last)) != (len(layers), len(places), 1):
@@ -99,7 +125,7 @@ def read_face_identity(path: Path) -> FaceIdentity:
     for layer, values in zip(layers, convolutions, strict=True):
         count = layer.weight.numel()
         _fill(layer.weight, values[:count], path)
-        _fill(layer.bias, values[count:], path)
+        _fill(cast(nn.Parameter, layer.bias), values[count:], path)
     for place, values in zip(places, scales, strict=True):
         _fill(place, values, path)
     _fill(network.last.weight.T, last[0], path)

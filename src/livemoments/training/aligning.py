@@ -23,6 +23,7 @@ from livemoments.networks.compact import (
     low_frequencies,
     opening,
 )
+from livemoments.networks.faces import FaceNet
 
 TEXTURED = 0.02  # of 1: the deviation of a place whose detail stands out of grain and compression
 NEAR_PX = 9  # side of the window in which texture is measured
@@ -108,7 +109,7 @@ def smoothed(flow: Tensor) -> Tensor:
 
 
 def align_batch(
-    model: CompactModel, batch: dict[str, Tensor], margin: int, parts: Parts = WHOLE
+    model: CompactModel | FaceNet, batch: dict[str, Tensor], margin: int, parts: Parts = WHOLE
 ) -> Alignment:
     """Refine the flow and warp the key photo by it; gradients reach the refiner through both.
 

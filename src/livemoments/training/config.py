@@ -9,10 +9,11 @@ from typing import Any
 from livemoments.errors import ConfigError
 from livemoments.models.sd3_config import SD3_MEDIUM
 from livemoments.networks.compact import CompactConfig
+from livemoments.networks.faces import FaceConfig
 from livemoments.training.objective import ObjectiveConfig
 from livemoments.training.pairs import PairConfig
 
-MODELS = ("compact", "sd3")
+MODELS = ("compact", "sd3", "faces")
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("bf16", "no")
 # What may differ between a run and its resumption: everything else makes it another run.
@@ -22,6 +23,7 @@ MAY_CHANGE = frozenset(
         "compile", "checkpoint_every_s", "validate_every",
     }
 )  # fmt: skip
+PLACES = frozenset({"portraits", "identity_network"})  # of the face tier; may change as well
 SPARES_MEMORY = frozenset({"accumulate", "checkpointing"})  # of the sd3 tier; may change as well
 
 
@@ -43,6 +45,32 @@ class Sd3TrainConfig:
             raise ConfigError(f"lora must be a rank or 0 for none, got {self.lora}")
         if self.accumulate < 1:
             raise ConfigError(f"accumulate must be at least 1, got {self.accumulate}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceTrainConfig:
+    """What only the face tier is asked. Shares are of clips."""
+
+    portraits: Path | None = None  # a folder of `faces.portraits`
+    identity_network: Path | None = None  # dlib's file: for the reward, and to measure by
+    identity_reward: float = 0.0  # weight of the feedback, 0 for none
+    frames: int = 6  # of a clip
+    network: FaceConfig = field(default_factory=FaceConfig)
+    compact_share: float = 0.25  # of the learning rate, for what the compact model has learned
+    time: float = 0.3  # weight of the temporal consistency
+    no_image: float = 0.12  # without what is seen in the unwarped references
+    no_identity: float = 0.12
+    no_attributes: float = 0.12
+    low_quality: float = 0.1  # that are to come out as spoilt as they went in
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ConfigError(f"frames must be at least 1, got {self.frames}")
+        for name in ("no_image", "no_identity", "no_attributes", "low_quality"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if self.identity_reward and self.identity_network is None:
+            raise ConfigError("an identity reward needs dlib's network: give identity_network")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +105,7 @@ class TrainConfig:
     pairs: PairConfig = field(default_factory=PairConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)  # of the compact model
     sd3: Sd3TrainConfig = field(default_factory=Sd3TrainConfig)
+    faces: FaceTrainConfig = field(default_factory=FaceTrainConfig)
 
     def __post_init__(self) -> None:
         for name in ("minutes", "steps", "batch", "learning_rate", "warm_up_steps", "decay_share"):
@@ -101,10 +130,21 @@ class TrainConfig:
                 f"perceptual_px must be at most the crop's {self.pairs.crop}, "
                 f"got {self.objective.perceptual_px}"
             )
-        if self.photographs is None and self.clips is None:
+        if self.model == "faces":
+            self._check_faces()
+        elif self.photographs is None and self.clips is None:
             raise ConfigError("nothing to learn from: give a folder of photographs or of clips")
         if self.model == "sd3":
             self._check_sd3()
+
+    def _check_faces(self) -> None:
+        if self.faces.portraits is None:
+            raise ConfigError("no faces to learn from: give a folder of portraits")
+        if self.pairs.margin:
+            raise ConfigError(
+                f"margin must be 0 for the face tier, whose reference is whole; "
+                f"got {self.pairs.margin}"
+            )
 
     def _check_sd3(self) -> None:
         if self.pairs.margin:
@@ -161,9 +201,14 @@ class TrainConfig:
 
 def fixed(settings: dict[str, Any]) -> dict[str, Any]:
     """Of a configuration's plain values, those that make it another run if they differ."""
-    sd3 = settings.get("model") == "sd3"
-    other = {"network", "objective"} if sd3 else {"model", "sd3"}
+    model = settings.get("model")
+    sd3 = model == "sd3"
+    other = {"network", "objective", "faces"} if sd3 else {"model", "sd3", "faces"}
+    if model == "faces":
+        other = {"sd3"}
     found = {n: v for n, v in settings.items() if n not in MAY_CHANGE | other}
+    if model == "faces":
+        found["faces"] = {n: v for n, v in found["faces"].items() if n not in PLACES}
     if sd3:
         found["sd3"] = {n: v for n, v in found["sd3"].items() if n not in SPARES_MEMORY}
     return found
@@ -173,6 +218,22 @@ def fixed(settings: dict[str, Any]) -> dict[str, Any]:
 # side and optimiser (appendix B.2); the rest is ours.
 USUAL: dict[str, dict[str, Any]] = {
     "compact": {},
+    "faces": {
+        "batch": 2,  # clips
+        "learning_rate": 6e-4,
+        "perceptual_from": 0.1,  # it begins with the trained compact model
+        "pairs": PairConfig(
+            crop=128,
+            margin=0,
+            scene=256,
+            scenes=600,
+            crops_per_scene=2,
+            scenes_mixed=8,
+            led_astray=0.2,
+            trembling=0.0,
+        ),
+        "objective": ObjectiveConfig(no_reference=0.08, wrong_reference=0.04, perceptual_crops=6),
+    },
     "sd3": {
         "batch": 8,
         "learning_rate": 5e-5,
@@ -188,7 +249,10 @@ USUAL: dict[str, dict[str, Any]] = {
 }
 
 
-def settings(model: str, *, preset: str, crop: int | None = None, **given: Any) -> TrainConfig:  # noqa: ANN401
+def settings(
+    model: str, *, preset: str, crop: int | None = None, scenes: int | None = None,
+    **given: Any,  # noqa: ANN401
+) -> TrainConfig:  # fmt: skip
     """The run of a model with its usual settings, and those given in their place, if not None.
 
     A scene is as much larger than another crop as it is than the usual one.
@@ -198,7 +262,10 @@ def settings(model: str, *, preset: str, crop: int | None = None, **given: Any) 
     usual = USUAL[model]
     pairs = replace(usual.get("pairs", PairConfig()), preset=preset)
     if crop is not None:
-        pairs = replace(pairs, crop=crop, scene=pairs.scene + crop - pairs.crop)
+        more = 0 if model == "faces" else crop - pairs.crop  # a canonical face is one size
+        pairs = replace(pairs, crop=crop, scene=pairs.scene + more)
+    if scenes is not None:
+        pairs = replace(pairs, scenes=scenes)
     asked = {name: value for name, value in given.items() if value is not None}
     if model != "sd3" and asked.get("sd3", Sd3TrainConfig()) != Sd3TrainConfig():
         raise ConfigError(

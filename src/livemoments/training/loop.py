@@ -26,6 +26,7 @@ from livemoments.training import spread
 from livemoments.training.checkpoint import Run
 from livemoments.training.clips import ClipScenes
 from livemoments.training.config import TrainConfig
+from livemoments.training.faces_clips import FaceClips, FaceStore, face_clips
 from livemoments.training.scenes import PhotoScenes, SceneMaker, SceneStore, TurnsOf, photographs
 from livemoments.training.task import Scorer, Task, hash_of, task_of
 
@@ -47,7 +48,8 @@ def train_step(
     accelerator = accelerator or accelerator_for(config)
     objective = objective or task_of(config).objective(run, accelerator)
     for group in run.optimiser.param_groups:
-        group["lr"] = config.learning_rate_at(run.step, run.minutes)
+        # A task may want a part of the weights to learn more slowly.
+        group["lr"] = group.get("share", 1.0) * config.learning_rate_at(run.step, run.minutes)
     draw = hash_of(config.seed, run.step, accelerator.process_index)
     run.optimiser.zero_grad(set_to_none=True)
     parts = _parts(batch, config.parts)
@@ -111,6 +113,8 @@ def accelerator_for(config: TrainConfig) -> Accelerator:
 
 def scene_maker(config: TrainConfig, *, held_out: bool = False) -> SceneMaker:
     """Where this run's scenes come from: photographs, clips, or one after the other."""
+    if config.model == "faces":
+        return face_clips(config.faces, config.photographs, held_out=held_out)
     makers: list[SceneMaker] = []
     size, preset = config.pairs.scene, config.pairs.preset
     if config.photographs is not None:
@@ -118,6 +122,15 @@ def scene_maker(config: TrainConfig, *, held_out: bool = False) -> SceneMaker:
     if config.clips is not None:
         makers.append(ClipScenes.of(config.clips, size, preset, held_out=held_out))
     return makers[0] if len(makers) == 1 else TurnsOf(tuple(makers))
+
+
+def scene_store(config: TrainConfig, *, held_out: bool = False) -> SceneStore:
+    """Where this run's scenes, or clips of faces, are kept."""
+    folder = config.keeps / "scenes"
+    # Another seed, so that even where a handful of files serves both, scenes differ.
+    seed = config.seed + 1 if held_out else config.seed
+    maker = scene_maker(config, held_out=held_out)
+    return (FaceStore if config.model == "faces" else SceneStore)(folder, maker, seed=seed)
 
 
 def plan(config: TrainConfig) -> dict[str, object]:
@@ -144,7 +157,9 @@ def scene_files(maker: SceneMaker) -> list[Path]:
     """The photographs and clips of a maker."""
     if isinstance(maker, TurnsOf):
         return [path for each in maker.makers for path in scene_files(each)]
-    return list(maker.paths) if isinstance(maker, (PhotoScenes, ClipScenes)) else []
+    if isinstance(maker, (PhotoScenes, ClipScenes, FaceClips)):
+        return list(maker.paths)
+    return []
 
 
 def train(config: TrainConfig, progress: Progress | None = None) -> Path:
@@ -199,7 +214,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
 
 def _scenes(config: TrainConfig, run: Run) -> SceneStore:
     """The scenes that the run learns from, and may not exchange."""
-    scenes = SceneStore(config.keeps / "scenes", scene_maker(config), seed=config.seed)
+    scenes = scene_store(config)
     if run.scenes not in ("", scenes.name):
         raise ConfigError(
             f"{config.last}: it learned from other photographs, clips or another way to degrade "
@@ -265,10 +280,7 @@ class _Watch:
         self.score: Scorer | None = None
         # A model in shards restores nothing in one process alone: everywhere, then.
         if config.validate_every and (accelerator.is_main_process or everywhere):
-            # Another seed, so that even where a handful of files serves both, scenes differ.
-            maker = scene_maker(config, held_out=True)
-            store = SceneStore(config.keeps / "scenes", maker, seed=config.seed + 1)
-            self.score = task.validation(store, accelerator)
+            self.score = task.validation(scene_store(config, held_out=True), accelerator)
         if not accelerator.is_main_process:
             return
         from torch.utils.tensorboard import SummaryWriter

@@ -163,6 +163,10 @@ class PairStream(IterableDataset):
         crops = [
             crop
             for index in range(first, first + self.config.scenes_mixed)
-            for crop in crops_of(self.scenes[index % self.config.scenes], self.config, rng)
+            for crop in self.crops(index % self.config.scenes, rng)
         ]
         return [crops[i] for i in rng.permutation(len(crops))]
+
+    def crops(self, index: int, rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
+        """The crops of one scene."""
+        return crops_of(self.scenes[index], self.config, rng)

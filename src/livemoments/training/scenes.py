@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from zipfile import BadZipFile
 from zlib import crc32
 
@@ -104,8 +104,8 @@ class SceneMaker(Protocol):
         """Everything a scene depends on besides seed and index, as plain values."""
         ...
 
-    def scene(self, seed: int, index: int) -> Scene:
-        """Scene number `index` of a seed."""
+    def scene(self, seed: int, index: int) -> Any:  # noqa: ANN401
+        """Scene number `index` of a seed: a `Scene`, or what a store of another kind keeps."""
         ...
 
 
@@ -152,20 +152,29 @@ class SceneStore:
         self.name = hashlib.sha256(about.encode()).hexdigest()[:12]  # of all they depend on
         self.folder = folder / self.name
 
-    def __getitem__(self, index: int) -> Scene:
+    def __getitem__(self, index: int) -> Any:  # noqa: ANN401 - a `Scene`, of this store itself
         """Scene number `index`: the same whether it was kept or is made now."""
         path = self.folder / f"{index:06d}.npz"
         try:
             with path.open("rb") as file, np.load(file) as kept:
-                return _unpack(kept["pictures"], kept["fields"])
+                return self.unpacked(dict(kept))
         except FileNotFoundError:
-            pictures, planes = _pack(self.maker.scene(self.seed, index))
+            arrays = self.packed(self.maker.scene(self.seed, index))
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise DamagedFileError(f"{path}: cannot be read ({error}); delete it") from error
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_output(path, overwrite=True) as temporary, temporary.open("wb") as written:
-            np.savez(written, pictures=pictures, fields=planes)
-        return _unpack(pictures, planes)
+            np.savez(written, **arrays)  # type: ignore[arg-type]  # NumPy's stubs
+        return self.unpacked(arrays)
+
+    def packed(self, scene: Any) -> dict[str, np.ndarray]:  # noqa: ANN401 - of another maker
+        """A scene as the file has it."""
+        pictures, planes = _pack(scene)
+        return {"pictures": pictures, "fields": planes}
+
+    def unpacked(self, arrays: dict[str, np.ndarray]) -> Any:  # noqa: ANN401
+        """Undo `packed`."""
+        return _unpack(arrays["pictures"], arrays["fields"])
 
     def prepare(self, count: int, processes: int, progress: Progress | None = None) -> None:
         """Make the first `count` scenes that are not there yet, in several processes."""

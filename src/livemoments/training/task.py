@@ -62,6 +62,10 @@ def task_of(config: TrainConfig) -> Task:
         from livemoments.training.compact_task import CompactTask
 
         return CompactTask(config)
+    if config.model == "faces":
+        from livemoments.training.faces_task import FaceTask
+
+        return FaceTask(config)
     need_sd3("training the sd3 tier")
     from livemoments.training.sd3_task import Sd3Task
 

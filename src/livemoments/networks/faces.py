@@ -1,0 +1,345 @@
+"""The face tier: the compact networks over a clip of one face, with two kinds of prompt.
+
+FaceNet is the compact model and three small modules that act after its encoder's scales and whose
+outputs begin at zero, so that before training it is the compact model: attention over time,
+attention to the references as they are (unwarped), attention to who it is (dlib's numbers) and how
+it is seen. The latter two are attended apart and summed: decoupled cross-attention (IP-FVR). Each
+can be taken away, which gives a sampler its negative streams.
+
+Letters: B clips, T frames of each, R references, n = h * w tokens of a frame, C channels.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.functional import scaled_dot_product_attention
+
+from livemoments.networks.attention import MotionGuidedAttention, make_zero
+from livemoments.networks.compact import (
+    CompactConfig,
+    FlowRefiner,
+    ReferenceNet,
+    RestorationNet,
+    normalised,
+)
+
+IDENTITY, ATTRIBUTES = 128, 4  # dlib's numbers; yaw, pitch, roll (of 30 degrees) and sharpness
+SIZE_PX = 256  # of a canonical face
+IDENTITY_SCALE = 8.0  # brings dlib's numbers, of 0.1 each, to about unit size
+FARTHEST = 5  # frames; farther apart, two are as far as that to the bias of time
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceConfig:
+    """Sizes of what the face tier adds; stored with the weights."""
+
+    rank: int = 8  # of the trainable path beside the shared projections
+    heads: int = 4
+    identity_tokens: int = 4
+    attribute_tokens: int = 2
+    near_px: float = 40.0  # at the start: how far a frame's token looks in a reference
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, for the file beside the weights."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What the faces of B clips are restored by. The shares (B,) are 1 for there, 0 for not."""
+
+    features: tuple[Tensor, Tensor]  # ReferenceNet's at 1/8 and 1/16, (B, R, C, h, w)
+    identity: Tensor  # (B, 128)
+    attributes: Tensor  # (B, 4)
+    image_there: Tensor
+    identity_there: Tensor
+    attributes_there: Tensor
+    low_quality: Tensor  # 1 asks for the face as spoilt as it came: a negative stream
+
+    def without(
+        self, *, image: bool = False, identity: bool = False, low_quality: bool = False
+    ) -> "Prompt":
+        """The same prompt with streams taken away, or asking for low quality."""
+        gone = torch.zeros_like(self.image_there)
+        return replace(
+            self,
+            image_there=gone if image else self.image_there,
+            identity_there=gone if identity else self.identity_there,
+            attributes_there=gone if identity else self.attributes_there,
+            low_quality=gone + 1 if low_quality else self.low_quality,
+        )
+
+
+class LowRank(nn.Module):
+    """A trainable path of few dimensions beside a projection; nothing at the start."""
+
+    def __init__(self, channels: int, outputs: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(channels, rank, 1, bias=False)
+        self.up = nn.Conv2d(rank, outputs, 1, bias=False)
+        make_zero(self.up)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, channels, h, w) -> (B, outputs, h, w)."""
+        return self.up(self.down(x))
+
+
+class TimeAttention(nn.Module):
+    """Each place of a frame looks at the same place of the clip's other frames."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query_key_value = nn.Conv2d(channels, 3 * channels, 1)
+        self.bias = nn.Parameter(torch.zeros(heads, 2 * FARTHEST + 1))
+        self.out = nn.Conv2d(channels, channels, 1, bias=False)
+        make_zero(self.out)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """What to add to x (B * T, C, h, w), T = frames; of the same shape."""
+        height, width = x.shape[2:]
+        # (B * T, 3 C, h, w) -> 3 of (B * n, heads, T, d)
+        y = self.query_key_value(normalised(x)).unflatten(0, (-1, frames)).flatten(3)
+        y = y.permute(0, 3, 1, 2).flatten(0, 1).unflatten(2, (3, self.heads, -1))
+        q, k, v = y.permute(2, 0, 3, 1, 4)
+        at = torch.arange(frames, device=x.device)
+        apart = (at[None] - at[:, None]).clamp(-FARTHEST, FARTHEST) + FARTHEST
+        y = scaled_dot_product_attention(q, k, v, attn_mask=self.bias[:, apart].to(q.dtype)[None])
+        # (B * n, heads, T, d) -> (B * T, C, h, w)
+        y = y.transpose(1, 2).flatten(2).unflatten(0, (-1, height * width))
+        y = y.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (height, width))
+        return self.out(y)
+
+
+class DecoupledAttention(nn.Module):
+    """A frame's tokens look at the references and, apart from that, at whose face it is.
+
+    Queries, and keys and values of the references, are those that the compact model's attention at
+    this scale has learned, with a low-rank path beside. A token looks most at where it lies itself
+    in the canonical square: how far around is learned for each head. Both softmaxes have a place to
+    look at that holds nothing.
+    """
+
+    def __init__(self, channels: int, config: FaceConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.query = LowRank(channels, channels, config.rank)
+        self.key_value = LowRank(channels, 2 * channels, config.rank)
+        self.near_px = nn.Parameter(torch.full((config.heads,), config.near_px).log())
+        self.nothing = nn.Parameter(torch.zeros(config.heads))  # logit
+        self.identity = nn.Linear(IDENTITY, config.identity_tokens * channels)
+        self.attributes = nn.Linear(ATTRIBUTES, config.attribute_tokens * channels)
+        self.token_key_value = nn.Linear(channels, 2 * channels)
+        self.nobody = nn.Parameter(torch.zeros(channels))  # the key of nothing
+        self.out_image = nn.Conv2d(channels, channels, 1, bias=False)
+        self.out_identity = nn.Conv2d(channels, channels, 1, bias=False)
+        make_zero(self.out_image)
+        make_zero(self.out_identity)
+
+    def forward(
+        self, x: Tensor, prompt: Prompt, features: Tensor, corner: Tensor,
+        shared: MotionGuidedAttention,
+    ) -> Tensor:  # fmt: skip
+        """What to add to x (B * T, C, h, w); of the same shape.
+
+        features (B, R, C, H, W) are the references'; corner (B, 2) says where in the canonical
+        square the frames' upper left pixel lies, x and y in pixels; shared is the compact model's
+        attention at this scale.
+        """
+        clips, (height, width) = len(features), x.shape[2:]
+        normed = _normed(shared.norm, x)
+        q = shared.query(normed) + self.query(normed)
+        # (B * T, C, h, w) -> (B, heads, T * n, d)
+        q = q.unflatten(0, (clips, -1)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
+        q = q.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        image = self._look_at_references(q, features, corner, (height, width), shared)
+        image = image * prompt.image_there.view(-1, 1, 1, 1).to(image.dtype)
+        who = self._look_at_tokens(q, prompt)
+        y_image, y_who = (self._as_map(y, height, width) for y in (image, who))
+        return self.out_image(y_image) + self.out_identity(y_who)
+
+    def _look_at_references(
+        self, q: Tensor, features: Tensor, corner: Tensor, size: tuple[int, int],
+        shared: MotionGuidedAttention,
+    ) -> Tensor:  # fmt: skip
+        """(B, heads, T * n, d)."""
+        clips, count = features.shape[:2]
+        normed = _normed(shared.reference_norm, features.flatten(0, 1))
+        k, v = (shared.reference_key_value(normed) + self.key_value(normed)).chunk(2, 1)
+        k, v = (
+            t.unflatten(0, (clips, count)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
+            .unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for t in (k, v)
+        )  # fmt: skip  # (B, heads, R * H * W, d)
+        cell_px = SIZE_PX / features.shape[-1]
+        here = _places(size, cell_px, q) + corner[:, None].to(q) - SIZE_PX / 2  # (B, n, 2)
+        there = _places(features.shape[-2:], cell_px, q) - SIZE_PX / 2  # (H * W, 2)
+        here = here.repeat(1, q.shape[2] // here.shape[1], 1)
+        there = there.repeat(count, 1).expand(clips, -1, -1)
+        return _near(q, k, v, here, there, self.near_px.exp(), self.nothing)
+
+    def _look_at_tokens(self, q: Tensor, prompt: Prompt) -> Tensor:
+        """(B, heads, T * n, d)."""
+        clips, channels = len(prompt.identity), len(self.nobody)
+        tokens = torch.cat(
+            [
+                self.identity(IDENTITY_SCALE * prompt.identity).view(clips, -1, channels),
+                self.attributes(prompt.attributes).view(clips, -1, channels),
+            ],
+            1,
+        )
+        k, v = self.token_key_value(tokens).chunk(2, -1)
+        k = torch.cat([k, self.nobody.to(k.dtype).expand(clips, 1, -1)], 1)
+        v = F.pad(v, (0, 0, 0, 1))
+        of_identity = self.identity.out_features // channels
+        there = torch.cat(
+            [
+                prompt.identity_there[:, None].expand(-1, of_identity),
+                prompt.attributes_there[:, None].expand(-1, tokens.shape[1] - of_identity),
+                torch.ones_like(prompt.identity_there)[:, None],
+            ],
+            1,
+        )
+        k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (k, v))
+        mask = torch.where(there > 0, 0.0, -1e4)[:, None, None].to(q.dtype)
+        return scaled_dot_product_attention(
+            q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask.expand(-1, -1, q.shape[2], -1)
+        )
+
+    def _as_map(self, y: Tensor, height: int, width: int) -> Tensor:
+        """(B, heads, T * n, d) -> (B * T, C, h, w)."""
+        y = y.transpose(1, 2).flatten(2).unflatten(1, (-1, height * width))
+        return y.permute(0, 1, 3, 2).flatten(0, 1).unflatten(2, (height, width))
+
+
+class Quality(nn.Module):
+    """Tells the decoder that the face is wanted as spoilt as it came; nothing at the start."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale_shift = nn.Parameter(torch.zeros(2, channels))
+
+    def forward(self, x: Tensor, low: Tensor) -> Tensor:
+        """What to add to x (B * T, C, h, w); low (B * T,) in [0, 1]."""
+        scale, shift = self.scale_shift.view(2, 1, -1, 1, 1)
+        return low.view(-1, 1, 1, 1) * (x * scale + shift)
+
+
+class FaceNet(nn.Module):
+    """The compact model with the face tier's modules; its own three networks keep their names."""
+
+    def __init__(self, compact: CompactConfig, config: FaceConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.refiner = FlowRefiner(compact)
+        self.reference = ReferenceNet(compact)
+        self.restoration = RestorationNet(compact)
+        wide = compact.channels[1:]  # at 1/8 and 1/16
+        self.time = nn.ModuleList(TimeAttention(c, config.heads) for c in wide)
+        self.prompted = nn.ModuleList(DecoupledAttention(c, config) for c in wide)
+        self.quality = nn.ModuleList(Quality(c) for c in compact.channels)
+
+    def added(self) -> list[nn.Parameter]:
+        """What the compact model does not have."""
+        modules = (self.time, self.prompted, self.quality)
+        return [weight for module in modules for weight in module.parameters()]
+
+    def prompt(
+        self, references: Tensor, identity: Tensor | None = None, attributes: Tensor | None = None
+    ) -> Prompt:
+        """The prompt of B clips: references (B, R, 3, N, N), canonical faces, the best one first.
+
+        identity (B, 128) and attributes (B, 4), where they are known.
+        """
+        clips, count = references.shape[:2]
+        flat = references.flatten(0, 1)
+        everywhere = torch.ones_like(flat[:, :1])
+        _, middle, coarse = self.reference(flat, everywhere)
+        there, gone = flat.new_ones(clips), flat.new_zeros(clips)
+        return Prompt(
+            features=(
+                middle.unflatten(0, (clips, count)), coarse.unflatten(0, (clips, count))
+            ),
+            identity=flat.new_zeros(clips, IDENTITY) if identity is None else identity,
+            attributes=flat.new_zeros(clips, ATTRIBUTES) if attributes is None else attributes,
+            image_there=there,
+            identity_there=gone if identity is None else there,
+            attributes_there=gone if attributes is None else there,
+            low_quality=gone,
+        )  # fmt: skip
+
+    def forward(
+        self,
+        z: Tensor,
+        frame: Tensor,
+        reference: Tensor,
+        features: tuple[Tensor, Tensor, Tensor],
+        motion: Tensor,
+        t: Tensor,
+        *,
+        prompt: Prompt,
+        frames: int,
+        corner: Tensor | None = None,
+    ) -> Tensor:
+        """Predict z_Hs of B clips of `frames` frames: (B * T, 48, h, w).
+
+        As `RestorationNet`, the first six arguments with B * T in front, a clip's frames one after
+        the other. corner (B, 2): where in the canonical square the frames' upper left pixel lies.
+        """
+        if corner is None:
+            corner = z.new_zeros(len(prompt.identity), 2)
+        at_scale = partial(self._at_scale, prompt=prompt, frames=frames, corner=corner)
+        return self.restoration(z, frame, reference, features, motion, t, at_scale=at_scale)
+
+    def _at_scale(
+        self, scale: int, x: Tensor, *, prompt: Prompt, frames: int, corner: Tensor
+    ) -> Tensor:
+        """x (B * T, C, h, w) with what the added modules have to say at a scale of the encoder."""
+        if scale:
+            x = x + self.time[scale - 1](x, frames)
+            features = prompt.features[scale - 1]
+            attend = self.restoration.attend[scale - 1]
+            x = x + self.prompted[scale - 1](x, prompt, features, corner, attend)
+        return x + self.quality[scale](x, prompt.low_quality.repeat_interleave(frames).to(x.dtype))
+
+
+def _normed(norm: nn.Module, x: Tensor) -> Tensor:
+    """A LayerNorm over the channels of (B, C, h, w)."""
+    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _places(size: tuple[int, ...], cell_px: float, like: Tensor) -> Tensor:
+    """The middles (h * w, 2) of a map's cells, x and y in pixels."""
+    rows, columns = (
+        (torch.arange(n, device=like.device, dtype=torch.float32) + 0.5) * cell_px for n in size
+    )
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).flatten(0, 1)
+
+
+def _near(
+    q: Tensor, k: Tensor, v: Tensor, here: Tensor, there: Tensor, near_px: Tensor, nothing: Tensor
+) -> Tensor:
+    """Attention whose logits are less by half the squared distance in near_px (heads,).
+
+    q (B, heads, n, d) at here (B, n, 2), k and v (B, heads, m, d) at there (B, m, 2), in pixels. -
+    |p - q|^2 / 2 = p q - |q|^2 / 2 - what is the same for all keys: three more dimensions instead
+    of a table of n x m. A fourth is the key of nothing, with logit `nothing` (heads,) where
+    |q|^2 / 2 of the token itself stands for the distance.
+    """
+    heads, d = q.shape[1], q.shape[3]
+    q, k, v = q.float(), k.float(), v.float()
+    p = here[:, None] / near_px.view(1, -1, 1, 1)  # (B, heads, n, 2)
+    at = there[:, None] / near_px.view(1, -1, 1, 1)
+    half_p, half_at = (x.square().sum(-1, keepdim=True) / 2 for x in (p, at))
+    one = torch.ones_like(half_p)
+    more_q = torch.cat([p, one, half_p + nothing.view(1, heads, 1, 1)], -1) * d**0.5
+    zero = torch.zeros_like(half_at)
+    more_k = torch.cat([at, -half_at, zero], -1)
+    only_last = k.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*k.shape[:2], 1, -1)
+    q, k = torch.cat([q, more_q], -1), torch.cat([k, more_k], -1)
+    k = torch.cat([k, torch.cat([torch.zeros_like(k[:, :, :1, :d]), only_last], -1)], 2)
+    v = F.pad(v, (0, 0, 0, 1))
+    return scaled_dot_product_attention(q, k, v, scale=d**-0.5)
