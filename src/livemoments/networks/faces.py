@@ -155,30 +155,27 @@ class DecoupledAttention(nn.Module):
         # (B * T, C, h, w) -> (B, heads, T * n, d)
         q = q.unflatten(0, (clips, -1)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
         q = q.unflatten(2, (self.heads, -1)).transpose(1, 2)
-        image = self._look_at_references(q, features, corner, (height, width), shared)
+        image = self._look_at_references(
+            q, features, _places(x, features) + corner[:, None], shared
+        )
         image = image * prompt.image_there.view(-1, 1, 1, 1).to(image.dtype)
         who = self._look_at_tokens(q, prompt)
         y_image, y_who = (self._as_map(y, height, width) for y in (image, who))
         return self.out_image(y_image) + self.out_identity(y_who)
 
     def _look_at_references(
-        self, q: Tensor, features: Tensor, corner: Tensor, size: tuple[int, int],
-        shared: MotionGuidedAttention,
-    ) -> Tensor:  # fmt: skip
-        """(B, heads, T * n, d)."""
-        clips, count = features.shape[:2]
+        self, q: Tensor, features: Tensor, here: Tensor, shared: MotionGuidedAttention
+    ) -> Tensor:
+        """(B, heads, T * n, d); here (B, T * n, 2) are the queries' places in pixels."""
+        clips = len(features)
         normed = _normed(shared.reference_norm, features.flatten(0, 1))
         k, v = (shared.reference_key_value(normed) + self.key_value(normed)).chunk(2, 1)
         k, v = (
-            t.unflatten(0, (clips, count)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
+            t.unflatten(0, (clips, -1)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
             .unflatten(2, (self.heads, -1)).transpose(1, 2)
             for t in (k, v)
         )  # fmt: skip  # (B, heads, R * H * W, d)
-        cell_px = SIZE_PX / features.shape[-1]
-        here = _places(size, cell_px, q) + corner[:, None].to(q) - SIZE_PX / 2  # (B, n, 2)
-        there = _places(features.shape[-2:], cell_px, q) - SIZE_PX / 2  # (H * W, 2)
-        here = here.repeat(1, q.shape[2] // here.shape[1], 1)
-        there = there.repeat(count, 1).expand(clips, -1, -1)
+        there = _places(features.flatten(0, 1), features)
         return _near(q, k, v, here, there, self.near_px.exp(), self.nothing)
 
     def _look_at_tokens(self, q: Tensor, prompt: Prompt) -> Tensor:
@@ -205,9 +202,7 @@ class DecoupledAttention(nn.Module):
         )
         k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (k, v))
         mask = torch.where(there > 0, 0.0, -1e4)[:, None, None].to(q.dtype)
-        return scaled_dot_product_attention(
-            q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask.expand(-1, -1, q.shape[2], -1)
-        )
+        return scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
 
     def _as_map(self, y: Tensor, height: int, width: int) -> Tensor:
         """(B, heads, T * n, d) -> (B * T, C, h, w)."""
@@ -311,12 +306,16 @@ def _normed(norm: nn.Module, x: Tensor) -> Tensor:
     return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def _places(size: tuple[int, ...], cell_px: float, like: Tensor) -> Tensor:
-    """The middles (h * w, 2) of a map's cells, x and y in pixels."""
-    rows, columns = (
-        (torch.arange(n, device=like.device, dtype=torch.float32) + 0.5) * cell_px for n in size
-    )
-    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).flatten(0, 1)
+def _places(maps: Tensor, references: Tensor) -> Tensor:
+    """The middles (B, K * h * w, 2) of the cells of maps (B * K, C, h, w), x and y in pixels.
+
+    From the middle of the canonical square, which references (B, R, C, H, W) show whole, for maps
+    that begin at its corner. By running sums, so that ONNX takes no size for a constant.
+    """
+    one = 0 * maps[:, :1].float() + 1
+    cells = torch.cat([one.cumsum(3), one.cumsum(2)], 1).flatten(2) - 0.5  # (B * K, 2, h * w)
+    cells = cells.unflatten(0, (len(references), -1)).transpose(2, 3).flatten(1, 2)
+    return cells * (SIZE_PX / references.shape[-1]) - SIZE_PX / 2
 
 
 def _near(
@@ -334,10 +333,9 @@ def _near(
     p = here[:, None] / near_px.view(1, -1, 1, 1)  # (B, heads, n, 2)
     at = there[:, None] / near_px.view(1, -1, 1, 1)
     half_p, half_at = (x.square().sum(-1, keepdim=True) / 2 for x in (p, at))
-    one = torch.ones_like(half_p)
-    more_q = torch.cat([p, one, half_p + nothing.view(1, heads, 1, 1)], -1) * d**0.5
-    zero = torch.zeros_like(half_at)
-    more_k = torch.cat([at, -half_at, zero], -1)
+    # Not ones_like: ONNX would take the size for a constant.
+    more_q = torch.cat([p, 0 * half_p + 1, half_p + nothing.view(1, heads, 1, 1)], -1) * d**0.5
+    more_k = torch.cat([at, -half_at, 0 * half_at], -1)
     only_last = k.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*k.shape[:2], 1, -1)
     q, k = torch.cat([q, more_q], -1), torch.cat([k, more_k], -1)
     k = torch.cat([k, torch.cat([torch.zeros_like(k[:, :, :1, :d]), only_last], -1)], 2)

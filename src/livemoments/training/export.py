@@ -20,6 +20,8 @@ from livemoments.training.aligning import CompactModel
 from livemoments.training.checkpoint import UNREADABLE, said
 
 OPSET = 18
+PROMPT = {"prompt_8", "prompt_16"}  # inputs of the face tier
+FIXED = {"identity", "attributes", "streams"}
 
 
 class _FlatRestoration(nn.Module):
@@ -53,20 +55,25 @@ def load_average(checkpoint: Path) -> tuple[CompactModel, dict[str, object]]:
 
 def export(checkpoint: Path, folder: Path) -> list[Path]:
     """Turn a checkpoint into the files of its model; returns them."""
-    if _is_sd3(checkpoint):
+    model = _model_of(checkpoint)
+    if model == "sd3":
         from livemoments.training.export_sd3 import export_sd3
 
         return export_sd3(checkpoint, folder)
+    if model == "faces":
+        from livemoments.training.export_faces import export_faces
+
+        return export_faces(checkpoint, folder)
     return export_compact(checkpoint, folder)
 
 
-def _is_sd3(checkpoint: Path) -> bool:
-    """Whether it says that it is of the sd3 tier; what cannot be read says nothing."""
+def _model_of(checkpoint: Path) -> str:
+    """Which model it says it is of; what cannot be read says nothing."""
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return bool(state["config"].get("model") == "sd3")
+        return str(state["config"].get("model", ""))
     except (*UNREADABLE, AttributeError):
-        return False
+        return ""
 
 
 def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
@@ -103,8 +110,8 @@ def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
     written = []
     for name, (network, example, inputs, outputs) in jobs.items():
         path = folder / f"{name}.onnx"
-        _to_onnx(network, example, inputs, outputs, path)
-        _store_half(path)
+        to_onnx(network, example, inputs, outputs, path)
+        store_half(path)
         written.append(path)
     about["sha256"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
     about_path = folder / "compact.json"
@@ -112,17 +119,21 @@ def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
     return [*written, about_path]
 
 
-def _to_onnx(
+def to_onnx(
     network: nn.Module,
     example: tuple[Tensor, ...],
     inputs: list[str],
     outputs: list[str],
     path: Path,
 ) -> None:
+    """Write a network as ONNX; batch, height and width are free."""
     axes = {
         name: {0: "batch"} if name == "t" else {0: "batch", 2: f"{name}_h", 3: f"{name}_w"}
         for name in inputs + outputs
+        if name not in FIXED
     }
+    # The references of the face tier are as many as they are, whatever the frames.
+    axes |= {name: axes[name] | {0: "references"} for name in PROMPT & set(axes)}
     with warnings.catch_warnings():
         # The tracing exporter warns of being old and of sizes it takes as constants; parity tests
         # guard both.
@@ -133,7 +144,7 @@ def _to_onnx(
         )  # fmt: skip
 
 
-def _store_half(path: Path) -> None:
+def store_half(path: Path) -> None:
     """Store larger float32 weights as float16 behind a Cast, which the run time folds away."""
     try:
         import numpy as np
