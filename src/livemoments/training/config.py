@@ -229,7 +229,7 @@ USUAL: dict[str, dict[str, Any]] = {
             scenes=600,
             crops_per_scene=2,
             scenes_mixed=8,
-            led_astray=0.2,
+            led_astray=0.35,
             trembling=0.0,
         ),
         "objective": ObjectiveConfig(no_reference=0.08, wrong_reference=0.04, perceptual_crops=6),

@@ -104,14 +104,16 @@ class FaceClips:
     def identity(self) -> object:
         """See `SceneMaker`."""
         files = [(path.name, path.stat().st_size) for path in self.paths]
-        return ["faces", 2, self.frames, self.severe, files]
+        return ["faces", 3, self.frames, self.severe, files]
 
     def scene(self, seed: int, index: int) -> GivenClip:
         """Clip number `index` of a seed."""
         rng = np.random.default_rng([seed, index])
         face = index % 2 == 0 or not self.photographs
         content = self._face(rng) if face else self._detail(rng)
-        other = self._detail(rng) if self.photographs else self._face(rng)
+        # Another face lies where this one does, and is as plausible.
+        alien = face and (rng.random() < 0.7 or not self.photographs)
+        other = self._face(rng) if alien or not self.photographs else self._detail(rng)
         clip = make_face_clip(content, other.picture, self.frames, rng, self.severe)
         return given(clip)
 

@@ -119,7 +119,7 @@ def draw_fields(
     turn, zoom = 0.012 * course(frames, rng, pace), 0.012 * course(frames, rng, pace)
     shift = np.stack([1.5 * course(frames, rng, pace), 1.5 * course(frames, rng, pace)], -1)
     shift = shift + rng.normal(0, 0.3, shift.shape)  # the placements tremble
-    mood = abs(rng.normal(0, 0.8))
+    mood = abs(rng.normal(0, 1.2))
     moods = mood * np.stack([course(frames, rng, pace) for _ in BUMPS], -1)
     bend = smooth_field(size, 1.2 if face else 3.0, 5, rng)
     other = smooth_field(size, 1.0 if face else 3.0, 6, rng)
@@ -150,10 +150,13 @@ def draw_strength(rng: np.random.Generator, severe: float = SEVERE) -> Degradati
             codec=str(rng.choice(["h264", "jpeg", "none"], p=[0.25, 0.6, 0.15])),
             bits_per_pixel=rng.uniform(0.06, 0.2), quality=int(rng.integers(30, 61)),
         )  # fmt: skip
-    scale = rng.uniform(1.0, 2.4)
+    # Large faces lack next to nothing at the canonical size: those, too, must be left alone.
+    large = rng.random() < 0.45
+    scale = rng.uniform(1.0, 1.25) if large else rng.uniform(1.2, 2.4)
     return replace(
-        how, scale=scale, blur_px=scale * rng.uniform(0.2, 0.5), motion_px=how.motion_px * 0.5,
-        noise=rng.uniform(1, 4) / 255, temporal=0.0,
+        how, scale=scale, blur_px=scale * rng.uniform(0.12, 0.45),
+        motion_px=0.0 if large else how.motion_px * 0.5, noise=rng.uniform(0.5, 4) / 255,
+        temporal=0.0,
         codec=str(rng.choice(["h264", "jpeg", "none"], p=[0.3, 0.5, 0.2])),
         quality=int(rng.integers(60, 91)),
     )  # fmt: skip
@@ -166,7 +169,11 @@ def make_face_clip(
     rng: np.random.Generator,
     severe: float = SEVERE,
 ) -> FaceClip:
-    """A clip of a content; other, a picture of the same size, is what the reference hides it by."""
+    """A clip of a content; other, a picture of the same size, is what the reference hides it by.
+
+    Of a face, another's is best: its mouth and eyes lie where this one's do, look as good, and are
+    not to be copied.
+    """
     size = content.picture.shape[0] - 2 * MARGIN_PX
     face = bool(content.identity.any())
     fields = draw_fields(size, frames, rng, face=face)
@@ -179,9 +186,10 @@ def make_face_clip(
         for before, after in zip(fields[:-2], fields[1:-1], strict=True)
     ]
     reference, hidden = views[-1], np.zeros((size, size), np.float32)
-    if rng.random() < 0.4:
-        hidden = np.clip(blob(size, rng), 0, 1) * (rng.random() < 0.6)
-        hidden = np.maximum(hidden, _spot(size, rng))
+    if rng.random() < 0.6:
+        hidden = np.clip(blob(size, rng), 0, 1) * (rng.random() < 0.4)
+        for _ in range(int(rng.integers(1, 4))):
+            hidden = np.maximum(hidden, _spot(size, rng))
         mine = other[MARGIN_PX : MARGIN_PX + size, MARGIN_PX : MARGIN_PX + size]
         reference = reference + hidden[..., None] * (mine - reference)
     how, grain = draw_strength(rng, severe), draw_grain(rng)
@@ -208,10 +216,12 @@ def make_face_clip(
 
 
 def _spot(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Where eyes or mouth are another: a small soft ellipse, size x size in [0, 1]."""
+    """Where eyes or mouth are another: a soft ellipse, size x size in [0, 1]."""
     middle, _, _ = BUMPS[int(rng.integers(len(BUMPS)))]
     shares = (pixel_grid(size, size) + 0.5) / size - np.array(middle, np.float32)
-    away = np.hypot(shares[..., 0] / rng.uniform(0.03, 0.09), shares[..., 1] / 0.035)
+    away = np.hypot(
+        shares[..., 0] / rng.uniform(0.04, 0.14), shares[..., 1] / rng.uniform(0.03, 0.08)
+    )
     return np.clip(3 * (1 - away), 0, 1).astype(np.float32)
 
 

@@ -68,8 +68,12 @@ class FaceValidation:
 
     @torch.no_grad()
     def losses(self, model: FaceNet, judges: Judges) -> dict[str, float]:
-        """The mean of each term; logs what is made of the clips beside frame and main model."""
-        for name, restore in (("frame", _frames), ("main model", self._main())):
+        """The mean of each term; logs what is made of the clips.
+
+        Beside it the frames, and what the compact networks alone make of them with the weights
+        that the run began with.
+        """
+        for name, restore in (("frame", _frames), ("compact model begun with", self._main())):
             if restore is not None and name not in self.known:
                 self.known[name] = self._measured(restore, judges)
         rows = self.known | {"face tier": self._measured(lambda c: restore_clip(model, c), judges)}
