@@ -94,7 +94,13 @@ def batch(clips, config):
 def losses_of(batch, *, objective=PLAIN, judges=None, model=None, **faces):
     torch.manual_seed(0)
     model = model or FaceNet(TINY, FaceTrainConfig().network)
-    usual = {"no_image": 0.0, "no_identity": 0.0, "no_attributes": 0.0, "low_quality": 0.0}
+    usual = {
+        "unaligned": 0.0,
+        "no_image": 0.0,
+        "no_identity": 0.0,
+        "no_attributes": 0.0,
+        "low_quality": 0.0,
+    }
     return face_losses(
         model, batch, objective, FaceTrainConfig(**(usual | faces)),
         torch.Generator().manual_seed(1), judges or Judges(),

@@ -56,8 +56,9 @@ class FaceTrainConfig:
     identity_reward: float = 0.0  # weight of the feedback, 0 for none
     frames: int = 6  # of a clip
     network: FaceConfig = field(default_factory=FaceConfig)
-    compact_share: float = 0.25  # of the learning rate, for what the compact model has learned
+    compact_share: float = 0.15  # of the learning rate, for what the compact model has learned
     time: float = 0.3  # weight of the temporal consistency
+    unaligned: float = 0.2  # with no aligned reference, the unwarped one alone
     no_image: float = 0.12  # without what is seen in the unwarped references
     no_identity: float = 0.12
     no_attributes: float = 0.12
@@ -66,7 +67,7 @@ class FaceTrainConfig:
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise ConfigError(f"frames must be at least 1, got {self.frames}")
-        for name in ("no_image", "no_identity", "no_attributes", "low_quality"):
+        for name in ("unaligned", "no_image", "no_identity", "no_attributes", "low_quality"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         if self.identity_reward and self.identity_network is None:
@@ -220,7 +221,7 @@ USUAL: dict[str, dict[str, Any]] = {
     "compact": {},
     "faces": {
         "batch": 2,  # clips
-        "learning_rate": 6e-4,
+        "learning_rate": 1e-3,
         "perceptual_from": 0.1,  # it begins with the trained compact model
         "pairs": PairConfig(
             crop=128,

@@ -101,7 +101,9 @@ def face_losses(
     truth, frame = flat["truth"], flat["frame"]
     sees = _each((~wrong).float(), frames)
     flow, trust = alignment_losses(aligned, truth, flat["true_flow"], flat["visible"] * sees)
-    aligned = without_reference(aligned, frame, gone.repeat_interleave(frames))
+    # Where no flow leads to the reference, attention is left to make use of it.
+    lost = gone | (drawn[6] < faces.unaligned)
+    aligned = without_reference(aligned, frame, lost.repeat_interleave(frames))
 
     target = torch.where(_each(low, frames) > 0, frame, truth)
     noise = torch.randn(encode(truth).shape, generator=generator).to(here)

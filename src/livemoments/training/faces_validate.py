@@ -82,8 +82,9 @@ class FaceValidation:
                 log.info("held-out faces, %s, %s: %s", kind, name, figures[kind])
         usual = replace(self.config.objective, no_reference=0.0, wrong_reference=0.0, at_start=1.0)
         faces = replace(
-            self.config.faces, no_image=0.0, no_identity=0.0, no_attributes=0.0, low_quality=0.0
-        )
+            self.config.faces, unaligned=0.0, no_image=0.0, no_identity=0.0, no_attributes=0.0,
+            low_quality=0.0,
+        )  # fmt: skip
         found: list[dict[str, float]] = []
         for at, clip in enumerate(self.clips):
             generator = torch.Generator().manual_seed(at)
