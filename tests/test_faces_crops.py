@@ -6,7 +6,7 @@ from faces import placement
 from pictures import as_bytes, noise_picture, psnr, scene, smooth_picture
 
 from livemoments.errors import ConfigError, InputError
-from livemoments.faces.crops import canonical_mask, cut, paste, soft_mask
+from livemoments.faces.crops import add_change, cut, face_mask, left_over, paste, soft_mask
 from livemoments.faces.face import Placement
 
 PLACES = [
@@ -63,7 +63,7 @@ def test_a_reduced_face_has_no_aliases():
     stripes = np.zeros((256, 256, 3), np.float32)
     stripes[:, ::2] = 1
     face = cut(stripes, placement(128, 128, 200), 50)
-    assert np.abs(face - 0.5).max() < 0.1
+    assert np.abs(face - 0.5).max() < 0.15
 
 
 def test_strength_and_mask():
@@ -79,10 +79,39 @@ def test_strength_and_mask():
     assert left[55, 40] == pytest.approx(1, abs=1e-3) and left[55, 60] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("at", PLACES)
+def test_a_large_pictures_face_is_cut_out_as_a_small_ones(at):
+    """What is cut out depends on nothing but the face's surroundings."""
+    picture = noise_picture(120, 160)
+    wider = np.pad(picture, ((0, 0), (900, 900), (0, 0)), mode="edge")
+    there = Placement(x=at.x + 900, y=at.y, side_px=at.side_px, roll=at.roll)
+    assert cut(wider, there, 64) == pytest.approx(cut(picture, at, 64), abs=1e-3)
+
+
+@pytest.mark.parametrize("at", PLACES)
+def test_to_paste_is_to_add_the_change(at):
+    picture = noise_picture(120, 160)
+    face = np.float32(1) - cut(picture, at, 64)
+    change = face - cut(picture, at, 64)
+    added = add_change(picture, change, at, 0.7)
+    assert np.array_equal(added, paste(picture, face, at, strength=0.7))
+    assert np.array_equal(add_change(picture, 0 * change, at), picture)
+    assert added is not picture
+
+
+def test_a_change_is_in_the_pictures_unit():
+    at = placement(80, 60, 90)
+    picture = np.full((120, 160, 3), 100, np.uint8)
+    change = np.full((64, 64, 3), 20.4, np.float32)
+    assert add_change(picture, change, at)[64, 80].tolist() == [120] * 3
+    assert add_change(picture, change * 20, at)[64, 80].tolist() == [255] * 3
+
+
 def test_the_mask_is_soft_and_turns_with_the_face():
-    mask = canonical_mask(128)
+    mask = soft_mask(placement(63.5, 63.5, 128), (0, 0, 128, 128))
     assert mask.max() == 1 and mask[0].max() == 0 and mask[:, 0].max() == 0
-    assert np.abs(np.diff(mask, axis=0)).max() < 0.1
+    assert (mask >= face_mask(128) - 1e-3)[:112].all()
+    assert np.abs(np.diff(mask, axis=0)).max() < 0.15
     assert mask == pytest.approx(mask[:, ::-1])
     turned = soft_mask(placement(63.5, 63.5, 128, np.pi), (0, 0, 128, 128))
     assert turned == pytest.approx(mask[::-1, ::-1], abs=1e-5)
@@ -99,7 +128,23 @@ def test_bad_input_is_refused():
         paste(picture, face, at, strength=1.5)
     with pytest.raises(InputError, match="give a square"):
         paste(picture, face[:20], at)
+    with pytest.raises(InputError, match="give a square of float32"):
+        add_change(picture, face[:20], at)
     with pytest.raises(InputError, match="give one type"):
         paste(picture, as_bytes(face), at)
     with pytest.raises(InputError, match="give one size"):
         paste(picture, face, at, mask=np.ones((8, 8), np.float32))
+
+
+def test_other_faces_are_left_alone_and_heads_share_what_overlaps():
+    at, near = placement(60, 60, 80), placement(110, 60, 80)
+    alone = left_over(at, [], size_px=64)
+    assert (alone == 1).all()
+    left = left_over(at, [near], size_px=64)
+    assert left[36].min() == 0 and left[:, 0].min() == 1  # a face to the right, nothing to the left
+    picture = np.zeros((120, 200, 3), np.float32)
+    change = np.full((64, 64, 3), 0.5, np.float32)
+    once = add_change(picture, change, near)
+    rest = change * left_over(at, [], [(near, 1.0)], 64)[..., None]
+    both = add_change(once, rest, at)
+    assert both.max() <= 0.51  # never made twice

@@ -39,7 +39,8 @@ def test_the_largest_face_of_a_photograph_comes_first():
     found = read_references(picture, "me.jpg", FaceFinder(models), Embedder(models))
     assert [each.height_px for each in found] == pytest.approx([120, 60], abs=2)
     first = found[0]
-    assert first.face.shape == (256, 256, 3) and first.identity.shape == (128,)
+    assert first.face.shape == (512, 512, 3) and first.at(256).shape == (256, 256, 3)
+    assert first.identity.shape == (128,)
     assert first.landmarks == pytest.approx(mean_shares(), abs=0.01)
     assert abs(first.pose.yaw) < 3
 

@@ -8,8 +8,11 @@ from PIL import ImageCms
 from livemoments.livephoto.colour import (
     ClipColour,
     ColourSpace,
+    between_stills,
+    from_still_space,
     linear_to_srgb,
     recognise_profile,
+    rgb_change_to_yuv,
     rgb_to_xyz,
     srgb_to_linear,
     to_still_space,
@@ -119,3 +122,61 @@ def test_unknown_space_keeps_the_clips_numbers():
     rgb = np.random.default_rng(4).random((2, 2, 3)).astype(np.float32)
     unknown = ColourSpace(name="unknown", icc=b"x")
     assert to_still_space(rgb, ClipColour(primaries=12), unknown) is rgb
+
+
+@pytest.mark.parametrize("name", ["sRGB", "Display P3", "Adobe RGB"])
+@pytest.mark.parametrize(
+    "colour",
+    [
+        ClipColour(primaries=12, transfer=1), ClipColour(primaries=1, transfer=1),
+        ClipColour(primaries=9, transfer=18), ClipColour(primaries=9, transfer=16),
+    ],
+)  # fmt: skip
+def test_into_the_stills_space_and_back(name, colour):
+    """Colours that both spaces have, and that are no brighter than white, come back."""
+    still = ColourSpace(name=name)
+    grey = np.random.default_rng(0).uniform(0.1, 0.5, (40, 50, 1))
+    tint = np.random.default_rng(1).uniform(-0.03, 0.03, (40, 50, 3))
+    rgb = (grey + tint).astype(np.float32)
+    there = to_still_space(rgb, colour, still)
+    inside = ((there > 0.01) & (there < 0.97)).all(axis=-1)
+    assert inside.mean() > 0.9
+    assert np.abs(from_still_space(there, colour, still) - rgb)[inside].max() < 1e-3
+
+
+def test_what_was_rolled_off_comes_back_as_white():
+    colour = ClipColour(primaries=9, transfer=16)
+    white = np.ones((1, 1, 3), np.float32)
+    back = from_still_space(white, colour, ColourSpace())
+    assert np.isfinite(back).all() and 0.5 < back.mean() < 0.8
+
+
+def test_from_one_stills_space_to_anothers():
+    rgb = np.random.default_rng(0).uniform(0.3, 0.6, (9, 9, 3)).astype(np.float32)
+    wide, plain = ColourSpace(name="Display P3"), ColourSpace()
+    there = between_stills(rgb, plain, wide)
+    assert np.abs(there - rgb).max() > 0.005
+    assert np.abs(between_stills(there, wide, plain) - rgb).max() < 1e-4
+    assert between_stills(rgb, plain, plain) is rgb
+    assert between_stills(rgb, plain, ColourSpace(name="unknown")) is rgb
+
+
+@pytest.mark.parametrize("full_range", [True, False])
+@pytest.mark.parametrize(("matrix", "bits"), [(1, 8), (6, 8), (9, 10)])
+def test_a_change_of_rgb_as_one_of_yuv(matrix, bits, full_range):
+    """Planes with the change added are the RGB with the change added."""
+    colour = ClipColour(matrix=matrix, full_range=full_range)
+    rng = np.random.default_rng(0)
+    planes = [rng.uniform(100, 140, (4, 5)).astype(np.float32) * 2 ** (bits - 8) for _ in range(3)]
+    change = rng.uniform(-0.1, 0.1, (4, 5, 3)).astype(np.float32)
+    more = rgb_change_to_yuv(change, bits=bits, colour=colour, matrix=matrix)
+    before = yuv_to_rgb(*planes, bits=bits, colour=colour)
+    changed = [plane + part for plane, part in zip(planes, more, strict=True)]
+    after = yuv_to_rgb(*changed, bits=bits, colour=colour)
+    assert np.abs(after - before - change).max() < 1e-5
+
+
+def test_an_unstated_matrix_is_guessed_by_the_size():
+    assert ClipColour().assumed_matrix(1920, 1080) == 1
+    assert ClipColour().assumed_matrix(640, 480) == 6
+    assert ClipColour(matrix=9).assumed_matrix(640, 480) == 9

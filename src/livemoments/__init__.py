@@ -16,6 +16,7 @@ from livemoments.errors import LiveMomentsError
 from livemoments.version import __version__
 
 if TYPE_CHECKING:  # read by type checkers and editors; at run time __getattr__ finds the same
+    from livemoments.clip_faces import ClipFacesConfig, PolishedClip, polish_clip
     from livemoments.livephoto import Frame, LivePhoto
     from livemoments.livephoto import open_live_photo as open
     from livemoments.moments import Moment, best_moment, contact_sheet, score_moments
@@ -23,11 +24,13 @@ if TYPE_CHECKING:  # read by type checkers and editors; at run time __getattr__ 
     from livemoments.restore import Report, RestoreConfig, RestoredMoment, restore, restore_frame
 
 __all__ = [
+    "ClipFacesConfig",
     "Frame",
     "LiveMomentsError",
     "LiveMomentsPipeline",
     "LivePhoto",
     "Moment",
+    "PolishedClip",
     "Report",
     "RestoreConfig",
     "RestoredMoment",
@@ -35,11 +38,13 @@ __all__ = [
     "best_moment",
     "contact_sheet",
     "open",
+    "polish_clip",
     "restore",
     "restore_frame",
     "score_moments",
 ]
 _HOMES = {
+    "clip_faces": ("ClipFacesConfig", "PolishedClip", "polish_clip"),
     "livephoto": ("Frame", "LivePhoto"),
     "moments": ("Moment", "best_moment", "contact_sheet", "score_moments"),
     "pipeline": ("LiveMomentsPipeline",),

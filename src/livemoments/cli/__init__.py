@@ -11,6 +11,7 @@ import sys
 # ruff: isort: off
 from livemoments.cli import photos as _photos  # noqa: F401
 from livemoments.cli import restoring as _restoring  # noqa: F401
+from livemoments.cli import faces as _faces  # noqa: F401
 from livemoments.cli import sharing as _sharing  # noqa: F401
 from livemoments.cli import trying as _trying  # noqa: F401
 from livemoments.cli import training as _training  # noqa: F401

@@ -2,13 +2,17 @@
 
 Both clips are cut out at the same steadied places, those of the truth's track, so what is compared
 are faces and not the luck of a detector. For each frame: the identity's distance to the truth's and
-to a reference's, the landmarks' error, the warp error, and any metric of pictures on the canonical
-face. Over frames: the drift of the identity, inside clips of 24 frames and between them (IP-FVR's
-two kinds).
+to a reference's, the landmarks' error, the warp error, how errors flicker, and any metric of
+pictures on the face itself. Over frames: the drift of the identity, inside clips of 24 frames and
+between them (IP-FVR's two kinds).
+
+A metric of pictures sees the face alone: what is outside the soft mask under which faces are pasted
+shows the truth. Else what counts most would be the background, which a face's restoration leaves.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,10 +21,10 @@ from livemoments.align.estimators import DisFlow
 from livemoments.align.flow import forward_backward_error, warp
 from livemoments.errors import InputError
 from livemoments.evaluation.metric import Metric, as_bytes, as_kept
-from livemoments.faces.crops import SIZE_PX, canonical_mask, cut
+from livemoments.faces.crops import SIZE_PX, cut, face_mask
 from livemoments.faces.detect import FaceFinder
-from livemoments.faces.face import eyes_apart
-from livemoments.faces.identity import Embedder, apart
+from livemoments.faces.face import Placement, eyes_apart
+from livemoments.faces.identity import apart
 from livemoments.faces.tracks import View
 
 CLIP_FRAMES = 24  # of IP-FVR's clips
@@ -28,15 +32,29 @@ IDENTITY_EVERY = 4  # frames: an identity takes 0.3 s
 TRUSTED_PX = 0.5  # of the flow's way there and back, for a pixel to count in the warp error
 
 
+class Recogniser(Protocol):
+    """What identity.Embedder does."""
+
+    def of_picture(self, picture: np.ndarray, placement: Placement) -> np.ndarray:
+        """The identity of a face in a picture."""
+        ...
+
+    def of_face(self, face: np.ndarray) -> np.ndarray:
+        """The identity of a canonical face."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class FaceMeasures:
     """What faces are measured with."""
 
     finder: FaceFinder
-    embedder: Embedder
-    metrics: Sequence[Metric] = ()  # of a picture and its truth, taken of canonical faces
+    embedder: Recogniser
+    metrics: Sequence[Metric] = ()  # of a picture and its truth, on the face alone
+    judges: Sequence[Metric] = ()  # likewise, of the whole canonical square
     size_px: int = SIZE_PX
     identity_every: int = IDENTITY_EVERY
+    metrics_every: int = 1  # frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +68,7 @@ class FaceRow:
     landmark_error: float  # mean distance to the truth's, in distances between its eyes
     warp_error: float | None  # against the frame before, in grey levels of 255
     truth_warp_error: float | None
+    unrest: float | None = None  # the warp error of result - truth: 0 for the truth, however lively
     metrics: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -116,6 +135,24 @@ def mean(rows: Sequence[FaceRow], name: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
+def on_face(result: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of two canonical faces in which a face lies, with the truth outside its soft mask.
+
+    Args:
+        result: RGB uint8 S x S x 3.
+        truth: likewise.
+
+    Returns:
+        Both, float32 in [0, 1], as large as the mask's ellipse.
+    """
+    one, other = (face.astype(np.float32) / 255 for face in (result, truth))
+    mask = face_mask(len(other))
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    mixed = other + mask[..., None] * (one - other)
+    return mixed[part], other[part]
+
+
 def slope(at: np.ndarray, values: np.ndarray) -> float:
     """Of the line of least squares through values (n,) at (n,), two or more."""
     centred = at - np.mean(at)
@@ -175,8 +212,12 @@ def _row(
         away["truth"] = apart(one, other)
         if reference is not None:
             away["reference"], away["own"] = apart(one, reference), apart(other, reference)
+    scores: dict[str, float | None] = {}
+    if index % measures.metrics_every == 0:
+        scores = {metric.name: metric(*on_face(result, truth)).value for metric in measures.metrics}
+        scores |= {judge.name: judge(result, truth).value for judge in measures.judges}
     found, true = (measures.finder.landmarks_of_canonical(face) for face in faces)
-    error, own_error = _warp_errors(faces, before) if before is not None else (None, None)
+    error, own_error, unrest = _warp_errors(faces, before) if before else (None, None, None)
     return FaceRow(
         index=index,
         identity_to_truth=away["truth"],
@@ -185,21 +226,20 @@ def _row(
         landmark_error=landmark_error(found, true),
         warp_error=error,
         truth_warp_error=own_error,
-        metrics={metric.name: metric(result, truth).value for metric in measures.metrics},
+        unrest=unrest,
+        metrics=scores,
     )
 
 
 def _warp_errors(
     now: tuple[np.ndarray, np.ndarray], before: tuple[np.ndarray, np.ndarray]
-) -> tuple[float | None, float | None]:
-    """The warp errors of a result and its truth, both with the truth's motion."""
+) -> tuple[float | None, float | None, float | None]:
+    """The warp errors of a result, its truth, and their difference, with the truth's motion."""
     grey = [cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY) for truth in (now[1], before[1])]
     flow_to = DisFlow()
     there, back = flow_to(grey[0], grey[1]), flow_to(grey[1], grey[0])
-    trust = canonical_mask(len(grey[0])) * (forward_backward_error(there, back) <= TRUSTED_PX)
-
-    def error(which: int) -> float | None:
-        one, other = (faces[which].astype(np.float32) / 255 for faces in (now, before))
-        return warp_error(one, other, there, trust)
-
-    return error(0), error(1)
+    trust = face_mask(len(grey[0])) * (forward_backward_error(there, back) <= TRUSTED_PX)
+    one, other = (np.stack(faces).astype(np.float32) / 255 for faces in (now, before))
+    result, truth = (warp_error(one[which], other[which], there, trust) for which in (0, 1))
+    unrest = warp_error(one[0] - one[1], other[0] - other[1], there, trust)
+    return result, truth, unrest

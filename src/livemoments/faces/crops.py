@@ -6,6 +6,8 @@ changed changes nothing, to the bit, and what a small canonical face cannot hold
 is not lost. Outside the mask not a bit changes.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -13,10 +15,12 @@ from livemoments.errors import ConfigError, InputError
 from livemoments.faces.face import Placement
 
 SIZE_PX = 256  # side of a canonical face: eyes 64 pixels apart
-# The mask's ellipse in shares of the canonical side: from the middle of the brow's top to below the
-# chin, from ear to ear.
-MASK_MIDDLE, MASK_HALVES = (0.5, 0.565), (0.34, 0.43)
-FEATHER = 0.35  # of the way from the ellipse's middle to its edge over which the mask fades out
+# The face, in shares of the canonical side: an ellipse from the middle of the brow's top to below
+# the chin, from ear to ear, and how far of the way from its middle to its edge it fades out.
+FACE_MIDDLE, FACE_HALVES, FACE_FADE = (0.5, 0.565), (0.34, 0.43), 0.35
+# The head, with its hair: nearly all of the square, with round corners. A face between hair and
+# ears of another sharpness looks pasted in, and recognition looks at them, too.
+HEAD_MIDDLE, HEAD_HALVES, HEAD_FADE, HEAD_POWER = (0.5, 0.53), (0.49, 0.47), 0.2, 5.0
 
 
 def cut(picture: np.ndarray, placement: Placement, size_px: int = SIZE_PX) -> np.ndarray:
@@ -39,10 +43,14 @@ def cut(picture: np.ndarray, placement: Placement, size_px: int = SIZE_PX) -> np
     """
     if size_px < 16:
         raise ConfigError(f"a canonical face must have at least 16 pixels, got {size_px}")
-    values = _as_float(picture)
     over = _finer(placement.side_px / size_px)
-    matrix = placement.matrix(size_px * over)
     side = size_px * over
+    matrix = placement.matrix(side)
+    # Of a large picture only the face's surroundings are looked at; corners of the outer pixels.
+    square = matrix @ [[0, side, 0, side], [0, 0, side, side], [1, 1, 1, 1]]
+    left, top, right, bottom = _within(square.min(axis=1) - 4, square.max(axis=1) + 5, picture)
+    values = _as_float(picture[top:bottom, left:right])
+    matrix[:, 2] -= left, top
     face = cv2.warpAffine(
         values, matrix, (side, side), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
@@ -76,18 +84,46 @@ def paste(
         ConfigError: strength is outside its range.
         InputError: the face is not square, or not of the picture's type.
     """
-    _check_paste(picture, face, strength, mask)
+    _check_paste(picture, face, mask)
     change = _as_float(face) - _as_float(cut(picture, placement, face.shape[0]))
     if mask is not None:
         change *= mask[..., None]
+    return add_change(picture, change, placement, strength)
+
+
+def add_change(
+    picture: np.ndarray, change: np.ndarray, placement: Placement, strength: float = 1.0
+) -> np.ndarray:
+    """A picture with a canonical face's change made at a placement, under the soft mask.
+
+    Args:
+        picture: H x W x 3, uint8 or float32 in [0, 1].
+        change: float32 N x N x 3: what is added to the canonical face, in the picture's unit (of
+            255 for uint8).
+        placement: where the face is.
+        strength: 0 to 1: how much of the change is made.
+
+    Returns:
+        A new picture of the same size and type. Where there is no change not a bit differs.
+
+    Raises:
+        ConfigError: strength is outside its range.
+        InputError: the change is no square, or the picture of another kind.
+    """
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"strength must be in [0, 1], got {strength}")
+    if change.ndim != 3 or change.shape[0] != change.shape[1] or change.dtype != np.float32:
+        raise InputError(
+            f"a change is an array of {change.dtype} {change.shape}; give a square of float32"
+        )
     result = picture.copy()
     region = left, top, right, bottom = _reach(placement, picture.shape)
-    if right <= left or bottom <= top or strength == 0:
+    if right <= left or bottom <= top or strength == 0 or not change.any():
         return result
     change = _bring_back(change, placement, region)
     weight = strength * soft_mask(placement, region)[..., None]
     part = result[top:bottom, left:right]
-    mixed = np.clip(_as_float(part) + weight * change, 0, _white(picture.dtype))
+    mixed = np.clip(_as_float(part) + weight * change, 0, white(picture.dtype))
     # Written only where there is a change: not even a rounding touches the rest.
     touched = (weight > 0) & (change != 0)
     part[...] = np.where(touched, _as_type(mixed, picture.dtype), part)
@@ -95,26 +131,77 @@ def paste(
 
 
 def soft_mask(placement: Placement, region: tuple[int, int, int, int]) -> np.ndarray:
-    """How much a pixel belongs to a face: an ellipse from brow to chin whose edge fades.
+    """How much a pixel belongs to a head: a square with round corners whose edge fades.
 
     Args:
         placement: of the face.
         region: left, top, right, bottom in pixels of the picture.
 
     Returns:
-        float32 H x W in [0, 1]: 1 inside, 0 from the ellipse's edge on, smooth between.
+        float32 H x W in [0, 1]: 1 inside, 0 from the edge on, smooth between.
     """
     left, top, right, bottom = region
     y, x = np.mgrid[top:bottom, left:right]
     points = placement.to_square(np.stack([x.ravel(), y.ravel()], axis=1))
-    away = np.hypot(*((points - MASK_MIDDLE) / MASK_HALVES).T).reshape(x.shape)
-    ramp = np.clip((1 - away) / FEATHER, 0, 1)
+    return _head(points).reshape(x.shape)
+
+
+def face_mask(size_px: int = SIZE_PX) -> np.ndarray:
+    """How much a pixel of a canonical picture belongs to the face alone; float32 in [0, 1]."""
+    return _face(_shares(size_px)).reshape(size_px, size_px)
+
+
+def left_over(
+    placement: Placement,
+    faces: Sequence[Placement],
+    heads: Sequence[tuple[Placement, float]] = (),
+    size_px: int = SIZE_PX,
+) -> np.ndarray:
+    """What of a canonical square is neither another's face nor changed with another's head.
+
+    Args:
+        placement: of the square.
+        faces: other people's in the same picture.
+        heads: others that are changed, and how much, 0 to 1.
+        size_px: side of the canonical square.
+
+    Returns:
+        float32 size_px x size_px in [0, 1]; 1 where nobody else is.
+    """
+    points = placement.to_picture(_shares(size_px))
+    left = np.ones(len(points), np.float32)
+    for other in faces:
+        left *= 1 - _face(other.to_square(points))
+    for other, strength in heads:
+        left *= 1 - np.float32(strength) * _head(other.to_square(points))
+    return left.reshape(size_px, size_px)
+
+
+def _shares(size_px: int) -> np.ndarray:
+    """The pixels' middles of a canonical picture, (n, 2), in shares of its side."""
+    y, x = np.mgrid[:size_px, :size_px]
+    return (np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) / size_px
+
+
+def _face(points: np.ndarray) -> np.ndarray:
+    away = np.hypot(*((points - FACE_MIDDLE) / FACE_HALVES).T)
+    return _fading(away, FACE_FADE)
+
+
+def _head(points: np.ndarray) -> np.ndarray:
+    sides = np.abs((points - HEAD_MIDDLE) / HEAD_HALVES) ** HEAD_POWER
+    return _fading(sides.sum(axis=1) ** (1 / HEAD_POWER), HEAD_FADE)
+
+
+def _fading(away: np.ndarray, fade: float) -> np.ndarray:
+    """1 near the middle, 0 from the edge (away 1) on, smooth over the share `fade` before it."""
+    ramp = np.clip((1 - away) / fade, 0, 1)
     return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
 
 
-def canonical_mask(size_px: int = SIZE_PX) -> np.ndarray:
-    """soft_mask on the canonical face itself, float32 size_px x size_px."""
-    return soft_mask(Placement.of_canonical(size_px), (0, 0, size_px, size_px))
+def white(kind: np.dtype) -> float:
+    """The largest value of a picture of a type: 255 of uint8, else 1."""
+    return 255.0 if kind == np.uint8 else 1.0
 
 
 def _bring_back(
@@ -146,14 +233,24 @@ def _bring_back(
 
 def _reach(placement: Placement, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of what the mask can touch, within the picture."""
-    angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
-    rim = np.stack([np.cos(angles), np.sin(angles)], axis=1) * MASK_HALVES * 1.01 + MASK_MIDDLE
-    points = placement.to_picture(rim)
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * HEAD_HALVES * 1.01 + HEAD_MIDDLE
+    points = placement.to_picture(corners)
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     height, width = shape[:2]
     ends = np.ceil([right, bottom]) + 1
     left, right = np.clip([np.floor(left), ends[0]], 0, width)
     top, bottom = np.clip([np.floor(top), ends[1]], 0, height)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _within(low: np.ndarray, high: np.ndarray, picture: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of what lies from low to high (x, y), one pixel at the least.
+
+    Beyond the picture's edge that is the edge, which goes on there.
+    """
+    last = np.array(picture.shape[1::-1]) - 1
+    left, top = np.clip(np.floor(low), 0, last).astype(int)
+    right, bottom = np.clip(np.ceil(high), 0, last).astype(int) + 1
     return int(left), int(top), int(right), int(bottom)
 
 
@@ -177,15 +274,7 @@ def _as_type(values: np.ndarray, kind: np.dtype) -> np.ndarray:
     return values
 
 
-def _white(kind: np.dtype) -> float:
-    return 255.0 if kind == np.uint8 else 1.0
-
-
-def _check_paste(
-    picture: np.ndarray, face: np.ndarray, strength: float, mask: np.ndarray | None
-) -> None:
-    if not 0 <= strength <= 1:
-        raise ConfigError(f"strength must be in [0, 1], got {strength}")
+def _check_paste(picture: np.ndarray, face: np.ndarray, mask: np.ndarray | None) -> None:
     if face.ndim != 3 or face.shape[0] != face.shape[1] or face.shape[2:] != picture.shape[2:]:
         raise InputError(f"a face is an array of {face.shape}; give a square, as cut gave it")
     if face.dtype != picture.dtype:

@@ -18,6 +18,7 @@ from livemoments.faces.identity import Embedder
 from livemoments.faces.pose import Pose, pose
 from livemoments.training.sharpness import measure_sharpness
 
+FINEST_PX = 512  # side of a canonical face that nothing is restored beyond
 SOFT = 0.5  # sharpness below which a reference has little to give at its size
 TURNED_DEGREES = 25.0  # between both directions of sight: beyond, a reference is misaligned
 SMALL_PX = 100  # height of a reference's face; less has fewer pixels than a restored face
@@ -29,13 +30,19 @@ class Reference:
     """A person's face in a photograph."""
 
     name: str  # of the photograph, for messages
-    face: np.ndarray  # canonical, RGB uint8, square
+    face: np.ndarray  # canonical, RGB uint8, square: at the finest that a face is restored at
     placement: Placement  # where it is in the photograph
     landmarks: np.ndarray  # (68, 2) in shares of the canonical square
     identity: np.ndarray  # (128,)
     pose: Pose
     sharpness: float  # of the canonical face: about 1 where sharp, near 0 where enlarged or blurred
     height_px: int  # of the face in the photograph
+
+    def at(self, side: int) -> np.ndarray:
+        """The canonical face with a side of so many pixels, RGB uint8."""
+        if side == self.face.shape[0]:
+            return self.face
+        return cut(self.face, Placement.of_canonical(self.face.shape[0]), side)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +56,7 @@ class Choice:
 
 
 def read_references(
-    picture: np.ndarray, name: str, finder: FaceFinder, embedder: Embedder, size_px: int = SIZE_PX
+    picture: np.ndarray, name: str, finder: FaceFinder, embedder: Embedder, size_px: int = FINEST_PX
 ) -> list[Reference]:
     """The faces of a photograph, the largest first.
 
@@ -121,7 +128,7 @@ def _reference(
         landmarks=placement.to_square(face.landmarks),
         identity=embedder.of_picture(picture, placement),
         pose=pose(face.landmarks),
-        sharpness=face_sharpness(canonical),
+        sharpness=face_sharpness(cut(picture, placement, SIZE_PX)),
         height_px=face.box.height,
     )
 

@@ -146,6 +146,13 @@ class ClipColour:
         """Whether the transfer curve is PQ or HLG."""
         return self.transfer in (TRANSFER_PQ, TRANSFER_HLG)
 
+    def assumed_matrix(self, width: int, height: int) -> int:
+        """The matrix's code, or what players assume of a picture of this size without one."""
+        if self.matrix in LUMA_WEIGHTS:
+            return self.matrix
+        # High definition is BT.709, small pictures are BT.601.
+        return 1 if width * height >= 1280 * 576 else 6
+
     def to_dict(self) -> dict[str, str]:
         """The facts in words; codes without a name here as numbers."""
         names = {**PRIMARIES_BY_CODE, 2: "unstated"}
@@ -170,20 +177,43 @@ def yuv_to_rgb(
 
     Values are clipped to [0, 1].
     """
-    # Unstated: high definition is BT.709, small pictures are BT.601, as players assume.
-    default = 1 if luma.shape[0] * luma.shape[1] >= 1280 * 576 else 6
-    kr, kb = LUMA_WEIGHTS.get(colour.matrix, LUMA_WEIGHTS[default])
+    kr, kb = LUMA_WEIGHTS[colour.assumed_matrix(luma.shape[1], luma.shape[0])]
     step = 2.0 ** (bits - 8)
-    if colour.full_range:
-        black, luma_span, chroma_span = 0.0, 2.0**bits - 1, 2.0**bits - 1
-    else:
-        black, luma_span, chroma_span = 16 * step, 219 * step, 224 * step
+    black, luma_span, chroma_span = _spans(bits, colour)
     y = (luma - black) / luma_span
     rgb = np.empty((*luma.shape, 3), np.float32)
     rgb[..., 0] = y + (cr - 128 * step) * (2 * (1 - kr) / chroma_span)
     rgb[..., 2] = y + (cb - 128 * step) * (2 * (1 - kb) / chroma_span)
     rgb[..., 1] = (y - kr * rgb[..., 0] - kb * rgb[..., 2]) / (1 - kr - kb)
     return np.clip(rgb, 0.0, 1.0, out=rgb)
+
+
+def rgb_change_to_yuv(
+    change: np.ndarray, *, bits: int, colour: ClipColour, matrix: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a change of R'G'B', float32 (H, W, 3), changes of Y', Cb, Cr, (H, W) code values each.
+
+    Args:
+        change: Differences of values in [0, 1].
+        bits: Of the code values.
+        colour: What they mean.
+        matrix: H.273 code, as ClipColour.assumed_matrix says for the whole picture.
+    """
+    kr, kb = LUMA_WEIGHTS[matrix]
+    _, luma_span, chroma_span = _spans(bits, colour)
+    red, green, blue = (change[..., channel] for channel in range(3))
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    cb = (blue - y) * (chroma_span / (2 * (1 - kb)))
+    cr = (red - y) * (chroma_span / (2 * (1 - kr)))
+    return y * luma_span, cb, cr
+
+
+def _spans(bits: int, colour: ClipColour) -> tuple[float, float, float]:
+    """Code value of black, and how many lie from there to white and across all of Cb or Cr."""
+    step = 2.0 ** (bits - 8)
+    if colour.full_range:
+        return 0.0, 2.0**bits - 1, 2.0**bits - 1
+    return 16 * step, 219 * step, 224 * step
 
 
 def to_still_space(rgb: np.ndarray, colour: ClipColour, still: ColourSpace) -> np.ndarray:
@@ -195,11 +225,49 @@ def to_still_space(rgb: np.ndarray, colour: ClipColour, still: ColourSpace) -> n
         return rgb
     linear = _hdr_to_linear(rgb, colour) if colour.is_hdr else srgb_to_linear(rgb)
     target = STILL_PRIMARIES.get(still.name, "bt709")
-    matrix = np.linalg.solve(rgb_to_xyz(target), rgb_to_xyz(colour.primaries_name))
-    linear = np.clip(linear @ matrix.T.astype(np.float32), 0.0, 1.0)
+    return _encoded(_moved(linear, colour.primaries_name, target), still)
+
+
+def from_still_space(rgb: np.ndarray, colour: ClipColour, still: ColourSpace) -> np.ndarray:
+    """The way back: R'G'B' of the still's space, float32 (H, W, 3) in [0, 1] -> the clip's.
+
+    What to_still_space clipped does not come back, so this serves to tell differences. What HDR
+    has above the still's white comes back as the white it was rolled off to.
+    """
+    if colour.same_as(still):
+        return rgb
+    source = STILL_PRIMARIES.get(still.name, "bt709")
+    linear = _moved(_decoded(rgb, still), source, colour.primaries_name)
+    back = _linear_to_hdr(linear, colour) if colour.is_hdr else linear_to_srgb(linear)
+    return np.clip(back, 0.0, 1.0).astype(np.float32)
+
+
+def between_stills(rgb: np.ndarray, given: ColourSpace, wanted: ColourSpace) -> np.ndarray:
+    """R'G'B' of one still's space, float32 in [0, 1] -> another's; kept where either is unknown."""
+    names = {given.name, wanted.name}
+    if len(names) == 1 or not names <= set(STILL_PRIMARIES):
+        return rgb
+    linear = _decoded(rgb, given)
+    moved = _moved(linear, STILL_PRIMARIES[given.name], STILL_PRIMARIES[wanted.name])
+    return _encoded(moved, wanted)
+
+
+def _moved(linear: np.ndarray, given: str, wanted: str) -> np.ndarray:
+    """Linear RGB from some primaries to others, keys of PRIMARIES; clipped to [0, 1]."""
+    matrix = np.linalg.solve(rgb_to_xyz(wanted), rgb_to_xyz(given))
+    return np.clip(linear @ matrix.T.astype(np.float32), 0.0, 1.0)
+
+
+def _encoded(linear: np.ndarray, still: ColourSpace) -> np.ndarray:
+    """Linear RGB with a still's curve, float32."""
     if still.name == "Adobe RGB":
         return (linear ** np.float32(1 / ADOBE_GAMMA)).astype(np.float32)
     return linear_to_srgb(linear).astype(np.float32)
+
+
+def _decoded(rgb: np.ndarray, still: ColourSpace) -> np.ndarray:
+    """A still's R'G'B' made linear."""
+    return rgb ** np.float32(ADOBE_GAMMA) if still.name == "Adobe RGB" else srgb_to_linear(rgb)
 
 
 def _hdr_to_linear(rgb: np.ndarray, colour: ClipColour) -> np.ndarray:
@@ -217,3 +285,21 @@ def _hdr_to_linear(rgb: np.ndarray, colour: ClipColour) -> np.ndarray:
     # Linear up to 0.8 of white, then bent towards 1: highlights keep some shape.
     bent = 0.8 + 0.2 * np.tanh((linear - 0.8) / 0.2)
     return np.where(linear <= 0.8, linear, bent).astype(np.float32)
+
+
+def _linear_to_hdr(linear: np.ndarray, colour: ClipColour) -> np.ndarray:
+    """_hdr_to_linear undone: linear light with SDR white at 1 -> PQ or HLG."""
+    bent = np.minimum((linear - 0.8) / 0.2, 0.999)  # tanh comes to 1 in the infinite
+    nits = REFERENCE_WHITE_NITS * np.where(
+        linear <= 0.8, linear, 0.8 + 0.2 * np.arctanh(np.maximum(bent, 0))
+    )
+    if colour.transfer == TRANSFER_PQ:
+        power = (nits / 10000) ** np.float32(0.1593017578125)
+        return ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** np.float32(78.84375)
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    brightness = np.maximum(nits @ np.array([0.2627, 0.6780, 0.0593], np.float32), 1e-6)
+    # Scene light is display light over the scene's brightness to the power of 0.2.
+    gain = (brightness / HLG_PEAK_NITS)[..., None] ** np.float32(0.2 / 1.2)
+    scene = nits / HLG_PEAK_NITS / gain
+    high = a * np.log(np.maximum(12 * scene - b, 1e-6)) + c
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)

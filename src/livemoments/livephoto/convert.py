@@ -7,7 +7,7 @@ form. docs/sharing.md says what is kept and lost in each direction.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,7 +49,9 @@ from livemoments.livephoto.targets import (
     Target,
     bare_stem,
     place_for,
+    target_of_source,
 )
+from livemoments.livephoto.video import Clip
 from livemoments.livephoto.write import FORMATS, JPEG_XMP_ROOM, EncodedPicture, encode_picture
 from livemoments.livephoto.xmp import ContainerItem
 from livemoments.livephoto.xmp_edit import as_packet
@@ -137,11 +139,44 @@ def convert_file(
     return _to_motion_photo(live, place, cast(MotionPhotoKind, to), overwrite)
 
 
-def _to_apple(live: LivePhoto, out: Path, overwrite: bool) -> ConvertedFile:
+def check_own_form_output(live: LivePhoto, out: Path, *, overwrite: bool = False) -> None:
+    """Raise what with_other_clip would raise at a path; for a look before long work."""
+    kind = target_of_source(live)
+    if kind == "apple":
+        check_live_photo_output(out, overwrite=overwrite, inputs=live.files)
+    else:
+        check_motion_photo_output(out, kind, overwrite=overwrite, inputs=live.files)
+
+
+def with_other_clip(
+    live: LivePhoto, clip: Clip, out: Path, *, overwrite: bool = False
+) -> ConvertedFile:
+    """Write a Live Photo with another clip in the place of its own, in the form that it has.
+
+    Args:
+        live: The source; its still is copied where `out` is of its format.
+        clip: With the own one's times, such as rewrite_pictures makes.
+        out: The still's file, .jpg or .heic.
+        overwrite: Whether files that are there already may be replaced; inputs never are.
+
+    Raises:
+        InputError: The still cannot be taken apart, or the clip cannot be copied.
+        OutputError: It cannot be written where it was asked for; then nothing has changed.
+    """
+    kind = target_of_source(live)
+    if kind == "apple":
+        return _to_apple(live, out, overwrite, clip)
+    return _to_motion_photo(live, out, kind, overwrite, clip)
+
+
+def _to_apple(
+    live: LivePhoto, out: Path, overwrite: bool, other: Clip | None = None
+) -> ConvertedFile:
     inputs = live.files
     check_live_photo_output(out, overwrite=overwrite, inputs=inputs)
     identifier, copied = new_identifier(), _is_copied(live, out)
-    clip = apple_movie(live, identifier=identifier, time_s=live.key_time_s, same_still=True)
+    moving = live if other is None else replace(live, clip=other)
+    clip = apple_movie(moving, identifier=identifier, time_s=live.key_time_s, same_still=True)
     if copied:
         still = _copied_for_apple(read_still_file(live.still, live.clip.source), identifier)
     else:
@@ -178,7 +213,7 @@ def _copied_for_apple(file: StillFile, identifier: str) -> EncodedPicture:
 
 
 def _to_motion_photo(
-    live: LivePhoto, out: Path, kind: MotionPhotoKind, overwrite: bool
+    live: LivePhoto, out: Path, kind: MotionPhotoKind, overwrite: bool, other: Clip | None = None
 ) -> ConvertedFile:
     inputs = live.files
     check_motion_photo_output(out, kind, overwrite=overwrite, inputs=inputs)
@@ -188,8 +223,9 @@ def _to_motion_photo(
     gain_map = read_gain_map(live.still).gain_map if file is None else None
     attached = [*kept.values(), *gain_map_behind(gain_map, out, kind, QUALITY)]
     plan = plan_motion_photo(
-        live, out, kind, time_s=live.key_time_s, attachments=attached, same_picture=True
-    )
+        live, out, kind, time_s=live.key_time_s, attachments=attached, same_picture=True,
+        video=None if other is None else _bytes(other.source),
+    )  # fmt: skip
     if file is not None:
         still = _copied_for_motion_photo(file, plan, list(kept))
     else:
@@ -254,6 +290,12 @@ def _encoded(
         if lost:
             notes.append(f"left out with the old file: {', '.join(lost)}")
     return EncodedPicture(data=encoded.data, notes=(*notes, *encoded.notes))
+
+
+def _bytes(source: Source) -> bytes:
+    """A clip as it goes into a file again: as it was taken out, QuickTime or not."""
+    with source.open() as stream:
+        return stream.read()
 
 
 def _is_copied(live: LivePhoto, out: Path) -> bool:

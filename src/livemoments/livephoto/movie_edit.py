@@ -3,7 +3,7 @@
 The index ('moov') is read into a tree of nodes that can be changed at will. Writing copies every
 other box of the file and puts right what says where media lie ('stco', 'co64'): a box before the
 media may have grown, or a whole clip may have moved. New samples go into an 'mdat' of their own
-before the index.
+before the index; media that are no longer wanted can be left out of theirs.
 
     movie = read_editable(source)
     ...                              change movie.ftyp and movie.moov
@@ -130,8 +130,11 @@ class Movie:
         source: The file's bytes.
         boxes: The boxes at its top.
         ftyp: Payload of 'ftyp', empty for none.
-        moov: The index. Chunk offsets in it count in the source, and beyond its end in `media`.
+        moov: The index. Chunk offsets in it count in the source, beyond its end in `brought`, and
+            beyond that in `media`.
         media: New samples.
+        brought: Samples of another file. To be set before anything is added to `media`.
+        dropped: Runs of bytes (start, end) of the source's media that are left out, ascending.
     """
 
     source: Source
@@ -139,6 +142,8 @@ class Movie:
     ftyp: bytes
     moov: Node
     media: bytearray = field(default_factory=bytearray)
+    brought: Source | None = None
+    dropped: tuple[tuple[int, int], ...] = ()
 
     @property
     def tracks(self) -> list[Node]:
@@ -148,7 +153,12 @@ class Movie:
     def add_media(self, sample: bytes) -> int:
         """Add a sample; returns its offset as the index counts until it is written."""
         self.media += sample
-        return self.source.length + len(self.media) - len(sample)
+        return self.added_at + len(self.media) - len(sample)
+
+    @property
+    def added_at(self) -> int:
+        """Offset of the first byte of `media`, as the index counts until it is written."""
+        return self.source.length + (self.brought.length if self.brought else 0)
 
     def to_bytes(self) -> bytes:
         """The whole file."""
@@ -163,15 +173,14 @@ class Movie:
             DamagedFileError: A track's media lie outside the file, or it changed meanwhile.
         """
         written = 0
-        parts = _laid_out(self)
-        with self.source.open() as source:
-            for part in parts:
-                if isinstance(part, bytes):
-                    written += stream.write(part)
-                    continue
+        for part in _laid_out(self):
+            if isinstance(part, bytes):
+                written += stream.write(part)
+                continue
+            with part.source.open() as source:
                 source.seek(part.start)
-                _copy(source, stream, part, self.source.name)
-                written += part.end - part.start
+                _copy(source, stream, part)
+            written += part.end - part.start
         return written
 
 
@@ -236,7 +245,17 @@ def set_chunk_offsets(track: Node, offsets: list[int]) -> None:
         tables.nodes.append(table)
 
 
-def _laid_out(movie: Movie) -> list[bytes | Box]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Run:
+    """Bytes of a file to be copied; `box`: from a box's header on."""
+
+    source: Source
+    start: int
+    end: int
+    box: bool = False
+
+
+def _laid_out(movie: Movie) -> list[bytes | _Run]:
     """The parts of the file in order: boxes to copy, and bytes.
 
     The index's length decides where media lie, and how far away they lie decides the length of
@@ -276,27 +295,40 @@ class _Moves:
         return self.news[index] + offset - self.starts[index]
 
 
-def _places(movie: Movie, moov: bytes) -> tuple[list[bytes | Box], _Moves]:
+def _places(movie: Movie, moov: bytes) -> tuple[list[bytes | _Run], _Moves]:
     """The parts of the file with this index, and where each run of its media comes to lie."""
-    parts: list[bytes | Box] = []
+    parts: list[bytes | _Run] = []
     runs: list[tuple[int, int, int]] = []
     at = 0
+
+    def put(part: bytes | _Run, old: int | None = None) -> None:
+        nonlocal at
+        length = len(part) if isinstance(part, bytes) else part.end - part.start
+        if old is not None:
+            runs.append((old, old + length, at))
+        parts.append(part)
+        at += length
+
     if movie.ftyp:
-        parts.append(Node(b"ftyp", movie.ftyp).to_bytes())
-        at += len(movie.ftyp) + 8
+        put(Node(b"ftyp", movie.ftyp).to_bytes())
     for box in movie.boxes:
         if box.type == b"moov":
+            if movie.brought is not None:
+                put(_mdat_header(movie.brought.length))
+                whole = _Run(source=movie.brought, start=0, end=movie.brought.length)
+                put(whole, movie.source.length)
             if movie.media:
-                length = movie.source.length
-                runs.append((length, length + len(movie.media), at + 8))
-                parts.append(Node(b"mdat", bytes(movie.media)).to_bytes())
-                at += len(movie.media) + 8
-            parts.append(moov)
-            at += len(moov)
+                put(_mdat_header(len(movie.media)))
+                put(bytes(movie.media), movie.added_at)
+            put(moov)
+        elif box.type == b"mdat" and _loses(box, movie.dropped):
+            kept = _kept(box, movie.dropped)
+            if kept:
+                put(_mdat_header(sum(end - start for start, end in kept)))
+            for start, end in kept:
+                put(_Run(source=movie.source, start=start, end=end), start)
         elif box.type != b"ftyp":
-            runs.append((box.start, box.end, at))
-            parts.append(box)
-            at += box.end - box.start
+            put(_Run(source=movie.source, start=box.start, end=box.end, box=True), box.start)
     runs.sort()
     moves = _Moves(
         name=movie.source.name,
@@ -307,15 +339,44 @@ def _places(movie: Movie, moov: bytes) -> tuple[list[bytes | Box], _Moves]:
     return parts, moves
 
 
-def _copy(source: io.RawIOBase, stream: BinaryIO, box: Box, name: str) -> None:
-    """Copy a box; one that runs "to the end of the file" gets its size: other boxes may follow."""
-    left = box.end - box.start
-    head = source.read(min(8, left)) or b""
-    if head[:4] == bytes(4) and left <= MOST_32:
-        head = struct.pack(">I", left) + head[4:]
-    left -= stream.write(head)
+def _loses(box: Box, dropped: tuple[tuple[int, int], ...]) -> bool:
+    """Whether some of a box's payload is left out."""
+    return any(start < box.end and end > box.payload for start, end in dropped)
+
+
+def _kept(box: Box, dropped: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+    """The runs of a box's payload that are not left out."""
+    kept, at = [], box.payload
+    for start, end in dropped:
+        if end <= at or start >= box.end:
+            continue
+        if start > at:
+            kept.append((at, start))
+        at = min(end, box.end)
+    if at < box.end:
+        kept.append((at, box.end))
+    return kept
+
+
+def _mdat_header(length: int) -> bytes:
+    """The header of an 'mdat' with so many bytes of media."""
+    if length + 8 > MOST_32:
+        return struct.pack(">I4sQ", 1, b"mdat", length + 16)
+    return struct.pack(">I4s", length + 8, b"mdat")
+
+
+def _copy(source: io.RawIOBase, stream: BinaryIO, run: _Run) -> None:
+    """Copy; a box that runs "to the end of the file" gets its size: other boxes may follow."""
+    left = run.end - run.start
+    if run.box:
+        head = source.read(min(8, left)) or b""
+        if head[:4] == bytes(4) and left <= MOST_32:
+            head = struct.pack(">I", left) + head[4:]
+        left -= stream.write(head)
     while left > 0:
         data = source.read(min(CHUNK, left))
         if not data:
-            raise DamagedFileError(f"{name}: the video became shorter while it was copied")
+            raise DamagedFileError(
+                f"{run.source.name}: the video became shorter while it was copied"
+            )
         left -= stream.write(data)

@@ -149,6 +149,12 @@ def sample_count(track: Node) -> int:
     return len(sizes) if fixed == 0 else _long(track.payload(f"{TABLES}/stsz"), 8)
 
 
+def sample_sizes(track: Node) -> list[int]:
+    """Bytes of every sample of a track."""
+    fixed, sizes = _sizes(track)
+    return [fixed] * sample_count(track) if fixed else list(sizes)
+
+
 def sample_durations(track: Node) -> list[tuple[int, int]]:
     """Runs of (samples, duration of each) of a track, in its media's time scale."""
     data = track.payload(f"{TABLES}/stts")

@@ -140,14 +140,14 @@ class DecoupledAttention(nn.Module):
         make_zero(self.out_identity)
 
     def forward(
-        self, x: Tensor, prompt: Prompt, features: Tensor, corner: Tensor,
+        self, x: Tensor, prompt: Prompt, features: Tensor, corner: Tensor | None,
         shared: MotionGuidedAttention,
     ) -> Tensor:  # fmt: skip
         """What to add to x (B * T, C, h, w); of the same shape.
 
         features (B, R, C, H, W) are the references'; corner (B, 2) says where in the canonical
-        square the frames' upper left pixel lies, x and y in pixels; shared is the compact model's
-        attention at this scale.
+        square the frames' upper left pixel lies, x and y in pixels, None for whole squares;
+        shared is the compact model's attention at this scale.
         """
         clips, (height, width) = len(features), x.shape[2:]
         normed = _normed(shared.norm, x)
@@ -155,9 +155,10 @@ class DecoupledAttention(nn.Module):
         # (B * T, C, h, w) -> (B, heads, T * n, d)
         q = q.unflatten(0, (clips, -1)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
         q = q.unflatten(2, (self.heads, -1)).transpose(1, 2)
-        image = self._look_at_references(
-            q, features, _places(x, features) + corner[:, None], shared
-        )
+        here = _places(x, clips, x if corner is None else features)
+        if corner is not None:
+            here = here + corner[:, None]
+        image = self._look_at_references(q, features, here, shared)
         image = image * prompt.image_there.view(-1, 1, 1, 1).to(image.dtype)
         who = self._look_at_tokens(q, prompt)
         y_image, y_who = (self._as_map(y, height, width) for y in (image, who))
@@ -175,7 +176,7 @@ class DecoupledAttention(nn.Module):
             .unflatten(2, (self.heads, -1)).transpose(1, 2)
             for t in (k, v)
         )  # fmt: skip  # (B, heads, R * H * W, d)
-        there = _places(features.flatten(0, 1), features)
+        there = _places(features.flatten(0, 1), clips, features)
         return _near(q, k, v, here, there, self.near_px.exp(), self.nothing)
 
     def _look_at_tokens(self, q: Tensor, prompt: Prompt) -> Tensor:
@@ -282,15 +283,14 @@ class FaceNet(nn.Module):
         """Predict z_Hs of B clips of `frames` frames: (B * T, 48, h, w).
 
         As `RestorationNet`, the first six arguments with B * T in front, a clip's frames one after
-        the other. corner (B, 2): where in the canonical square the frames' upper left pixel lies.
+        the other. corner (B, 2): where in the canonical square the frames' upper left pixel lies;
+        None: they show the whole square, in as many pixels as they have.
         """
-        if corner is None:
-            corner = z.new_zeros(len(prompt.identity), 2)
         at_scale = partial(self._at_scale, prompt=prompt, frames=frames, corner=corner)
         return self.restoration(z, frame, reference, features, motion, t, at_scale=at_scale)
 
     def _at_scale(
-        self, scale: int, x: Tensor, *, prompt: Prompt, frames: int, corner: Tensor
+        self, scale: int, x: Tensor, *, prompt: Prompt, frames: int, corner: Tensor | None
     ) -> Tensor:
         """x (B * T, C, h, w) with what the added modules have to say at a scale of the encoder."""
         if scale:
@@ -306,16 +306,17 @@ def _normed(norm: nn.Module, x: Tensor) -> Tensor:
     return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def _places(maps: Tensor, references: Tensor) -> Tensor:
+def _places(maps: Tensor, clips: int, whole: Tensor) -> Tensor:
     """The middles (B, K * h * w, 2) of the cells of maps (B * K, C, h, w), x and y in pixels.
 
-    From the middle of the canonical square, which references (B, R, C, H, W) show whole, for maps
-    that begin at its corner. By running sums, so that ONNX takes no size for a constant.
+    From the middle of the canonical square, which `whole` (..., H, W) shows whole in cells of the
+    same size, for maps that begin at its corner. By running sums, so that ONNX takes no size for a
+    constant.
     """
     one = 0 * maps[:, :1].float() + 1
     cells = torch.cat([one.cumsum(3), one.cumsum(2)], 1).flatten(2) - 0.5  # (B * K, 2, h * w)
-    cells = cells.unflatten(0, (len(references), -1)).transpose(2, 3).flatten(1, 2)
-    return cells * (SIZE_PX / references.shape[-1]) - SIZE_PX / 2
+    cells = cells.unflatten(0, (clips, -1)).transpose(2, 3).flatten(1, 2)
+    return cells * (SIZE_PX / whole.shape[-1]) - SIZE_PX / 2
 
 
 def _near(

@@ -1,6 +1,6 @@
 """The compact networks at work on tensors: the reference is brought to the frame and made use of.
 
-What `models/compact.py` does with ONNX at run time, with gradients. `Parts` takes parts of the
+What `models/aligned.py` does with ONNX at run time, with gradients. `Parts` takes parts of the
 method away, for ablations (LiveMoments, Tables 3 and 7).
 """
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from livemoments.errors import ConfigError
-from livemoments.models.compact import FLOW_SMOOTH_PX
+from livemoments.models.aligned import FLOW_SMOOTH_PX
 from livemoments.networks.compact import (
     FOLD,
     SMOOTH_PX,
@@ -113,7 +113,7 @@ def align_batch(
 ) -> Alignment:
     """Refine the flow and warp the key photo by it; gradients reach the refiner through both.
 
-    As at run time (`models.compact`): the flow given is smoothed first, and where the reference is
+    As at run time (`models.aligned`): the flow given is smoothed first, and where the reference is
     not trusted the frame stands in its place.
     """
     flow, confidence = smoothed(batch["flow"]), batch["confidence"]

@@ -54,6 +54,7 @@ class FaceTrainConfig:
     portraits: Path | None = None  # a folder of `faces.portraits`
     identity_network: Path | None = None  # dlib's file: for the reward, and to measure by
     identity_reward: float = 0.0  # weight of the feedback, 0 for none
+    reward_of_truth: float = 0.5  # share of it that is the distance to each frame's truth
     frames: int = 6  # of a clip
     network: FaceConfig = field(default_factory=FaceConfig)
     compact_share: float = 0.15  # of the learning rate, for what the compact model has learned
@@ -67,7 +68,8 @@ class FaceTrainConfig:
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise ConfigError(f"frames must be at least 1, got {self.frames}")
-        for name in ("unaligned", "no_image", "no_identity", "no_attributes", "low_quality"):
+        shares = ("unaligned", "no_image", "no_identity", "no_attributes", "low_quality")
+        for name in (*shares, "reward_of_truth"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         if self.identity_reward and self.identity_network is None:

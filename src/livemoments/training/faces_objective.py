@@ -121,7 +121,10 @@ def face_losses(
         parts = _parts(restored, target, config, generator)
         terms["perceptual"], terms["dists"] = judges.perceptual(*parts)
     if judges.identity is not None:
-        terms["identity"] = _feedback(judges.identity, restored, batch, (1 - low) * (~wrong))
+        counts = (1 - low) * (~wrong)
+        terms["identity"] = _feedback(
+            judges.identity, restored, batch, counts, faces.reward_of_truth
+        )
     total = (
         terms["pixel"] + config.frequency * terms["frequency"] + faces.time * terms["time"]
         + config.perceptual * terms["perceptual"] + config.dists * terms["dists"]
@@ -175,11 +178,15 @@ def _prompt(
 
 
 def _feedback(
-    judge: FaceIdentity, restored: Tensor, batch: Mapping[str, Tensor], counts: Tensor
-) -> Tensor:
+    judge: FaceIdentity, restored: Tensor, batch: Mapping[str, Tensor], counts: Tensor,
+    of_truth: float,
+) -> Tensor:  # fmt: skip
     """1 - reward, the mean over the clips that show a face and count (B,).
 
-    The crop stands in its place in the true face: what is judged is a whole one.
+    of_truth is the share of it that is each frame's distance to its own truth instead: the person's
+    similarity alone would draw every look to the one of the photograph, and hardly tells faces
+    apart that are nearly right. The crop stands in its place in the true face: what is judged is a
+    whole one.
     """
     clips, frames = batch["truth"].shape[:2]
     whole, n = batch["whole"].clone(), restored.shape[-1]
@@ -193,8 +200,12 @@ def _feedback(
     found = judge(chips(torch.cat(placed))).unflatten(0, (clips, frames))
     person = batch["identity"]
     counts = counts * (person.abs().sum(1) > 0)
-    lost = (1 - identity_reward(found, person)) * counts
-    return lost.sum() / counts.sum().clamp(min=1)
+    with torch.no_grad():
+        true = judge(chips(whole.flatten(0, 1))).unflatten(0, (clips, frames))
+    away = ((found - true).square().sum(-1) + 1e-6).sqrt()
+    away = (away * suffix_weights(frames).to(away)).sum(1)
+    lost = (1 - of_truth) * (1 - identity_reward(found, person)) + of_truth * away
+    return (lost * counts).sum() / counts.sum().clamp(min=1)
 
 
 def _swapped(plane: Tensor, wrong: Tensor) -> Tensor:

@@ -1,0 +1,135 @@
+"""Exponential blending: windows of a long clip that overlap, joined while they are sampled.
+
+The model sees at most 24 frames at a time. Windows restored apart would differ where they meet. So
+they overlap, and at every step of the bridge what the present window predicts (z_Hs) is blended
+with what earlier windows predicted at that same step, frame by frame. The paper says that latents
+of earlier clips are blended in at every denoising step, with exponential weights, and no more; the
+formula is our choice. At a frame d frames after the window's start
+
+    share(d) = exp(-d / decay_frames)
+
+of the blend is the earlier windows', and of that share a window of age a = 1, 2, ... (the latest is
+1) has exp(-(a - 1) / decay_windows) in proportion. So the first frame of a window is wholly what
+those before made of it, and the last of the overlap nearly its own: a window goes over into the
+next, and what is wrong in one is not handed on for ever.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from livemoments.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlendConfig:
+    """How a clip is cut into windows and joined again. Lengths in frames."""
+
+    window: int = 24  # what the model sees at a time, at most
+    overlap: int = 8  # shared with the window before; 0: windows know nothing of each other
+    decay_frames: float = 3.0  # over which the earlier windows' share falls to 37 %
+    decay_windows: float = 1.0  # likewise with a window's age
+
+    def __post_init__(self) -> None:
+        if self.window < 1:
+            raise ConfigError(f"window must be at least 1, got {self.window}")
+        if not 0 <= self.overlap < self.window:
+            raise ConfigError(f"overlap must be in [0, window={self.window}), got {self.overlap}")
+        if self.decay_frames <= 0 or self.decay_windows <= 0:
+            raise ConfigError(
+                f"decays must be above 0, got {self.decay_frames} and {self.decay_windows}"
+            )
+
+
+def windows(count: int, config: BlendConfig) -> list[range]:
+    """The windows of so many frames: about equally long, each overlapping the one before.
+
+    None is longer than config.window, and the overlap is config.overlap: the last would else be
+    short, with little to see.
+    """
+    if count <= 0:
+        return []
+    number = max(-(-(count - config.overlap) // (config.window - config.overlap)), 1)
+    ends = [round(i * (count - config.overlap) / number) for i in range(number + 1)]
+    if number == 1:
+        return [range(count)]
+    return [
+        range(start, end + config.overlap)
+        for start, end in zip(ends, ends[1:], strict=False)
+    ]  # fmt: skip
+
+
+def share_of_earlier(frames_from_start: np.ndarray, config: BlendConfig) -> np.ndarray:
+    """How much of a frame is the earlier windows', in [0, 1]; 1 at the window's first frame."""
+    return np.exp(-np.asarray(frames_from_start, np.float64) / config.decay_frames)
+
+
+def weights(frames_from_start: int, ages: Sequence[int], config: BlendConfig) -> np.ndarray:
+    """The weights of the earlier windows that hold a frame, by their age from 1; (n,).
+
+    They are in [0, 1], and their sum is share_of_earlier; the present window has the rest.
+    """
+    if not ages:
+        return np.zeros(0)
+    relative = np.exp(-(np.asarray(ages, np.float64) - 1) / config.decay_windows)
+    return share_of_earlier(np.array(frames_from_start), config) * relative / relative.sum()
+
+
+class Earlier:
+    """What earlier windows predicted for frames that are still to come, step by step.
+
+    Kept are the frames that the next window holds, no more: overlap x steps latents of 0.8 MB for
+    each earlier window that reaches so far.
+    """
+
+    def __init__(self, config: BlendConfig) -> None:
+        self._config = config
+        # Of each earlier window, the latest last: per step, the latents by frame.
+        self._windows: list[list[dict[int, np.ndarray]]] = []
+
+    def blend(self, step: int, window: range, predicted: np.ndarray) -> np.ndarray:
+        """The present window's predictions (T x 48 x n x n) blended with the earlier ones' of it.
+
+        Args:
+            step: of the bridge, from 0.
+            window: the numbers of its frames.
+            predicted: z_Hs of them, as the network and guidance have it.
+        """
+        blended = predicted
+        for at, frame in enumerate(window):
+            held = [
+                (age, kept[step][frame])
+                for age, kept in enumerate(reversed(self._windows), start=1)
+                if frame in kept[step]
+            ]
+            if not held:
+                continue
+            if blended is predicted:
+                blended = predicted.copy()
+            shares = weights(at, [age for age, _ in held], self._config)
+            for share, (_, latent) in zip(shares, held, strict=True):
+                # Not (1 - sum) z + ...: where both are equal, nothing changes by a bit.
+                blended[at] += np.float32(share) * (latent - predicted[at])
+        return blended
+
+    def keep(self, window: range, blended: Sequence[np.ndarray], next_start: int | None) -> None:
+        """Keep what the next windows need of a window that is done.
+
+        Args:
+            window: the numbers of its frames.
+            blended: of each step, T x 48 x n x n.
+            next_start: the first frame of the next window; None: there is none.
+        """
+        if next_start is None or not self._config.overlap:
+            self._windows = []
+            return
+        mine = [
+            {frame: z[at].copy() for at, frame in enumerate(window) if frame >= next_start}
+            for z in blended
+        ]
+        self._windows = [
+            [{n: z for n, z in step.items() if n >= next_start} for step in kept]
+            for kept in [*self._windows, mine]
+        ]
+        self._windows = [kept for kept in self._windows if any(kept)]

@@ -1,0 +1,68 @@
+"""Networks as ONNX files: checked against the description beside them, opened by ONNX Runtime."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from livemoments.errors import WeightsError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+def read_about(path: Path, what: str) -> dict[str, object]:
+    """A model's description, after checking that the files beside it are those it describes.
+
+    Args:
+        path: the description, JSON with "sha256" of each file.
+        what: the model's name in messages.
+
+    Raises:
+        WeightsError: it or a file is missing, or another one.
+    """
+    try:
+        about = json.loads(path.read_text())
+        for name, expected in about["sha256"].items():
+            found = hashlib.sha256((path.parent / name).read_bytes()).hexdigest()
+            if found != expected:
+                raise WeightsError(
+                    f"{path.parent / name}: not the file that {path.name} describes (SHA-256 "
+                    f"{found[:12]}..., expected {expected[:12]}...); reinstall livemoments"
+                )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{path}: the {what}'s weights cannot be read ({error}); reinstall livemoments"
+        ) from error
+    return about
+
+
+def open_session(
+    path: Path, threads: int, *, keep_memory: bool = True
+) -> "onnxruntime.InferenceSession":
+    """An ONNX Runtime session on the CPU, quiet, with so many threads (0: one per core).
+
+    Args:
+        path: of the network.
+        threads: at most so many; 0: one per core.
+        keep_memory: whether what a run needed is kept for the next one: quicker where runs are
+            small and of one size, and lost where a large one is followed by small ones.
+
+    Raises:
+        WeightsError: the file is no network.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.log_severity_level = 3
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = keep_memory
+    # Threads that spin while they wait slow everything else on a laptop, and gained nothing
+    # measurable.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: not usable as model weights: {reason}") from error
