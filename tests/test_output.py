@@ -45,7 +45,8 @@ def moment_of(live):
     report = Report(
         model="compact", width=live.still.width, height=live.still.height, reference_used=True,
         reason=None, share_from_reference=0.9, look="frame", look_reason=None, hdr=False,
-        hdr_reason=None, registration="", agreement=1.0, registration_error_px=None, steps=1,
+        hdr_reason=None, faces=None, faces_reason=None, registration="", agreement=1.0,
+        registration_error_px=None, steps=1,
         seed=0, seconds={},
     )  # fmt: skip
     return RestoredMoment(image=picture, report=report, time_s=MOMENT_S)

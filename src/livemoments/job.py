@@ -129,6 +129,7 @@ class RestoredFile:
             f"restored in {sum(report.seconds.values()):.1f} s, {used}",
             *self._look(),
             *self._hdr(),
+            *self._faces(),
             *self.notes,
         ]
 
@@ -137,6 +138,14 @@ class RestoredFile:
         if self.movie is not None:
             return f", with its clip {self.movie.name}"
         return f", a Motion Photo with its clip ({self.kind})" if self.kind else ""
+
+    def _faces(self) -> tuple[str, ...]:
+        """What became of the faces, where that was asked for."""
+        if self.report.faces is None:
+            return ()
+        if not self.report.faces:
+            return (f"no face restored: {self.report.faces_reason}",)
+        return (f"faces restored by the frames around: {self.report.faces}",)
 
     def _hdr(self) -> tuple[str, ...]:
         """Whether it is HDR, where the key photo is."""

