@@ -47,6 +47,13 @@ def faces(
     strength: Annotated[
         float, typer.Option(metavar="0..1", help="How much of the change is made.")
     ] = 1.0,
+    spare_sharp: Annotated[
+        bool,
+        typer.Option(
+            "--spare-sharp/--all",
+            help="Leave faces alone that are as sharp as their photograph, or restore all.",
+        ),
+    ] = True,
     scale: Annotated[
         int, typer.Option(metavar="1|2|4", help="Enlarge the pictures, by cubic interpolation.")
     ] = 1,
@@ -88,7 +95,10 @@ def faces(
     from livemoments.faces.identity import TRUSTED
     from livemoments.faces.settings import PolishConfig
 
-    polish = PolishConfig(limit=TRUSTED if limit is None else limit, strength=strength, seed=seed)
+    polish = PolishConfig(
+        limit=TRUSTED if limit is None else limit, strength=strength, seed=seed,
+        spare_sharp=spare_sharp,
+    )  # fmt: skip
     config = ClipFacesConfig(
         polish=polish, scale=scale, rest=rest, crf=crf, threads=threads, weights=weights
     )
