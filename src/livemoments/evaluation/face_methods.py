@@ -146,7 +146,7 @@ class MainOnFaces(_FrameByFrame):
         moments = zip(clip.times_s, clip.frames, strict=True)
         tracks = follow(moments, self._finder, self._embedder).tracks
         found = [
-            (track.views(clip.times_s), as_float(reference.face))
+            (track.views(clip.times_s), as_float(reference.at(SIZE_PX)))
             for track in tracks
             if (reference := reference_of(track, known)) is not None
         ]
