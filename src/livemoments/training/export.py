@@ -8,6 +8,7 @@ to rounding.
 import hashlib
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +108,32 @@ def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
             ["truth"],
         ),
     }  # fmt: skip
+    return write_model(jobs, folder, about, "compact.json")
+
+
+def write_model(
+    jobs: Mapping[str, tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]],
+    folder: Path,
+    about: dict[str, object],
+    described_in: str,
+) -> list[Path]:
+    """Write the networks of a model into a folder, and what describes them beside.
+
+    Args:
+        jobs: by name, each network with an example, its inputs' names and its outputs'.
+        folder: where they go; it exists.
+        about: what the description holds besides the files' SHA-256.
+        described_in: its name.
+    """
     written = []
     for name, (network, example, inputs, outputs) in jobs.items():
         path = folder / f"{name}.onnx"
         to_onnx(network, example, inputs, outputs, path)
         store_half(path)
         written.append(path)
-    about["sha256"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
-    about_path = folder / "compact.json"
-    about_path.write_text(json.dumps(about, indent=1) + "\n")
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
+    about_path = folder / described_in
+    about_path.write_text(json.dumps(about | {"sha256": sums}, indent=1) + "\n")
     return [*written, about_path]
 
 

@@ -3,8 +3,6 @@
 Of one clip at a time, of any number of frames and references.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +66,7 @@ def load_face_net(checkpoint: Path) -> tuple[FaceNet, dict[str, object]]:
 
 def export_faces(checkpoint: Path, folder: Path) -> list[Path]:
     """Write refiner.onnx, reference.onnx, restoration.onnx and faces.json into folder."""
-    from livemoments.training.export import store_half, to_onnx
+    from livemoments.training.export import write_model
 
     model, about = load_face_net(checkpoint)
     with torch.no_grad():
@@ -99,13 +97,4 @@ def export_faces(checkpoint: Path, folder: Path) -> list[Path]:
             ["truth"],
         ),
     }  # fmt: skip
-    written = []
-    for name, (network, example, inputs, outputs) in jobs.items():
-        path = folder / f"{name}.onnx"
-        to_onnx(network, example, inputs, outputs, path)
-        store_half(path)
-        written.append(path)
-    about["sha256"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
-    about_path = folder / "faces.json"
-    about_path.write_text(json.dumps(about, indent=1) + "\n")
-    return [*written, about_path]
+    return write_model(jobs, folder, about, "faces.json")
