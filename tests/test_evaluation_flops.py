@@ -15,7 +15,7 @@ from livemoments.evaluation.flops import (  # noqa: E402
     torch_tflops,
 )
 from livemoments.models.compact import SHIPPED  # noqa: E402
-from livemoments.networks.compact import CompactConfig  # noqa: E402
+from livemoments.networks.compact_config import CompactConfig  # noqa: E402
 from livemoments.training.aligning import CompactModel  # noqa: E402
 
 N = 64

@@ -12,23 +12,25 @@ from livemoments.networks.attention import (  # noqa: E402
     from_windows,
     to_windows,
 )
-from livemoments.networks.compact import (  # noqa: E402
-    CORRECTION,
+from livemoments.networks.blocks import (  # noqa: E402
     HEAD_SCALE,
     LATENT,
-    CompactConfig,
-    FlowRefiner,
-    ReferenceNet,
-    RestorationNet,
     decode,
     disagreement,
     encode,
-    known_correction,
     low_frequencies,
     normalised,
-    same_light,
     seen,
 )
+from livemoments.networks.compact import (  # noqa: E402
+    CORRECTION,
+    ReferenceNet,
+    RestorationNet,
+    known_correction,
+    same_light,
+)
+from livemoments.networks.compact_config import CompactConfig  # noqa: E402
+from livemoments.networks.refiner import FlowRefiner  # noqa: E402
 
 SIZES = [(1, 64, 64), (2, 64, 128), (2, 192, 64)]
 

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from tiny import TINY  # noqa: E402
 
-from livemoments.networks.compact import LATENT  # noqa: E402
+from livemoments.networks.blocks import LATENT  # noqa: E402
 from livemoments.networks.faces import FaceConfig, FaceNet, TimeAttention, _near  # noqa: E402
 
 N, CLIPS = 64, 2

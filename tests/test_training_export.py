@@ -17,13 +17,9 @@ from livemoments.align.flow import pixel_grid  # noqa: E402
 from livemoments.errors import WeightsError  # noqa: E402
 from livemoments.models.compact import CompactModel as RunTimeModel  # noqa: E402
 from livemoments.models.tile import TileInput  # noqa: E402
-from livemoments.networks.compact import (  # noqa: E402
-    DELTA_SCALE,
-    CompactConfig,
-    decode,
-    encode,
-    opening,
-)
+from livemoments.networks.blocks import decode, encode, opening  # noqa: E402
+from livemoments.networks.compact_config import CompactConfig  # noqa: E402
+from livemoments.networks.refiner import DELTA_SCALE  # noqa: E402
 from livemoments.training.aligning import (  # noqa: E402
     CompactModel,
     align_batch,

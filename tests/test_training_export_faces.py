@@ -9,7 +9,7 @@ ort = pytest.importorskip("onnxruntime")
 from tiny import TINY  # noqa: E402
 
 from livemoments.errors import WeightsError  # noqa: E402
-from livemoments.networks.compact import LATENT  # noqa: E402
+from livemoments.networks.blocks import LATENT  # noqa: E402
 from livemoments.networks.faces import FaceNet, Prompt  # noqa: E402
 from livemoments.training.checkpoint import Run  # noqa: E402
 from livemoments.training.config import FaceTrainConfig, TrainConfig  # noqa: E402

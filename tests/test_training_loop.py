@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 from tiny import TINY  # noqa: E402
 
 from livemoments.errors import ConfigError, MissingFileError, WeightsError  # noqa: E402
-from livemoments.networks.compact import LATENT  # noqa: E402
+from livemoments.networks.blocks import LATENT  # noqa: E402
 from livemoments.training import compact_task, loop  # noqa: E402
 from livemoments.training.checkpoint import Run  # noqa: E402
 from livemoments.training.config import TrainConfig  # noqa: E402

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 from tiny import TINY  # noqa: E402
 
 from livemoments import bridge  # noqa: E402
-from livemoments.networks.compact import HEAD_SCALE, decode, encode  # noqa: E402
+from livemoments.networks.blocks import HEAD_SCALE, decode, encode  # noqa: E402
 from livemoments.training.aligning import (  # noqa: E402
     CompactModel,
     align_batch,

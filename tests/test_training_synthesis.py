@@ -26,8 +26,8 @@ def crop(seed: int) -> np.ndarray:
 
 
 def scenes(with_thing: bool, count: int = 5):
-    thing = crop(50) if with_thing else None
-    return [make_scene(crop(i), thing, np.random.default_rng(i)) for i in range(count)]
+    things = [crop(50)] if with_thing else []
+    return [make_scene(crop(i), things, np.random.default_rng(i)) for i in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +128,12 @@ def test_the_estimated_flow_is_near_the_true_one_where_it_is_trusted(plain):
 
 
 def test_the_same_generator_makes_the_same_scene():
-    first, second = (make_scene(crop(0), crop(1), np.random.default_rng([3, 4])) for _ in range(2))
+    first, second = (
+        make_scene(crop(0), [crop(1)], np.random.default_rng([3, 4])) for _ in range(2)
+    )
     for name, value in vars(first).items():
         np.testing.assert_array_equal(value, getattr(second, name))
-    other = make_scene(crop(0), crop(1), np.random.default_rng([3, 5]))
+    other = make_scene(crop(0), [crop(1)], np.random.default_rng([3, 5]))
     assert (other.truth != first.truth).any()
 
 

@@ -1,6 +1,6 @@
 """The smallest compact networks that still have every part; needs PyTorch."""
 
-from livemoments.networks.compact import CompactConfig
+from livemoments.networks.compact_config import CompactConfig
 
 TINY = CompactConfig(
     channels=(16, 24, 32),

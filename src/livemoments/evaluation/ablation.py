@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from livemoments.evaluation.sets import Pair, Quality, Scorer
-from livemoments.networks.compact import CompactConfig
+from livemoments.networks.compact_config import CompactConfig
 from livemoments.stages import Progress
 from livemoments.training.aligning import WHOLE, CompactModel, Parts
 from livemoments.training.config import TrainConfig

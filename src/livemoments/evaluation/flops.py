@@ -12,7 +12,7 @@ import numpy as np
 from torch.utils.flop_counter import FlopCounterMode
 
 from livemoments.errors import MissingExtraError, WeightsError
-from livemoments.networks.compact import FOLD, LATENT
+from livemoments.networks.blocks import FOLD, LATENT
 
 COUNTED = ("Conv", "MatMul", "Gemm")
 Sizes = Mapping[str, tuple[int, ...]]  # of a network's inputs

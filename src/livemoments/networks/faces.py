@@ -18,13 +18,10 @@ from torch.nn import functional as F
 from torch.nn.functional import scaled_dot_product_attention
 
 from livemoments.networks.attention import MotionGuidedAttention, make_zero
-from livemoments.networks.compact import (
-    CompactConfig,
-    FlowRefiner,
-    ReferenceNet,
-    RestorationNet,
-    normalised,
-)
+from livemoments.networks.blocks import normalised
+from livemoments.networks.compact import ReferenceNet, RestorationNet
+from livemoments.networks.compact_config import CompactConfig
+from livemoments.networks.refiner import FlowRefiner
 
 IDENTITY, ATTRIBUTES = 128, 4  # dlib's numbers; yaw, pitch, roll (of 30 degrees) and sharpness
 SIZE_PX = 256  # of a canonical face

@@ -12,33 +12,31 @@ from torch.nn import functional as F
 
 from livemoments.errors import ConfigError
 from livemoments.models.aligned import FLOW_SMOOTH_PX
-from livemoments.networks.compact import (
-    FOLD,
-    SMOOTH_PX,
-    CompactConfig,
-    FlowRefiner,
-    ReferenceNet,
-    RestorationNet,
-    around,
-    low_frequencies,
-    opening,
-)
+from livemoments.networks.blocks import FOLD, SMOOTH_PX, around, low_frequencies, opening
+from livemoments.networks.compact import ReferenceNet, RestorationNet
+from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.faces import FaceNet
+from livemoments.networks.refiner import FlowRefiner
+from livemoments.networks.retrieval import PatchNet
 
 TEXTURED = 0.02  # of 1: the deviation of a place whose detail stands out of grain and compression
+NEAR_REACH_PX, FAR_PX = 8.0, 32.0  # error from which a flow is lost to one pass, and to several
 NEAR_PX = 9  # side of the window in which texture is measured
 WARPS = ("pixels", "latents", "keys and values", "nothing")
 
 
 class CompactModel(nn.Module):
-    """The three compact networks together, as they are trained."""
+    """The compact networks together, as they are trained."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         self.config = config
         self.refiner = FlowRefiner(config)
-        self.reference = ReferenceNet(config)
         self.restoration = RestorationNet(config)
+        if config.branch == "windows":
+            self.reference = ReferenceNet(config)
+        elif config.branch == "retrieval":
+            self.patches = PatchNet()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +70,7 @@ class Alignment:
     reference: Tensor  # (B, 3, n, m)
     flow: Tensor  # (B, 2, n, m), refined, frame -> key crop
     trust_logit: Tensor  # (B, 1, h, w)
+    earlier: tuple[Tensor, ...] = ()  # the flows after the refiner's passes but the last
 
     def motion(self) -> Tensor:
         """(B, 3, h, w): the displacement towards the frame (pixels), and the trust in it."""
@@ -117,11 +116,15 @@ def align_batch(
     not trusted the frame stands in its place.
     """
     flow, confidence = smoothed(batch["flow"]), batch["confidence"]
+    earlier: list[Tensor] = []
     if parts.refine:
-        warped = warp_with_margin(batch["key"], flow, margin)
-        refined = model.refiner(batch["frame"], warped, confidence).float()
-        delta = F.interpolate(refined[:, :2], scale_factor=float(FOLD), mode="bilinear")
-        flow, trust_logit = flow + delta, refined[:, 2:]
+        for again in range(passes_of(model)):
+            if again:
+                earlier.append(flow)
+            warped = warp_with_margin(batch["key"], flow, margin)
+            refined = model.refiner(batch["frame"], warped, confidence).float()
+            delta = F.interpolate(refined[:, :2], scale_factor=float(FOLD), mode="bilinear")
+            flow, trust_logit = flow + delta, refined[:, 2:]
     else:  # as an untrained refiner has it
         trust_logit = 6 * F.avg_pool2d(confidence, FOLD) - 3
     reference = warp_with_margin(batch["key"], flow, margin).clamp(0, 1)
@@ -131,7 +134,13 @@ def align_batch(
         reference=batch["frame"] + shown * (reference - batch["frame"]),
         flow=flow,
         trust_logit=trust_logit,
+        earlier=tuple(earlier),
     )
+
+
+def passes_of(model: CompactModel | FaceNet) -> int:
+    """Return how often a model's refiner is run."""
+    return model.config.passes if isinstance(model, CompactModel) else 1
 
 
 def without_reference(aligned: Alignment, frame: Tensor, gone: Tensor) -> Alignment:
@@ -143,6 +152,7 @@ def without_reference(aligned: Alignment, frame: Tensor, gone: Tensor) -> Alignm
         trust_logit=torch.where(
             gone, torch.full_like(aligned.trust_logit, -12), aligned.trust_logit
         ),
+        earlier=aligned.earlier,
     )
 
 
@@ -158,12 +168,21 @@ def predict_truth(
 ) -> Tensor:
     """z_Hs (B, 48, h, w) from the bridge's point z at times t (B,).
 
-    key (B, 3, n, m), the crop of the key photo as retrieved (PCR) but not warped, is needed where
-    parts warp something else than its pixels.
+    key is the crop of the key photo as retrieved (PCR) but not warped: needed where the model
+    retrieves patches of it, of any size then, or where parts warp something else than its pixels,
+    (B, 3, n, m) then.
     """
     motion = aligned.motion()
     reference = aligned.reference
-    if parts.warp == "pixels":
+    features: tuple[Tensor, ...] = ()
+    if model.config.branch == "retrieval":
+        if key is None:
+            raise ConfigError("to retrieve patches, the unwarped crop of the key photo is needed")
+        queries, _ = model.patches(frame)
+        features = (queries, *model.patches(key))
+    elif model.config.branch == "none":
+        pass
+    elif parts.warp == "pixels":
         features = model.reference(reference, aligned.confidence())
     else:
         features = _features_of_unwarped(model, aligned, parts, key)
@@ -220,11 +239,16 @@ def alignment_losses(
 ) -> tuple[Tensor, Tensor]:
     """The terms of flow and trust; visible (B, 1, n, n) is where the key photo shows the place."""
     astray = aligned.flow - true_flow
+    reach_px = FAR_PX if aligned.earlier else NEAR_REACH_PX
     target = F.avg_pool2d(visible * alignment_quality(truth, astray.detach()), FOLD)
     trust = F.binary_cross_entropy_with_logits(aligned.trust_logit, target)
-    error = astray.square().sum(1, keepdim=True).add(1e-4).sqrt()
+    errors = [
+        (flow - true_flow).square().sum(1, keepdim=True).add(1e-4).sqrt().clamp(max=reach_px)
+        for flow in (*aligned.earlier, aligned.flow)
+    ]
+    error = torch.stack(errors).mean(0)
     # Capped: where the first flow is lost by far, the refiner cannot mend it and should not try.
     # By texture: in plain places no flow is right or wrong.
     busy = texture(truth)
     weight = visible * (busy / (busy + TEXTURED))
-    return (error.clamp(max=8) * weight).sum() / weight.sum().clamp(min=1), trust
+    return (error * weight).sum() / weight.sum().clamp(min=1), trust

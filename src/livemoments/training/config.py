@@ -8,7 +8,7 @@ from typing import Any
 
 from livemoments.errors import ConfigError
 from livemoments.models.sd3_config import SD3_MEDIUM
-from livemoments.networks.compact import CompactConfig
+from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.faces import FaceConfig
 from livemoments.training.objective import ObjectiveConfig
 from livemoments.training.pairs import PairConfig

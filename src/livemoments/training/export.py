@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from livemoments.errors import MissingExtraError, WeightsError
-from livemoments.networks.compact import FOLD, LATENT, CompactConfig, RestorationNet
+from livemoments.networks.blocks import FOLD, LATENT
+from livemoments.networks.compact import RestorationNet
+from livemoments.networks.compact_config import CompactConfig
 from livemoments.training.aligning import CompactModel
 from livemoments.training.checkpoint import UNREADABLE, said
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from livemoments.errors import WeightsError
-from livemoments.networks.compact import FOLD, LATENT, CompactConfig
+from livemoments.networks.blocks import FOLD, LATENT
+from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.faces import ATTRIBUTES, IDENTITY, FaceConfig, FaceNet, Prompt
 from livemoments.training.checkpoint import UNREADABLE, said
 

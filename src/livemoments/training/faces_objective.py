@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from livemoments import bridge
-from livemoments.networks.compact import decode, encode
+from livemoments.networks.blocks import decode, encode
 from livemoments.networks.face_identity import FaceIdentity, chips
 from livemoments.networks.faces import FaceNet, Prompt
 from livemoments.training.aligning import (

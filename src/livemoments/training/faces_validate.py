@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from livemoments import bridge
-from livemoments.networks.compact import decode, encode
+from livemoments.networks.blocks import decode, encode
 from livemoments.networks.face_identity import chips
 from livemoments.networks.faces import FaceNet
 from livemoments.training.aligning import CompactModel, align_batch, predict_truth

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from livemoments import bridge
 from livemoments.errors import ConfigError
-from livemoments.networks.compact import decode, encode
+from livemoments.networks.blocks import decode, encode
 from livemoments.training.aligning import (
     WHOLE,
     CompactModel,
@@ -102,7 +102,12 @@ def compact_losses(
     z_frame = encode(frame)
     z = bridge.bridge_point(encode(truth), z_frame, noise, times)
     inner = slice(margin, -margin or None)
-    key = torch.where(gone.view(-1, 1, 1, 1), frame, batch["key"][..., inner, inner])
+    key = batch["key"]
+    if model.config.branch == "retrieval":
+        # Nothing to be found, where there is to be no reference.
+        key = torch.where(gone.view(-1, 1, 1, 1), torch.zeros_like(key), key)
+    else:
+        key = torch.where(gone.view(-1, 1, 1, 1), frame, key[..., inner, inner])
     z_truth = predict_truth(model, aligned, frame, z, t, parts=config.parts, key=key)
     terms = {name: truth.new_zeros(()) for name in TERMS}
     if config.kind == "velocity":

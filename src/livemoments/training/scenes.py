@@ -27,7 +27,8 @@ HELD_OUT_EVERY = 9  # one photograph in nine is never trained on
 DEMO_PHOTOGRAPH = "lomiri-wallpapers-16.04__seeding_by_Clements_Engelhardt.png"  # nor is the demo's
 
 
-RECIPE = 5  # of synthesis and degradation: one more makes kept scenes out of date
+RECIPE = 6  # of synthesis and degradation: one more makes kept scenes out of date
+THINGS = (0.4, 0.4, 0.2)  # shares of scenes with none, one and two things that move on their own
 PICTURES = ("truth", "frame", "key_photo")  # kept with 8 bits, as cameras do
 
 
@@ -93,8 +94,8 @@ def scene_of(
     rng = np.random.default_rng([seed, index])
     side = size + 2 * MARGIN_PX
     background = pool.crop(side, rng)
-    thing = pool.crop(side, rng) if rng.random() < 0.5 else None
-    return make_scene(background, thing, rng, preset)
+    count = int(rng.choice(len(THINGS), p=THINGS))
+    return make_scene(background, [pool.crop(side, rng) for _ in range(count)], rng, preset)
 
 
 class SceneMaker(Protocol):

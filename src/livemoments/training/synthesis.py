@@ -1,12 +1,13 @@
 """Training scenes out of still photographs: two moments of a made-up scene, the motion known.
 
 A photograph becomes a background that moves by a similarity and a smooth field (camera, parallax,
-deformation); a piece of another photograph, or of the same, becomes a thing that moves on its own
-and covers different parts at the two moments. The truth and the key photo are two views of that
+deformation); pieces of other photographs, or of the same, become things that move on their own
+and cover different parts at the two moments. The truth and the key photo are two views of that
 scene; the frame is the truth degraded; the tone of the key photo differs, as phones' two pipelines
 do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -18,6 +19,7 @@ from livemoments.training.codec import through_jpeg
 from livemoments.training.degrade import Degrader, draw_degradation
 
 MARGIN_PX = 48  # content kept around a scene, so that moving it does not uncover nothing
+FAR_THINGS = 0.35  # share of the moving things that travel far
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,15 +157,53 @@ def clip_geometry(size: int, strength: float, rng: np.random.Generator) -> np.nd
     return (sheared - closer * size * across).astype(np.float32)
 
 
+def moving_layer(
+    content: np.ndarray, background: _Layer, strength: float, rng: np.random.Generator
+) -> _Layer:
+    """A thing that moves on its own in front of a background: it shifts, turns, grows, deforms.
+
+    Most things move a little, as hands and heads do. A third travels far, up to 64 pixels between
+    the two moments, and turns and deforms more: what a flow that begins at rest does not find.
+    """
+    size = background.field_truth.shape[0]
+    far = rng.random() < FAR_THINGS
+    if far:
+        angle, length_px = rng.uniform(0, 2 * np.pi), rng.uniform(12, 64)
+        shift = length_px / 2 * np.array([np.cos(angle), np.sin(angle)])
+    else:
+        shift = rng.normal(0, 5 * max(strength, 0.5), 2)
+    turned = np.zeros((size, size, 2), np.float32)
+    if rng.random() < 0.5:
+        turn = rng.normal(0, 0.10 if far else 0.03)
+        grown = np.exp(rng.normal(0, 0.06 if far else 0.02))
+        turned = _turned_and_grown(size, turn, grown, rng.uniform(0.25, 0.75, 2))
+    bend = smooth_field(size, (1.5 if far else 0.5) * strength, 4, rng)
+    own = shift.astype(np.float32) + turned
+    return _Layer(
+        content=content,
+        field_truth=background.field_truth + own + bend,
+        field_key=background.field_key - shift.astype(np.float32),
+    )
+
+
+def _turned_and_grown(size: int, turn: float, grown: float, centre: np.ndarray) -> np.ndarray:
+    """The displacement of a turn (radians) and a zoom about a centre in [0, 1]; size x size x 2."""
+    xy = pixel_grid(size, size) - (size * centre).astype(np.float32)
+    cos, sin = grown * np.cos(turn), grown * np.sin(turn)
+    x, y = cos * xy[..., 0] - sin * xy[..., 1], sin * xy[..., 0] + cos * xy[..., 1]
+    return (np.stack([x, y], -1) - xy).astype(np.float32)
+
+
 def make_scene(
     background: np.ndarray,
-    thing: np.ndarray | None,
+    things: Sequence[np.ndarray],
     rng: np.random.Generator,
     preset: str = "live-photo",
 ) -> Scene:
-    """A scene from square crops (float32 RGB, side N + 2 MARGIN_PX); a thing moves on its own.
+    """A scene from square crops (float32 RGB, side N + 2 MARGIN_PX); each thing moves on its own.
 
-    preset names the degradation of its frame, see `training.degrade`.
+    Things lie one behind the other, the last in front. preset names the degradation of the frame,
+    see `training.degrade`.
     """
     size = background.shape[0] - 2 * MARGIN_PX
     strength = rng.choice([0.15, 1.0, 2.0])
@@ -179,14 +219,8 @@ def make_scene(
         back = replace(back, field_truth=back.field_truth + wind(size, rng))
     truth, key_photo = back.view(back.field_truth), back.view(back.field_key)
     flow, visible = back.true_flow(), np.ones((size, size), np.float32)
-    if thing is not None:
-        own = rng.normal(0, 5 * max(strength, 0.5), 2).astype(np.float32)
-        bend = smooth_field(size, 0.5 * strength, 4, rng)
-        front = _Layer(
-            content=thing,
-            field_truth=back.field_truth + own + bend,
-            field_key=back.field_key - own,
-        )
+    for thing in things:
+        front = moving_layer(thing, back, strength, rng)
         mask = blob(thing.shape[0], rng)
         mask_truth, mask_key = (front.view(f, mask) for f in (front.field_truth, front.field_key))
         mask_truth, mask_key = np.clip(mask_truth, 0, 1), np.clip(mask_key, 0, 1)
@@ -194,7 +228,7 @@ def make_scene(
             mask_key = np.zeros_like(mask_key)
         truth = _over(front.view(front.field_truth), truth, mask_truth)
         key_photo = _over(front.view(front.field_key), key_photo, mask_key)
-        flow, visible = _layered_flow(flow, front.true_flow(), mask_truth, mask_key)
+        flow, visible = _covered(flow, visible, front.true_flow(), mask_truth, mask_key)
     at = pixel_grid(size, size) + flow
     visible = visible * ((at > 0) & (at < size - 1)).all(-1)
     how = draw_degradation(rng, preset)
@@ -205,15 +239,22 @@ def _over(front: np.ndarray, back: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return front * mask[..., None] + back * (1 - mask[..., None])
 
 
-def _layered_flow(
-    back: np.ndarray, front: np.ndarray, mask_truth: np.ndarray, mask_key: np.ndarray
+def _covered(
+    back: np.ndarray,
+    visible: np.ndarray,
+    front: np.ndarray,
+    mask_truth: np.ndarray,
+    mask_key: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The flow of what is seen at the truth's moment, and whether the key photo shows it too."""
+    """The flow of what is seen at the truth's moment, and whether the key photo shows it too.
+
+    back and visible are those of what lies behind a layer whose flow is front.
+    """
     size = back.shape[0]
     in_front = mask_truth > 0.5
     flow = np.where(in_front[..., None], front, back)
     mask_there = sample(mask_key, pixel_grid(size, size) + flow, cv2.INTER_LINEAR)
-    visible = np.where(in_front, mask_there, 1 - mask_there)
+    visible = np.where(in_front, mask_there, visible * (1 - mask_there))
     # A soft edge shows both layers: no single flow explains it.
     return flow, visible * (np.abs(2 * mask_truth - 1))
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from livemoments import bridge
-from livemoments.networks.compact import decode, encode
+from livemoments.networks.blocks import decode, encode
 from livemoments.training.aligning import CompactModel, align_batch, predict_truth
 from livemoments.training.objective import ObjectiveConfig, compact_losses
 from livemoments.training.pairs import PairConfig, PairStream
@@ -60,7 +60,8 @@ class Validation:
         noise = torch.randn(encode(frame).shape, generator=generator).to(frame.device)
         z = bridge.start(encode(frame), noise)
         inner = slice(self.margin, -self.margin or None)
-        key = batch["key"][..., inner, inner]
+        key = batch["key"]
+        key = key if model.config.branch == "retrieval" else key[..., inner, inner]
         restored = decode(predict_truth(model, aligned, frame, z, t, parts=parts, key=key))
         columns = [frame, restored.clamp(0, 1), batch["truth"], aligned.reference]
         rows = torch.cat(columns, 3).float().cpu()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from livemoments import bridge
-from livemoments.networks.compact import SIZE_MULTIPLE, decode, encode
+from livemoments.networks.blocks import SIZE_MULTIPLE, decode, encode
 from livemoments.tiles import Stitcher, Tile, TileConfig, grid
 from livemoments.training.aligning import (
     WHOLE,
@@ -105,6 +105,8 @@ def _restore_tile(
         aligned = without_reference(aligned, frame, gone)
     inner = slice(MARGIN, -MARGIN)
     key = batch["key"][..., inner, inner] if parts.reference else frame
+    if model.config.branch == "retrieval":
+        key = batch["key"] if parts.reference else torch.zeros_like(batch["key"])
     z_frame = encode(frame)
     generator = torch.Generator().manual_seed(1000 * sampler.seed + index)
     z = bridge.start(z_frame, torch.randn(z_frame.shape, generator=generator).to(device))

@@ -1,0 +1,39 @@
+"""The design and sizes of the compact networks; stored with the weights."""
+
+from dataclasses import asdict, dataclass
+
+from livemoments.errors import ConfigError
+
+BRANCHES = ("windows", "retrieval", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactConfig:
+    """Sizes of the compact networks.
+
+    The defaults are the first design, of which the face tier and the weights of 0.1.0 are made;
+    `SECOND` is the design that is trained now.
+    """
+
+    channels: tuple[int, int, int] = (64, 96, 160)  # at 1/4, 1/8 and 1/16
+    encoder_blocks: tuple[int, int, int] = (2, 3, 4)
+    decoder_blocks: tuple[int, int] = (3, 3)  # at 1/4 and 1/8
+    reference_blocks: tuple[int, int, int] = (1, 2, 2)
+    refiner_channels: tuple[int, int] = (48, 64)
+    heads: int = 4
+    time_features: int = 64
+    # How features of the key photo reach the frame: from the aligned one within windows; from any
+    # place of the unaligned crop; or not at all, so that only its aligned pixels are seen.
+    branch: str = "windows"
+    matching: bool = False  # the refiner matches learned features around each place
+    passes: int = 1  # of the refiner, each on the key photo as the last one has warped it
+
+    def __post_init__(self) -> None:
+        if self.branch not in BRANCHES:
+            raise ConfigError(f"branch must be one of {', '.join(BRANCHES)}; got {self.branch!r}")
+        if self.passes < 1:
+            raise ConfigError(f"passes must be at least 1, got {self.passes}")
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values, for the file beside the weights."""
+        return asdict(self)
