@@ -1,8 +1,10 @@
 """The compact tier at run time: ONNX Runtime, one tile at a time. No PyTorch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +23,27 @@ from livemoments.models.tile import TileInput, TileResult
 from livemoments.tiles import TileConfig
 
 SIZE_MULTIPLE = 64  # what the networks' three scales and attention windows need
+PATCH_PX = 16  # of the patches that the retrieval branch compares
+REACH_PX = 64  # of the key photo, around a tile's place: what the retrieval branch searches
 SHIPPED = Path(__file__).parent.parent / "weights" / "compact"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What of a compact model's design the run time must know; see `networks.compact_config`."""
+
+    branch: str = "windows"
+    passes: int = 1
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> "Design":
+        """Read the design in a model's description; the first models say nothing of it."""
+        network = about.get("network", {})
+        return cls(branch=network.get("branch", cls.branch), passes=network.get("passes", 1))
+
+
 class CompactModel:
-    """RestorationNet, ReferenceNet and FlowRefiner of the compact tier, as ONNX sessions."""
+    """The compact tier's networks as ONNX sessions."""
 
     name = "compact"
     tiles = TileConfig()
@@ -34,10 +52,14 @@ class CompactModel:
     estimator: FlowEstimator | None = None
 
     def __init__(self, folder: Path = SHIPPED, threads: int = 0) -> None:
-        """Read the three networks of a folder; threads 0 means one per core."""
+        """Read the networks of a folder; threads 0 means one per core."""
         self.about = read_about(folder / "compact.json", "compact model")
+        self._design = Design.of(self.about)
+        self.reach_px = REACH_PX if self._design.branch == "retrieval" else 0
         self._refiner = open_session(folder / "refiner.onnx", threads)
-        self._reference = open_session(folder / "reference.onnx", threads)
+        branch = {"windows": "reference.onnx", "retrieval": "patches.onnx"}
+        name = branch.get(self._design.branch)
+        self._branch = None if name is None else open_session(folder / name, threads)
         self._restoration = open_session(folder / "restoration.onnx", threads)
 
     def restore_tiles(
@@ -51,10 +73,11 @@ class CompactModel:
         n, m = tile.frame.shape[:2]
         frame = _to_network(tile.frame)
         aligned = self._align(frame, tile)
-        features = reference_features(self._reference, aligned)
+        features = self._features(frame, aligned, tile)
         z_frame = encode(frame)
-        noise = rng.standard_normal(z_frame.shape, np.float32)
-        z = bridge.start(z_frame, noise)
+        z = z_frame
+        if steps > 1:  # at the bridge's start z says nothing that the frame does not
+            z = bridge.start(z_frame, rng.standard_normal(z_frame.shape, np.float32))
         times = bridge.uniform_times(steps)
         for t, t_next in zip(times, times[1:], strict=False):
             truth = self._restoration.run(
@@ -79,7 +102,25 @@ class CompactModel:
         height, width = frame.shape[2:]
         positions = _pad(tile.positions, height, width, grow=True)
         confidence = _pad(tile.confidence, height, width)
-        return align_reference(self._refiner, frame, tile.reference, positions, confidence)
+        passes = self._design.passes
+        return align_reference(
+            self._refiner, frame, tile.reference, positions, confidence, passes=passes
+        )
+
+    def _features(
+        self, frame: np.ndarray, aligned: AlignedReference, tile: TileInput
+    ) -> dict[str, np.ndarray]:
+        """What the reference branch finds for RestorationNet, by the names of its inputs."""
+        if self._branch is None:
+            return {}
+        if self._design.branch == "windows":
+            return reference_features(self._branch, aligned)
+        queries = self._branch.run(["keys"], {"picture": frame})[0]
+        there = np.zeros_like(frame[:, :, :PATCH_PX, :PATCH_PX])
+        if tile.reference is not None:
+            there = planes(_to_multiple(tile.reference, PATCH_PX))
+        keys, values = self._branch.run(["keys", "values"], {"picture": there})
+        return {"queries": queries, "keys": keys, "values": values}
 
 
 @lru_cache(maxsize=2)
@@ -102,5 +143,10 @@ def _pad(plane: np.ndarray, height: int, width: int, *, grow: bool = False) -> n
 
 def _to_network(image: np.ndarray) -> np.ndarray:
     """H x W x 3 to 1 x 3 x H' x W', sides extended to multiples of 64 by repeating the edge."""
-    height, width = (-(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE for side in image.shape[:2])
-    return planes(_pad(image, height, width))
+    return planes(_to_multiple(image, SIZE_MULTIPLE))
+
+
+def _to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:
+    """Extend a picture's sides to multiples of a number by repeating the edge."""
+    height, width = (-(-side // multiple) * multiple for side in image.shape[:2])
+    return _pad(image, height, width)

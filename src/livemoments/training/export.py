@@ -8,7 +8,6 @@ to rounding.
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from livemoments.errors import MissingExtraError, WeightsError
+from livemoments.models.aligned import MAPS
 from livemoments.networks.blocks import FOLD, LATENT
 from livemoments.networks.compact import RestorationNet
 from livemoments.networks.compact_config import CompactConfig
@@ -25,20 +25,21 @@ from livemoments.training.checkpoint import UNREADABLE, said
 OPSET = 18
 PROMPT = {"prompt_8", "prompt_16"}  # inputs of the face tier
 FIXED = {"identity", "attributes", "streams"}
+Jobs = dict[str, tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]]
 
 
 class _FlatRestoration(nn.Module):
-    """RestorationNet with its three feature maps as separate inputs, as ONNX wants them."""
+    """RestorationNet with the reference branch's maps as separate inputs, as ONNX wants them."""
 
     def __init__(self, net: RestorationNet) -> None:
         super().__init__()
         self.net = net
 
     def forward(
-        self, z: Tensor, frame: Tensor, reference: Tensor, feature_4: Tensor, feature_8: Tensor,
-        feature_16: Tensor, motion: Tensor, t: Tensor,
+        self, z: Tensor, frame: Tensor, reference: Tensor, motion: Tensor, t: Tensor,
+        *features: Tensor,
     ) -> Tensor:  # fmt: skip
-        return self.net(z, frame, reference, (feature_4, feature_8, feature_16), motion, t)
+        return self.net(z, frame, reference, features, motion, t)
 
 
 def load_average(checkpoint: Path) -> tuple[CompactModel, dict[str, object]]:
@@ -80,7 +81,7 @@ def _model_of(checkpoint: Path) -> str:
 
 
 def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
-    """Write refiner.onnx, reference.onnx, restoration.onnx and compact.json into folder."""
+    """Write the networks as ONNX files, and compact.json, into folder."""
     model, about = load_average(checkpoint)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -92,29 +93,34 @@ def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
         torch.rand(1, 1, n, n),
         torch.rand(1, 3, n // FOLD, n // FOLD),
     )
-    with torch.no_grad():
-        features = model.reference(image, plane)
     latent, t = torch.rand(1, LATENT, n // FOLD, n // FOLD), torch.full((1,), 0.2)
-    jobs = {
+    jobs: Jobs = {
         "refiner": (
             model.refiner, (image, image, plane), ["frame", "warped", "confidence"], ["refined"],
         ),
-        "reference": (
-            model.reference, (image, plane), ["reference", "confidence"],
-            ["feature_4", "feature_8", "feature_16"],
-        ),
-        "restoration": (
-            _FlatRestoration(model.restoration).eval(),
-            (latent, image, image, *features, small, t),
-            ["z", "frame", "reference", "feature_4", "feature_8", "feature_16", "motion", "t"],
-            ["truth"],
-        ),
     }  # fmt: skip
+    names, features = [], ()
+    with torch.no_grad():
+        if model.config.branch == "windows":
+            names, features = list(MAPS), model.reference(image, plane)
+            jobs["reference"] = (
+                model.reference, (image, plane), ["reference", "confidence"], names,
+            )  # fmt: skip
+        elif model.config.branch == "retrieval":
+            names, found = ["queries", "keys", "values"], model.patches(image)
+            features = (found[0], *found)
+            jobs["patches"] = (model.patches, (image,), ["picture"], names[1:])
+    jobs["restoration"] = (
+        _FlatRestoration(model.restoration).eval(),
+        (latent, image, image, small, t, *features),
+        ["z", "frame", "reference", "motion", "t", *names],
+        ["truth"],
+    )
     return write_model(jobs, folder, about, "compact.json")
 
 
 def write_model(
-    jobs: Mapping[str, tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]],
+    jobs: Jobs,
     folder: Path,
     about: dict[str, object],
     described_in: str,
