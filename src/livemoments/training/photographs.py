@@ -3,7 +3,7 @@
 Each picture is named in photographs.json with the SHA-256 of its file and the reduction at which it
 was measured to be sharp. They arrive through the package clients of this machine (apt-get, pip,
 npm), so no address stands here. Prepared pictures are RGB PNG files, the same bytes for the same
-OpenCV version.
+OpenCV version, and for JPEG XL files the same imagecodecs version.
 """
 
 import json
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -20,6 +21,7 @@ from PIL import Image
 
 from livemoments.errors import (
     DamagedFileError,
+    MissingExtraError,
     MissingFileError,
     OutputError,
     UnsupportedFileError,
@@ -87,6 +89,9 @@ def collect(folder: Path, progress: Progress | None = None) -> list[Path]:
     What is there already is kept. manifest.json beside them says where each one comes from.
     """
     check_clients(packages())
+    absent = [p for each in packages() for p in each.pictures if not (folder / p.name).exists()]
+    if any(_is_jpeg_xl(picture.member) for picture in absent):
+        _jpeg_xl_codec()  # to fail before anything is fetched
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -140,10 +145,35 @@ def prepare_own(source: Path, folder: Path) -> Path | None:
 
 def _decode(data: bytes, what: str) -> np.ndarray:
     """A picture file as uint8 BGR, upright."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    image: np.ndarray | None
+    if _is_jpeg_xl(what):
+        codec = _jpeg_xl_codec()
+        try:
+            image = cv2.cvtColor(codec.jpegxl_decode(data), cv2.COLOR_RGB2BGR)
+        except (RuntimeError, cv2.error):  # codec.JpegxlError is a RuntimeError
+            image = None
+    else:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise DamagedFileError(f"{what}: not a picture that can be decoded; fetch it again")
     return image
+
+
+def _is_jpeg_xl(file: str) -> bool:
+    """Whether a file is one that OpenCV and Pillow do not read by themselves."""
+    return file.endswith(".jxl")
+
+
+def _jpeg_xl_codec() -> ModuleType:
+    """The package that decodes JPEG XL; MissingExtraError where it is not installed."""
+    try:
+        import imagecodecs
+    except ImportError as error:
+        raise MissingExtraError(
+            "some photographs are JPEG XL files, which need imagecodecs, and it is not installed; "
+            "pip install imagecodecs"
+        ) from error
+    return imagecodecs
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
