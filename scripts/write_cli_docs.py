@@ -16,7 +16,7 @@ Written by `make docs` from the `--help` pages; do not edit it here.
 Facts go to stdout; progress, advice and errors to stderr. With `--json`, stdout holds one JSON
 object whatever happens; that of an error is `{"error": message, "kind": its class}`. No command
 changes or overwrites an input. Exit codes: 0 done, 1 an error said in one line, 2 a command line
-that cannot be understood, 130 cancelled.
+that cannot be understood, 130 cancelled, 143 training cancelled by SIGTERM.
 """
 
 

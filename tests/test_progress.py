@@ -1,4 +1,5 @@
 import io
+import logging
 
 import pytest
 
@@ -55,3 +56,21 @@ def test_stdout_is_not_touched(capsys):
     with p.StageProgress() as report:
         tell(report)
     assert capsys.readouterr().out == ""
+
+
+def test_elsewhere_what_is_logged_stands_in_lines_of_its_own(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(p.sys, "stderr", stream)
+    log = logging.getLogger("livemoments.training.loop")
+    with p.logged_lines():
+        log.info("step %d", 3)
+    log.info("step 4")
+    assert stream.getvalue() == "step 3\n"
+
+
+def test_beside_bars_nothing_is_logged(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr(p.sys, "stderr", stream)
+    with p.logged_lines():
+        logging.getLogger("livemoments.training.loop").info("step 3")
+    assert stream.getvalue() == ""

@@ -161,7 +161,7 @@ def test_a_checkpoint_holds_plain_values(config, batches):
     run.save(config.output / "last.pt", config)
     state = torch.load(config.output / "last.pt", weights_only=True)
     assert state["position"] == {
-        "step": 1, "minutes": 0.0, "best": None, "scenes": "",
+        "step": 1, "minutes": 0.0, "best": None, "scenes": "", "finish_from": None,
     }  # fmt: skip
     assert state["config"]["network"]["channels"] == [16, 24, 32]
     assert state["config"]["photographs"] == str(config.photographs)

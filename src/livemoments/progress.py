@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -63,6 +66,23 @@ class StageProgress:
             self._ended.add(stage)  # said once, however often the end is reported
             sys.stderr.write(f"{stage}: {now_s - self._started_s[stage]:.1f} s\n")
         sys.stderr.flush()
+
+
+@contextmanager
+def logged_lines() -> Iterator[None]:
+    """Say line by line on stderr what the library logs within, where no bars stand there."""
+    if sys.stderr.isatty():
+        yield
+        return
+    logger = logging.getLogger("livemoments")
+    handler, level = logging.StreamHandler(sys.stderr), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 def _bars() -> Bars:

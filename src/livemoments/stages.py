@@ -9,6 +9,10 @@ from contextlib import contextmanager
 Progress = Callable[[str, int, int], None]
 
 
+class Terminated(KeyboardInterrupt):
+    """Cancelled as by Ctrl-C, but by the signal SIGTERM."""
+
+
 class Stages:
     """Times the stages of one piece of work, and passes its progress on."""
 

@@ -8,9 +8,11 @@ from typer.core import TyperCommand
 
 from livemoments.errors import LiveMomentsError
 from livemoments.printing import print_json, say
+from livemoments.stages import Terminated
 from livemoments.version import __version__
 
 CANCELLED = 130  # what shells expect of a program stopped by Ctrl-C
+TERMINATED = 143  # and of one stopped by SIGTERM
 
 
 class Command(TyperCommand):
@@ -22,9 +24,10 @@ class Command(TyperCommand):
         """Run the command and translate what it raises."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             say(f"livemoments: {self.when_cancelled}")
-            raise typer.Exit(CANCELLED) from None
+            terminated = isinstance(error, Terminated)
+            raise typer.Exit(TERMINATED if terminated else CANCELLED) from None
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise  # typer ends these well
         except LiveMomentsError as error:
@@ -58,7 +61,8 @@ class LongCommand(Command):
 app = typer.Typer(
     name="livemoments",
     help="Pick a better moment of a Live Photo and get it at the key photo's quality.",
-    epilog="Exit codes: 0 done, 1 an error said in one line, 2 wrong usage, 130 cancelled.",
+    epilog="Exit codes: 0 done, 1 an error said in one line, 2 wrong usage, 130 cancelled, "
+    "143 cancelled by SIGTERM (training).",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -8,7 +8,7 @@ import typer
 from livemoments.cli.base import Command, Json, LongCommand, app
 from livemoments.extras import need_torch
 from livemoments.printing import print_facts, print_json
-from livemoments.progress import StageProgress
+from livemoments.progress import StageProgress, logged_lines
 
 if TYPE_CHECKING:
     from livemoments.training.config import FaceTrainConfig
@@ -59,9 +59,21 @@ def train(
         int | None,
         typer.Option(metavar="N", help="Instead of minutes: on a CPU, it repeats exactly."),
     ] = None,
+    finish: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS",
+            help="End so many steps from here, while the rate falls.",
+            show_default=False,
+        ),
+    ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", metavar="CHECKPOINT", help="Begin with the weights of another run."),
+        typer.Option(
+            "--from",
+            metavar="CHECKPOINT",
+            help="Begin with the weights of another run, or a model.",
+        ),
     ] = None,
     preset: Annotated[
         str,
@@ -99,6 +111,12 @@ def train(
             metavar="cosine|constant",
             help="Of that rate; else cosine, of sd3 constant.",
             show_default=False,
+        ),
+    ] = None,
+    perceptual_from: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEP", help="When LPIPS and DISTS set in; else by share.", show_default=False
         ),
     ] = None,
     weights: Annotated[
@@ -142,6 +160,9 @@ def train(
     validate_every: Annotated[
         int, typer.Option(metavar="STEPS", help="Score held-out crops; 0: never.")
     ] = 1000,
+    snapshot_every: Annotated[
+        int, typer.Option(metavar="STEPS", help="Keep the averaged weights; 0: never.")
+    ] = 5000,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes that cut crops.")] = 1,
     threads: Annotated[
         int, typer.Option(metavar="N", help="Of each training process; 0: one per core.")
@@ -161,8 +182,9 @@ def train(
     RUN`; look on with `tensorboard --logdir RUN/board`; then `livemoments export
     RUN/best.pt MODEL` and `livemoments restore PHOTO --best --weights MODEL`.
 
-    A run that was stopped goes on when the same command is given again. On several GPUs:
-    `accelerate launch -m livemoments train ...`.
+    A run that was stopped goes on when the same command is given again. One of a constant rate
+    may go until it is stopped: --finish then brings it to its end. On several GPUs: `accelerate
+    launch -m livemoments train ...`.
     """
     need_torch("training")
     from livemoments.training import loop
@@ -171,9 +193,10 @@ def train(
 
     config = settings(
         model, preset=preset, crop=crop, photographs=photographs, clips=clips, output=output,
-        minutes=minutes, steps=steps, start=start, batch=batch, learning_rate=learning_rate,
-        schedule=schedule, precision=precision, compile=compile_, validate_every=validate_every,
-        workers=workers, threads=threads, seed=seed, resume=resume,
+        minutes=minutes, steps=steps, finish=finish, start=start, batch=batch,
+        learning_rate=learning_rate, schedule=schedule, perceptual_from_step=perceptual_from,
+        precision=precision, compile=compile_, validate_every=validate_every,
+        snapshot_every=snapshot_every, workers=workers, threads=threads, seed=seed, resume=resume,
         objective=None if model == "faces" else ObjectiveConfig(kind=objective), scenes=scenes,
         faces=_faces(portraits, identity_reward) if model == "faces" else None,
         sd3=tier(
@@ -184,7 +207,7 @@ def train(
     if dry_run:
         print_json(loop.plan(config))
         return
-    with StageProgress() as progress:
+    with StageProgress() as progress, logged_lines():
         checkpoint = loop.train(config, progress)
     print_facts({"checkpoint": str(checkpoint)}, as_json=as_json)
 
@@ -203,7 +226,7 @@ def _faces(portraits: Path | None, identity_reward: float) -> "FaceTrainConfig":
 @app.command(cls=Command)
 def export(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A run's last.pt or best.pt.")
+        Path, typer.Argument(metavar="CHECKPOINT", help="A run's last.pt, best.pt or average-N.pt.")
     ],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.")],
     as_json: Json = False,

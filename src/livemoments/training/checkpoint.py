@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 UNREADABLE = (
     RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, UnpicklingError,
 )  # fmt: skip
+POSITION = ("step", "minutes", "best", "scenes", "finish_from")  # of a `Run`
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Run:
     minutes: float = 0.0
     best: float | None = None  # the lowest validation loss so far
     scenes: str = ""  # which scenes it learns from: `SceneStore.name`
+    finish_from: int | None = None  # the step at which its finish began; None: it is in none
 
     def save(self, path: Path, config: TrainConfig, learned: "Learned | None" = None) -> None:
         """Write beside, to the disk, and rename: a run killed here keeps its last checkpoint.
@@ -49,18 +51,18 @@ class Run:
         learned is what is written where the weights of this process are only a part of all.
         """
         learned = learned or self.learned()
-        state = {
-            **vars(learned),
-            "position": {
-                "step": self.step,
-                "minutes": self.minutes,
-                "best": self.best,
-                "scenes": self.scenes,
-            },
-            "config": config.to_dict(),
-        }
+        self._write(path, config, vars(learned))
+
+    def save_average(self, path: Path, config: TrainConfig) -> None:
+        """Write the averaged weights alone: enough to export them, or to begin a run with."""
+        if self.average is None:
+            raise ConfigError("this run keeps no average of its weights (ema 0)")
+        self._write(path, config, {"average": trained(self.average, self.model)})
+
+    def _write(self, path: Path, config: TrainConfig, what: dict[str, Any]) -> None:
+        position = {name: getattr(self, name) for name in POSITION}
         with atomic_output(path, overwrite=True) as temporary:
-            torch.save(state, temporary)
+            torch.save({**what, "position": position, "config": config.to_dict()}, temporary)
 
     def learned(self) -> "Learned":
         """What training has made so far."""
@@ -90,6 +92,7 @@ class Run:
             position = state["position"]
             self.step, self.minutes = position["step"], position["minutes"]
             self.best, self.scenes = position["best"], position["scenes"]
+            self.finish_from = position.get("finish_from")  # older checkpoints know of none
             before, now = fixed(state["config"]), config.fixed()
             other = [name for name in now if before[name] != now[name]]
         except UNREADABLE as error:
@@ -120,11 +123,13 @@ def take_trained(
 
 
 def take_weights(model: nn.Module, path: Path) -> None:
-    """Begin with the averaged weights of another run, where names and shapes are the same."""
+    """Begin with other weights where names and shapes are the same.
+
+    They are the averaged ones of another run's checkpoint, or those of an exported model's folder.
+    """
+    own = model.state_dict()
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        given = state["model"] if state["average"] is None else state["average"]
-        own = model.state_dict()
+        given = _given(path)
         fitting = {n: w for n, w in given.items() if n in own and w.shape == own[n].shape}
     except UNREADABLE as error:
         raise WeightsError(f"{path}: not a checkpoint to begin with: {said(error)}") from error
@@ -132,6 +137,16 @@ def take_weights(model: nn.Module, path: Path) -> None:
         raise WeightsError(f"{path}: none of its weights fits this network")
     log.info("%s: %d of %d weights taken", path, len(fitting), len(own))
     model.load_state_dict(own | fitting)
+
+
+def _given(path: Path) -> dict[str, Tensor]:
+    if path.is_dir():
+        from livemoments.training.exported import read_exported
+
+        return read_exported(path)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    given: dict[str, Tensor] = state["model"] if state["average"] is None else state["average"]
+    return given
 
 
 def said(error: BaseException) -> str:

@@ -20,8 +20,15 @@ PRECISIONS = ("bf16", "no")
 MAY_CHANGE = frozenset(
     {
         "output", "kept", "photographs", "clips", "minutes", "steps", "resume", "start", "threads",
-        "compile", "checkpoint_every_s", "validate_every",
+        "compile", "checkpoint_every_s", "validate_every", "snapshot_every", "finish",
     }
+)  # fmt: skip
+ADDED = {"perceptual_from_step": None}  # settings that older checkpoints were made without
+POSITIVE = (
+    "minutes", "steps", "finish", "batch", "learning_rate", "warm_up_steps", "decay_share",
+)  # fmt: skip
+NOT_NEGATIVE = (
+    "workers", "threads", "validate_every", "snapshot_every", "seed", "perceptual_from_step",
 )  # fmt: skip
 PLACES = frozenset({"portraits", "identity_network"})  # of the face tier; may change as well
 SPARES_MEMORY = frozenset({"accumulate", "checkpointing"})  # of the sd3 tier; may change as well
@@ -86,6 +93,8 @@ class TrainConfig:
     clips: Path | None = None  # a folder of clips; with photographs, every other scene from each
     minutes: float = 60.0  # of training; ignored where steps are given
     steps: int | None = None  # so many steps: a run that repeats exactly, however fast the machine
+    # From where this run is resumed, or begins, it ends in so many steps while the rate falls.
+    finish: int | None = None
     batch: int = 8  # of each process
     learning_rate: float = 1e-3
     schedule: str = "cosine"  # falls at the end, over decay_share; "constant" only warms up
@@ -93,6 +102,7 @@ class TrainConfig:
     clip: float = 0.3  # of the gradient's norm
     decay_share: float = 0.4  # of the run, over which the rate falls to a hundredth
     perceptual_from: float = 0.55  # share of the run done when the perceptual terms set in
+    perceptual_from_step: int | None = None  # the step when they do, whatever the share
     ema: float = 0.999  # of the weights; 0: no average is kept (a second model, in memory too)
     seed: int = 0
     workers: int = 1
@@ -101,6 +111,7 @@ class TrainConfig:
     compile: bool = False  # torch.compile: steps in 0.7 of the time, after a minute; needs g++
     checkpoint_every_s: float = 120.0
     validate_every: int = 1000  # steps; 0: never
+    snapshot_every: int = 5000  # steps, when the average is written to a file of its own; 0: never
     resume: bool = True
     kept: Path | None = None  # where scenes and VGG16 are kept, for runs to share; None: output
     start: Path | None = None  # a checkpoint whose weights to begin with; those of other shape stay
@@ -111,12 +122,12 @@ class TrainConfig:
     faces: FaceTrainConfig = field(default_factory=FaceTrainConfig)
 
     def __post_init__(self) -> None:
-        for name in ("minutes", "steps", "batch", "learning_rate", "warm_up_steps", "decay_share"):
+        for name in POSITIVE:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} must be positive, got {value}")
-        for name in ("workers", "threads", "validate_every", "seed"):
-            if getattr(self, name) < 0:
+        for name in NOT_NEGATIVE:
+            if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
         for name, known in (
             ("model", MODELS), ("schedule", SCHEDULES), ("precision", PRECISIONS),
@@ -180,18 +191,37 @@ class TrainConfig:
         """Whether there is a checkpoint that it is to go on from."""
         return self.resume and self.last.exists()
 
-    def share_done(self, step: int, minutes: float) -> float:
-        """How much of the run is over, 0 to 1 or a little more."""
+    def share_done(self, step: int, minutes: float, finish_from: int | None = None) -> float:
+        """How much of the run is over, 0 to 1 or a little more.
+
+        finish_from is the step at which the finish that it is in began: a finish alone then
+        decides where the run ends.
+        """
+        if self.finish and finish_from is not None:
+            return step / (finish_from + self.finish)
         return step / self.steps if self.steps else minutes / self.minutes
 
-    def learning_rate_at(self, step: int, minutes: float) -> float:
-        """Warm up, stay, then fall along a cosine in the last `decay_share` of the run."""
-        warm = min(1.0, (step + 1) / self.warm_up_steps)
-        if self.schedule == "constant":
-            return self.learning_rate * warm
-        past = (self.share_done(step, minutes) - (1 - self.decay_share)) / self.decay_share
-        fall = 0.505 + 0.495 * math.cos(math.pi * min(max(past, 0.0), 1.0))
-        return self.learning_rate * warm * fall
+    def judges_at(self, step: int, minutes: float) -> bool:
+        """Whether the perceptual terms have set in: costly, and of no use before there is detail.
+
+        A finish does not hasten them: at most it ends the run before.
+        """
+        if self.perceptual_from_step is not None:
+            return step >= self.perceptual_from_step
+        return self.share_done(step, minutes) >= self.perceptual_from
+
+    def learning_rate_at(self, step: int, minutes: float, finish_from: int | None = None) -> float:
+        """Warm up, stay, then fall along a cosine in the last `decay_share` of the run.
+
+        In a finish it falls from what it would be otherwise.
+        """
+        rate = self.learning_rate * min(1.0, (step + 1) / self.warm_up_steps)
+        if self.schedule != "constant":
+            share = self.share_done(step, minutes)
+            rate *= _fall((share - (1 - self.decay_share)) / self.decay_share)
+        if self.finish and finish_from is not None:
+            rate *= _fall((step - finish_from) / self.finish)
+        return rate
 
     def fixed(self) -> dict[str, Any]:
         """What a resumed run must have in common with its beginning."""
@@ -202,8 +232,14 @@ class TrainConfig:
         return dict(json.loads(json.dumps(asdict(self), default=str)))
 
 
+def _fall(past: float) -> float:
+    """From 1 to a hundredth along a cosine, while past goes from 0 to 1."""
+    return 0.505 + 0.495 * math.cos(math.pi * min(max(past, 0.0), 1.0))
+
+
 def fixed(settings: dict[str, Any]) -> dict[str, Any]:
     """Of a configuration's plain values, those that make it another run if they differ."""
+    settings = ADDED | settings
     model = settings.get("model")
     sd3 = model == "sd3"
     other = {"network", "objective", "faces"} if sd3 else {"model", "sd3", "faces"}

@@ -2,15 +2,15 @@
 
 accelerate brings devices, precision and several processes (`accelerate launch -m livemoments train
 ...`). A run killed at any moment goes on from its last checkpoint, at most `checkpoint_every_s`
-back, as if nothing had happened: crops and draws follow from the seed and the step.
+back, as if nothing had happened: crops and draws follow from the seed and the step. Ctrl-C and
+SIGTERM let it save first.
 """
 
-import logging
 import math
 import os
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,11 +26,13 @@ from livemoments.training import spread
 from livemoments.training.checkpoint import Run
 from livemoments.training.clips import ClipScenes
 from livemoments.training.config import TrainConfig
+from livemoments.training.ending import Stop, stopped_by
 from livemoments.training.faces_clips import FaceClips, FaceStore, face_clips
 from livemoments.training.scenes import PhotoScenes, SceneMaker, SceneStore, TurnsOf, photographs
-from livemoments.training.task import Scorer, Task, hash_of, task_of
+from livemoments.training.task import Task, hash_of, task_of
+from livemoments.training.watch import Watch
+from livemoments.training.workers import follow_parent
 
-log = logging.getLogger(__name__)
 MAKERS = 8  # processes that make scenes, at most: each holds all photographs in memory
 LOST_STEPS = 50  # in a row, whose gradients were not finite: then a run has failed
 
@@ -47,9 +49,10 @@ def train_step(
     """One step of optimisation; returns the losses as numbers."""
     accelerator = accelerator or accelerator_for(config)
     objective = objective or task_of(config).objective(run, accelerator)
+    rate = config.learning_rate_at(run.step, run.minutes, run.finish_from)
     for group in run.optimiser.param_groups:
         # A task may want a part of the weights to learn more slowly.
-        group["lr"] = group.get("share", 1.0) * config.learning_rate_at(run.step, run.minutes)
+        group["lr"] = group.get("share", 1.0) * rate
     draw = hash_of(config.seed, run.step, accelerator.process_index)
     run.optimiser.zero_grad(set_to_none=True)
     parts = _parts(batch, config.parts)
@@ -163,53 +166,75 @@ def scene_files(maker: SceneMaker) -> list[Path]:
 
 
 def train(config: TrainConfig, progress: Progress | None = None) -> Path:
-    """Train until the steps or minutes are used up; returns the checkpoint, `last.pt` in output.
+    """Train until steps, minutes or finish are used up; returns the checkpoint, `last.pt`.
 
     Raises:
         ConfigError: settings that contradict each other or a run that is to be resumed.
         WeightsError: a checkpoint that cannot be taken up.
         MissingFileError: no photographs or clips.
+        KeyboardInterrupt: it was asked to stop, and is saved.
     """
     try:
         config.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{config.output}: cannot make this folder: {error.strerror}") from error
-    path = config.last
     task = task_of(config)
     run = _begun(config, task)
-    if run.step and config.share_done(run.step, run.minutes) >= 1:
-        return path  # it was finished: another step would only change it
+    if run.step and _share_done(run, config) >= 1:
+        return config.last  # it was finished: another step would only change it
     accelerator = accelerator_for(config)
     cores = os.cpu_count() or 1
     torch.set_num_threads(config.threads or max(1, cores // accelerator.num_processes))
     if not accelerator.is_main_process:
         progress = None
-    scenes = _scenes(config, run)
-    bare = task.objective(run, accelerator)
-    with accelerator.main_process_first():
-        scenes.prepare(config.pairs.scenes, min(cores, MAKERS), progress)
-    stream = task.batches(scenes, run, accelerator, progress)
-    objective = spread.spread(run, bare, accelerator)
-    watch = _Watch(config, task, accelerator, run.step, everywhere=spread.in_shards(objective))
+    with Stop() as stop:
+        scenes = _scenes(config, run)
+        bare = task.objective(run, accelerator)
+        with accelerator.main_process_first():
+            scenes.prepare(config.pairs.scenes, min(cores, MAKERS), progress)
+        stream = task.batches(scenes, run, accelerator, progress)
+        objective = spread.spread(run, bare, accelerator)
+        held_out = scene_store(config, held_out=True) if config.validate_every else None
+        everywhere = spread.in_shards(objective)
+        watch = Watch(config, task, held_out, accelerator, run, everywhere=everywhere)
+        with closing(watch):
+            _go(run, config, objective, stream, watch, stop, progress)
+    return config.last
+
+
+def _go(
+    run: Run,
+    config: TrainConfig,
+    objective: nn.Module,
+    stream: IterableDataset,
+    watch: Watch,
+    stop: Stop,
+    progress: Progress | None,
+) -> None:
+    """Take step after step to the end of the run, or until it is asked to stop, and save."""
+    accelerator = watch.accelerator
     lost = 0
     saved = time.monotonic()
-    for losses in _steps(run, config, objective, accelerator, stream):
-        lost = 0 if math.isfinite(losses["total"]) else lost + 1
-        if lost >= LOST_STEPS:
-            raise ConfigError(
-                f"training has failed: {lost} steps in a row without finite losses; "
-                "try a lower --learning-rate"
-            )
-        share = config.share_done(run.step, run.minutes)
-        watch.step(run, losses, objective, done=share >= 1)
-        if progress:
-            progress("training", int(1000 * min(share, 1.0)), 1000)
-        late = time.monotonic() - saved > config.checkpoint_every_s
-        if share >= 1 or spread.agreed(late, accelerator):
-            spread.save(run, path, config, accelerator)
-            saved = time.monotonic()
-    watch.end()
-    return path
+    with closing(_steps(run, config, objective, accelerator, stream)) as steps:
+        stop.waits = True
+        for losses in steps:
+            lost = 0 if math.isfinite(losses["total"]) else lost + 1
+            if lost >= LOST_STEPS:
+                raise ConfigError(
+                    f"training has failed: {lost} steps in a row without finite losses; "
+                    "try a lower --learning-rate"
+                )
+            share = _share_done(run, config)
+            watch.step(run, losses, objective, done=share >= 1)
+            if progress:
+                progress("training", int(1000 * min(share, 1.0)), 1000)
+            late = time.monotonic() - saved > config.checkpoint_every_s
+            asked = int(spread.agreed(stop.asked, accelerator))
+            if share >= 1 or asked or spread.agreed(late, accelerator):
+                watch.save(run, config.last)
+                saved = time.monotonic()
+            if asked and share < 1:
+                raise stopped_by(asked)
 
 
 def _scenes(config: TrainConfig, run: Run) -> SceneStore:
@@ -229,7 +254,15 @@ def _begun(config: TrainConfig, task: Task) -> Run:
     run = task.new_run()
     if config.resumes:
         run.load(config.last, config)
+    if config.finish is None:
+        run.finish_from = None
+    elif run.finish_from is None:
+        run.finish_from = run.step
     return run
+
+
+def _share_done(run: Run, config: TrainConfig) -> float:
+    return config.share_done(run.step, run.minutes, run.finish_from)
 
 
 def _steps(
@@ -238,7 +271,7 @@ def _steps(
     objective: nn.Module,
     accelerator: Accelerator,
     stream: IterableDataset,
-) -> Iterator[dict[str, float]]:
+) -> Generator[dict[str, float]]:
     """Step after step to the end of the run, whose clock goes on; yields each step's losses."""
     loader = DataLoader(
         stream,
@@ -247,76 +280,16 @@ def _steps(
         prefetch_factor=6 if config.workers else None,
         # A forked worker would wait for ever for threads that this process has used before.
         multiprocessing_context="spawn" if config.workers else None,
+        worker_init_fn=follow_parent,
     )
     clock = time.monotonic()
     for batch in loader:
-        # The perceptual terms are costly, and of no use before there is detail to judge.
-        seen = config.share_done(run.step, run.minutes) >= config.perceptual_from
+        seen = config.judges_at(run.step, run.minutes)
         moved = {name: plane.to(accelerator.device) for name, plane in batch.items()}
         losses = train_step(run, moved, config, objective, accelerator, seen=seen)
         now = time.monotonic()
         run.minutes = spread.agreed(run.minutes + (now - clock) / 60, accelerator)
         clock = now
         yield losses
-        if config.share_done(run.step, run.minutes) >= 1:
+        if _share_done(run, config) >= 1:
             return
-
-
-class _Watch:
-    """What a run tells while it goes: the log, TensorBoard, validation and its best weights."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        task: Task,
-        accelerator: Accelerator,
-        first_step: int,
-        *,
-        everywhere: bool,
-    ) -> None:
-        self.config, self.accelerator = config, accelerator
-        self.means: dict[str, float] = {}
-        self.board = None
-        self.score: Scorer | None = None
-        # A model in shards restores nothing in one process alone: everywhere, then.
-        if config.validate_every and (accelerator.is_main_process or everywhere):
-            self.score = task.validation(scene_store(config, held_out=True), accelerator)
-        if not accelerator.is_main_process:
-            return
-        from torch.utils.tensorboard import SummaryWriter
-
-        board = str(config.output / "board")
-        self.board = SummaryWriter(board, purge_step=first_step + 1 if first_step else None)
-
-    def step(self, run: Run, losses: dict[str, float], objective: nn.Module, *, done: bool) -> None:
-        """After every step; losses are that step's."""
-        for name, value in losses.items():
-            self.means[name] = 0.99 * self.means.get(name, value) + 0.01 * value
-        if run.step % 100 == 0:
-            shown = " ".join(f"{name} {value:.4f}" for name, value in self.means.items() if value)
-            log.info("step %d, %.1f min: %s", run.step, run.minutes, shown)
-            self._write(run, "train", self.means)
-        if self.score and (done or run.step % self.config.validate_every == 0):
-            self._validate(run, objective, self.score)
-
-    def _validate(self, run: Run, objective: nn.Module, score: Scorer) -> None:
-        with self.accelerator.autocast():
-            found = score(run, self.accelerator.unwrap_model(objective))
-        total = found.losses["total"]
-        self._write(run, "validation", found.losses)
-        if self.board and found.picture is not None:
-            self.board.add_image("frame, restored, truth, reference", found.picture, run.step)
-        log.info("step %d, validation: %.4f", run.step, total)
-        if math.isfinite(total) and (run.best is None or total < run.best):
-            run.best = total
-            spread.save(run, self.config.output / "best.pt", self.config, self.accelerator)
-
-    def _write(self, run: Run, kind: str, values: dict[str, float]) -> None:
-        if self.board:
-            for name, value in values.items():
-                self.board.add_scalar(f"{kind}/{name}", value, run.step)
-
-    def end(self) -> None:
-        """Everything is on the disk."""
-        if self.board:
-            self.board.close()

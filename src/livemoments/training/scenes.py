@@ -22,6 +22,7 @@ from livemoments.errors import DamagedFileError, MissingFileError
 from livemoments.livephoto.atomic import atomic_output
 from livemoments.stages import Progress
 from livemoments.training.synthesis import MARGIN_PX, Scene, make_scene
+from livemoments.training.workers import follow_parent
 
 HELD_OUT_EVERY = 9  # one photograph in nine is never trained on
 DEMO_PHOTOGRAPH = "lomiri-wallpapers-16.04__seeding_by_Clements_Engelhardt.png"  # nor is the demo's
@@ -182,10 +183,13 @@ class SceneStore:
         missing = [i for i in range(count) if not (self.folder / f"{i:06d}.npz").exists()]
         if not missing:
             return
-        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-            for done, _ in enumerate(pool.map(_make, repeat(self), missing, chunksize=4), 1):
-                if progress:
-                    progress("making scenes", done, len(missing))
+        with ProcessPoolExecutor(processes, get_context("spawn"), follow_parent) as pool:
+            try:
+                for done, _ in enumerate(pool.map(_make, repeat(self), missing, chunksize=4), 1):
+                    if progress:
+                        progress("making scenes", done, len(missing))
+            finally:
+                pool.shutdown(cancel_futures=True)  # else one that is cancelled makes all of them
 
 
 def _make(store: SceneStore, index: int) -> None:
