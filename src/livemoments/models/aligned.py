@@ -36,6 +36,7 @@ def align_reference(
     positions: np.ndarray,
     confidence: np.ndarray,
     *,
+    coarse: "onnxruntime.InferenceSession | None" = None,
     passes: int = 1,
 ) -> AlignedReference:
     """Refine the positions of the frame's pixels in the key photo, and read it there.
@@ -46,16 +47,18 @@ def align_reference(
         key: the key photo or a crop of it, any size, float32 H x W x 3.
         positions: N x M x 2: each pixel's x, y in key.
         confidence: N x M in [0, 1], of those positions.
+        coarse: CoarseRefiner, whose pass comes first; None: the model has none.
         passes: of the refiner, each on the key photo as the last one has warped it.
     """
     height, width = frame.shape[2:]
     grid = pixel_grid(height, width)
     # An estimator's noise, from pixel to pixel, would scramble what is copied.
     positions = grid + cv2.GaussianBlur(positions - grid, (0, 0), FLOW_SMOOTH_PX)
-    for _ in range(passes):
+    networks = [refiner] * passes if coarse is None else [coarse, *[refiner] * passes]
+    for network in networks:
         warped = planes(sample(key, positions))
         feed = {"frame": frame, "warped": warped, "confidence": confidence[None, None]}
-        refined = refiner.run(["refined"], feed)[0]
+        refined = network.run(["refined"], feed)[0]
         delta = refined[0, :2].transpose(1, 2, 0)
         positions = positions + cv2.resize(delta, (width, height), interpolation=cv2.INTER_LINEAR)
     reference = planes(np.clip(sample(key, positions), 0, 1))

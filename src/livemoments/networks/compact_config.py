@@ -25,6 +25,7 @@ class CompactConfig:
     # How features of the key photo reach the frame: from the aligned one within windows; from any
     # place of the unaligned crop; or not at all, so that only its aligned pixels are seen.
     branch: str = "windows"
+    coarse: bool = False  # a first pass of the refiner at 1/8, by matched features
     matching: bool = False  # the refiner matches learned features around each place
     passes: int = 1  # of the refiner, each on the key photo as the last one has warped it
 

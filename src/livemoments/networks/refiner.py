@@ -12,9 +12,12 @@ from livemoments.networks.blocks import (
     DISAGREEMENTS,
     FOLD,
     HEAD_SCALE,
+    SMOOTH_PX,
     Block,
     disagreement,
+    low_frequencies,
     luma_detail,
+    luma_of,
     normalised,
 )
 from livemoments.networks.compact_config import CompactConfig
@@ -141,6 +144,48 @@ class Matcher(nn.Module):
             gains.append(self.enter[level](torch.cat([found, pictures[0]], 1)))
             moves.append(found[:, :2] * (FOLD * 2**level))
         return gains, moves
+
+
+class CoarseRefiner(nn.Module):
+    """The first pass at 1/8, for what the estimated flow has missed by far: up to 32 pixels."""
+
+    FEATURES = 48
+    CELL_PX = 8
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        n = self.FEATURES
+        self.features = nn.Sequential(
+            nn.Conv2d(self.CELL_PX**2, 64, 3, padding=1), nn.SiLU(),
+            nn.Conv2d(64, 64, 3, padding=1), nn.SiLU(), nn.Conv2d(64, n, 3, padding=1),
+        )  # fmt: skip
+        self.match = LocalMatching(n)
+        self.enter = nn.Conv2d(3 + MATCHED + n + 1, channels, 3, padding=1)
+        self.blocks = nn.ModuleList(Block(channels) for _ in range(2))
+        self.believe = nn.Conv2d(channels, 3, 3, padding=1)
+        make_zero(self.believe)
+
+    def forward(self, frame: Tensor, warped: Tensor, confidence: Tensor) -> Tensor:
+        """frame and warped (B, 3, H, W), confidence (B, 1, H, W); returns (B, 2, H/8, W/8).
+
+        The flow to add, x and y in pixels of H x W.
+        """
+        folded = F.pixel_unshuffle(_apart_from_level(torch.cat([frame, warped])), self.CELL_PX)
+        here, there = self.features(folded).chunk(2)
+        found = self.match(here, there)
+        cells = F.avg_pool2d(confidence, self.CELL_PX)
+        x = self.enter(torch.cat([found, here, cells], 1))
+        for block in self.blocks:
+            x = block(x)
+        belief, delta = self.believe(normalised(x)).split([1, 2], 1)
+        belief = torch.sigmoid(belief - UNBELIEVED)
+        return self.CELL_PX * belief * found[:, :2] + DELTA_SCALE * self.CELL_PX * delta
+
+
+def _apart_from_level(picture: Tensor) -> Tensor:
+    """The luma of (B, 3, H, W) less the mean of its surroundings, of about unit size."""
+    luma = luma_of(picture)
+    return 8 * (luma - low_frequencies(luma, 2 * SMOOTH_PX))
 
 
 class FlowRefiner(nn.Module):

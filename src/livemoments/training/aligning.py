@@ -16,7 +16,7 @@ from livemoments.networks.blocks import FOLD, SMOOTH_PX, around, low_frequencies
 from livemoments.networks.compact import ReferenceNet, RestorationNet
 from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.faces import FaceNet
-from livemoments.networks.refiner import FlowRefiner
+from livemoments.networks.refiner import CoarseRefiner, FlowRefiner
 from livemoments.networks.retrieval import PatchNet
 
 TEXTURED = 0.02  # of 1: the deviation of a place whose detail stands out of grain and compression
@@ -32,6 +32,8 @@ class CompactModel(nn.Module):
         super().__init__()
         self.config = config
         self.refiner = FlowRefiner(config)
+        if config.coarse:
+            self.coarse = CoarseRefiner(config.refiner_channels[1])
         self.restoration = RestorationNet(config)
         if config.branch == "windows":
             self.reference = ReferenceNet(config)
@@ -118,6 +120,11 @@ def align_batch(
     flow, confidence = smoothed(batch["flow"]), batch["confidence"]
     earlier: list[Tensor] = []
     if parts.refine:
+        if isinstance(model, CompactModel) and model.config.coarse:
+            warped = warp_with_margin(batch["key"], flow, margin)
+            step = model.coarse(batch["frame"], warped, confidence).float()
+            flow = flow + F.interpolate(step, scale_factor=8.0, mode="bilinear")
+            earlier.append(flow)
         for again in range(passes_of(model)):
             if again:
                 earlier.append(flow)

@@ -99,7 +99,10 @@ def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
             model.refiner, (image, image, plane), ["frame", "warped", "confidence"], ["refined"],
         ),
     }  # fmt: skip
-    names, features = [], ()
+    if model.config.coarse:
+        jobs["coarse"] = (model.coarse, *jobs["refiner"][1:])
+    names: list[str] = []
+    features: tuple[Tensor, ...] = ()
     with torch.no_grad():
         if model.config.branch == "windows":
             names, features = list(MAPS), model.reference(image, plane)

@@ -119,7 +119,7 @@ def face_losses(
     terms |= dict.fromkeys(("perceptual", "dists", "identity"), truth.new_zeros(()))
     if judges.perceptual is not None:
         parts = _parts(restored, target, config, generator)
-        terms["perceptual"], terms["dists"] = judges.perceptual(*parts)
+        terms["perceptual"], terms["dists"] = (x.mean() for x in judges.perceptual(*parts))
     if judges.identity is not None:
         counts = (1 - low) * (~wrong)
         terms["identity"] = _feedback(

@@ -25,7 +25,7 @@ from livemoments.training.aligning import (
 from livemoments.training.perceptual import Perceptual
 
 TERMS = ("pixel", "frequency", "velocity", "perceptual", "dists")
-OBJECTIVES = ("restoration", "velocity")
+OBJECTIVES = ("restoration", "velocity", "alignment")
 EARLIEST = 0.003  # of t, as the official release's last sigma: at 0 the velocity is unbounded
 USUAL_ERROR = 0.03  # of 1: of a degraded frame, the mean absolute one
 
@@ -34,12 +34,14 @@ USUAL_ERROR = 0.03  # of 1: of a degraded frame, the mean absolute one
 class ObjectiveConfig:
     """Weights of the terms, and how often the reference is taken away or wrong."""
 
-    kind: str = "restoration"  # or "velocity"
+    kind: str = "restoration"  # or "velocity", or "alignment": flow and trust alone
     frequency: float = 0.2  # L1 between spectra: sharpness without inventing
     perceptual: float = 0.12  # LPIPS of a part of some crops; 0 and 0 below do without VGG16
     dists: float = 0.04  # of the same parts
     perceptual_px: int = 64  # side of those parts: VGG16 costs more than all networks here
     perceptual_crops: int = 4  # of a batch
+    # Of both on crops without a reference: what makes them sharper there also makes them untrue.
+    perceptual_alone: float = 1.0
     flow: float = 0.02  # end-point error per pixel of the visible part
     trust: float = 0.02  # binary cross entropy
     no_reference: float = 0.2  # share of crops that must do without
@@ -92,6 +94,10 @@ def compact_losses(
     aligned = align_batch(model, batch, margin, config.parts)
     sees = (~wrong).float().view(-1, 1, 1, 1)
     flow, trust = alignment_losses(aligned, truth, batch["true_flow"], batch["visible"] * sees)
+    if config.kind == "alignment":
+        terms = {name: truth.new_zeros(()) for name in TERMS}
+        total = config.flow * flow + config.trust * trust
+        return Losses(total=total, **terms, flow=flow, trust=trust)
     aligned = without_reference(aligned, frame, gone)
 
     if config.kind == "velocity":
@@ -120,7 +126,8 @@ def compact_losses(
         terms["pixel"], terms["frequency"] = _relative(restored, truth, frame)
         if judge is not None:
             part = _part(restored, truth, config, generator)
-            terms["perceptual"], terms["dists"] = judge(*part)
+            heard = torch.where(gone, config.perceptual_alone, 1.0)[: config.perceptual_crops]
+            terms["perceptual"], terms["dists"] = ((heard * x).mean() for x in judge(*part))
         main = terms["pixel"] + config.frequency * terms["frequency"]
         main = main + config.perceptual * terms["perceptual"] + config.dists * terms["dists"]
     total = main + config.flow * flow + config.trust * trust

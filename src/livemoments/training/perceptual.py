@@ -78,15 +78,18 @@ class Perceptual(nn.Module):
         self.judges = nn.ParameterList(nn.Parameter(j, requires_grad=False) for j in learned)
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """first and second (B, 3, n, n) in [0, 1]; LPIPS and DISTS, 0 for alike."""
+        """Compare first and second (B, 3, n, n) in [0, 1].
+
+        Returns LPIPS and DISTS of each pair, (B,) both; 0 where the two are the same.
+        """
         layers = list(zip(self._layers(first), self._layers(second), strict=True))
         lpips = torch.stack(
             [
-                F.conv2d((_unit(a) - _unit(b)).square(), judge).mean()
+                F.conv2d((_unit(a) - _unit(b)).square(), judge).mean((1, 2, 3))
                 for (a, b), judge in zip(layers, self.judges, strict=True)
             ]
-        ).sum()
-        return lpips, torch.stack([_apart(a, b) for a, b in [(first, second), *layers]]).mean()
+        ).sum(0)
+        return lpips, torch.stack([_apart(a, b) for a, b in [(first, second), *layers]]).mean(0)
 
     def _layers(self, image: Tensor) -> list[Tensor]:
         mean, deviation = (image.new_tensor(v).view(1, 3, 1, 1) for v in (MEAN, DEVIATION))
@@ -113,11 +116,11 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _apart(a: Tensor, b: Tensor) -> Tensor:
-    """How far two batches of features (B, C, h, w) differ in level and structure, 0 to 1."""
+    """How far two batches of features (B, C, h, w) differ in level and structure: (B,), 0 to 1."""
     a, b = a.float().flatten(2), b.float().flatten(2)
     mean_a, mean_b = a.mean(2), b.mean(2)
     var_a, var_b = a.var(2, correction=0), b.var(2, correction=0)
     together = (a * b).mean(2) - mean_a * mean_b
     level = (2 * mean_a * mean_b + STILL) / (mean_a.square() + mean_b.square() + STILL)
     structure = (2 * together + STILL) / (var_a + var_b + STILL)
-    return 1 - (level.mean() + structure.mean()) / 2
+    return 1 - (level.mean(1) + structure.mean(1)) / 2
