@@ -102,6 +102,19 @@ def test_registering_twice_gives_the_same(key_photo):
     )
 
 
+def test_registering_neither_sets_nor_needs_the_processs_random_numbers(key_photo):
+    """Two jobs in two threads share OpenCV's generator."""
+    frame = spoil(seen(key_photo, 2.0, moved(2.0)))
+    homographies, drawn = [], []
+    for seed in (5, 6):
+        cv2.setRNGSeed(seed)
+        homographies.append(register(frame, key_photo).homography)
+        drawn.append(cv2.randu(np.zeros((1, 8), np.float32), 0, 1))
+        cv2.setRNGSeed(seed)
+        np.testing.assert_array_equal(drawn[-1], cv2.randu(np.zeros((1, 8), np.float32), 0, 1))
+    np.testing.assert_array_equal(*homographies)
+
+
 @pytest.fixture(scope="module")
 def with_transform(key_photo) -> dict[str, np.ndarray]:
     """A frame, a key frame of another view, and what the file says of the latter."""

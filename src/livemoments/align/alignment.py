@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from livemoments.align.dense import REFINE_SCALE, estimate_flow
-from livemoments.align.estimators import FlowEstimator
-from livemoments.align.flow import inside, pixel_grid, resize_flow, sample
+from livemoments.align.estimators import FlowEstimator, grey
+from livemoments.align.flow import inside, pixel_grid
 from livemoments.align.registration import Registration, register, scaling
 
 MIN_AGREEMENT = 0.3  # of the registered views: below, the key photo shows something else
@@ -71,10 +71,11 @@ def align(
     time and the homography of its pixels to the key photo's. The pictures need not be of one tone.
     """
     h, w = frame.shape[:2]
-    reduced = _reduce(key_photo, REFINE_SCALE * max(h, w))
+    luma = grey(frame)
+    reduced = _reduced_luma(key_photo, REFINE_SCALE * max(h, w))
     to_key = scaling(reduced.shape[:2], key_photo.shape[:2])
     found = register(
-        frame,
+        luma,
         reduced,
         key_frame=key_frame,
         key_transform=None if key_transform is None else np.linalg.inv(to_key) @ key_transform,
@@ -96,7 +97,7 @@ def align(
             reason=reason,
         )
 
-    positions, trust = _locate(frame, reduced, found.homography, to_key, width, estimator)
+    positions, trust = _locate(luma, reduced, found.homography, to_key, width, estimator)
     trust[~inside(positions - pixel_grid(*trust.shape), *key_photo.shape[:2])] = 0
     trusted = float((trust > 0.5).mean())
     if trusted < MIN_TRUSTED:
@@ -133,21 +134,25 @@ def _locate(
     width: int,
     estimator: FlowEstimator | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the frame's pixels lie in the key photo, on a grid of up to twice the frame's size.
+    """Where the frame's pixels lie in the key photo.
 
-    homography is that of the frame to the reduced key photo, to_key that of the reduced one to the
-    key photo, width that of the output. Returns positions (h' x w' x 2, pixels of the key photo)
-    and the confidence in them (h' x w').
+    Frame and reduced key photo are luma, homography is that between them, to_key that of the
+    reduced one to the key photo, width that of the output. Returns positions (h x w x 2, pixels of
+    the key photo) and the confidence in them (h x w).
     """
-    h, w = frame.shape[:2]
+    h, w = frame.shape
     scale = min(REFINE_SCALE, max(1.0, width / w))
     grid = (round(h * scale), round(w * scale))
-    grid_to_reduced = homography @ scaling(grid, (h, w))
-    registered = sample(reduced, _project(grid_to_reduced, pixel_grid(*grid)), cv2.INTER_LINEAR)
+    registered = cv2.warpPerspective(
+        reduced,
+        homography @ scaling(grid, (h, w)),
+        grid[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     dense = estimate_flow(frame, registered, estimator)
-    in_grid = resize_flow(dense.flow_frame_to_key, *grid) + pixel_grid(*grid)
-    trust = cv2.resize(dense.confidence, grid[::-1], interpolation=cv2.INTER_LINEAR)
-    return _project(to_key @ grid_to_reduced, in_grid), trust
+    there = pixel_grid(h, w) + dense.flow_frame_to_key
+    return _project(to_key @ homography, there), dense.confidence
 
 
 def _project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -155,8 +160,8 @@ def _project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
     return cv2.perspectiveTransform(points, np.asarray(homography, np.float64)).astype(np.float32)
 
 
-def _reduce(key_photo: np.ndarray, side_px: float) -> np.ndarray:
-    """The key photo as float32, its longer side at most side_px."""
+def _reduced_luma(key_photo: np.ndarray, side_px: float) -> np.ndarray:
+    """The key photo's luma, float32 in [0, 1], its longer side at most side_px."""
     ratio = side_px / max(key_photo.shape[:2])
     if ratio < 1:
         size = (
@@ -164,7 +169,10 @@ def _reduce(key_photo: np.ndarray, side_px: float) -> np.ndarray:
             max(1, round(key_photo.shape[0] * ratio)),
         )
         key_photo = cv2.resize(key_photo, size, interpolation=cv2.INTER_AREA)
-    return as_float(key_photo)
+    luma = np.empty(key_photo.shape[:2], np.float32)
+    for top in range(0, len(luma), 256):  # in strips: three colours in float32 are large
+        luma[top : top + 256] = grey(as_float(key_photo[top : top + 256]))
+    return luma
 
 
 def as_float(picture: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Dense flow from a poor small frame to a sharp large key photo of about the same view.
 
-Coarse at the clip's own resolution, then once more at about twice that on what remains: the second
-pass brought misaligned lettering into place where the first alone did not. The estimator of the
-first can be chosen; the second, of small motions in large pictures, is dense inverse search.
+Coarse, at half the clip's resolution, then at all of it on what remains: the second pass brought
+misaligned lettering into place where the first alone did not. The estimator of the first can be
+chosen; the second, of small motions in large pictures, is dense inverse search.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,24 @@ from livemoments.align.flow import (
     fill,
     forward_backward_error,
     inside,
-    resize_flow,
-    warp,
+    pixel_grid,
+    sample,
 )
 
-REFINE_SCALE = 2.0  # the second pass runs at this multiple of the frame's own resolution
+REFINE_SCALE = 2.0  # the second pass reads the key photo at this multiple of the frame's size
+# Sigmas in pixels of the frame, on top of the softness of its clip's:
+FRAME_SOFT_PX = 0.5  # what a fraction of a pixel is found in has neither noise nor blocks
+KEY_SOFT_PX = 0.6  # as soft: sharp against soft pulls the match towards strong edges
+JUDGED_SOFT_PX = 0.33  # of the key photo, where it is held against the frame as it is
+WINDOW_PX = 2.0  # in which they are compared
+FILL_PX = 3.0  # from how far around the flow is taken where it is not trusted
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenseFlow:
     """Where each pixel of a frame lies in the key photo, and how sure that is."""
 
-    flow_frame_to_key: np.ndarray  # float32 h x w x 2, pixels of a key photo reduced to h x w
+    flow_frame_to_key: np.ndarray  # float32 h x w x 2, pixels of a key photo resized to h x w
     confidence: np.ndarray  # float32 h x w in [0, 1]
 
 
@@ -47,35 +53,44 @@ def estimate_flow(
     """Flow frame -> key photo.
 
     frame is float32 h x w x 3 at the clip's resolution, key_photo float32 H x W x 3 showing about
-    the same view (up to some 5 % of its width) at any size. The result lies on a grid of at most
-    twice the frame's size and never more than the key photo's.
+    the same view (up to some 5 % of its width) at any size; or the luma alone of either. The result
+    lies on the frame's grid.
 
     estimator (DisFlow where there is none) finds the coarse flow at the frame's size, and its
     way back, which the confidence is judged by. The fine pass is DisFlow's always: RaftFlow would
     reduce pictures of that size, and lose the precision that the pass is there for.
     """
-    fine = DisFlow()
-    estimator = estimator or fine
+    estimator = estimator or DisFlow()
     frame_luma, key_luma = grey(frame), grey(key_photo)
     h, w = frame_luma.shape
-    key_small = shrink(key_luma, h, w)
-    first, second = equalised(frame_luma), equalised(key_small)
+    first, second = equalised(frame_luma), equalised(shrink(key_luma, h, w))
     coarse = estimator(first, second)
     round_trip_px = forward_backward_error(coarse, estimator(second, first))
 
     scale = float(np.clip(key_luma.shape[1] / w, 1.0, REFINE_SCALE))
-    h2, w2 = round(h * scale), round(w * scale)
-    frame_large = cv2.resize(frame_luma, (w2, h2), interpolation=cv2.INTER_CUBIC)
-    # As soft as the enlarged frame: sharp against soft pulls the match towards strong edges.
-    key_large = cv2.GaussianBlur(shrink(key_luma, h2, w2), (0, 0), 0.4 * scale)
-    start = resize_flow(coarse, h2, w2)
-    rest = fine(equalised(frame_large), equalised(warp(key_large, start)))
-    flow = compose(rest, start)
-    round_trip_px = cv2.resize(round_trip_px, (w2, h2), interpolation=cv2.INTER_LINEAR)
+    key_large = shrink(key_luma, round(h * scale), round(w * scale))
+    key_matched = cv2.GaussianBlur(key_large, (0, 0), KEY_SOFT_PX * scale)
+    key_judged = cv2.GaussianBlur(key_large, (0, 0), JUDGED_SOFT_PX * scale)
+    rest = DisFlow(finest_scale=0)(
+        equalised(cv2.GaussianBlur(frame_luma, (0, 0), FRAME_SOFT_PX)),
+        equalised(_brought(key_matched, coarse)),
+    )
+    flow = compose(rest, coarse)
 
     def trust(flow: np.ndarray) -> np.ndarray:
-        valid = inside(flow, h2, w2)
-        return confidence(frame_large, warp(key_large, flow), flow, round_trip_px, valid)
+        warped, valid = _brought(key_judged, flow), inside(flow, h, w)
+        return confidence(frame_luma, warped, flow, round_trip_px, valid, WINDOW_PX)
 
-    flow = fill(flow, trust(flow))
+    flow = fill(flow, trust(flow), FILL_PX)
     return DenseFlow(flow_frame_to_key=flow, confidence=trust(flow))
+
+
+def _brought(key_luma: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """The key photo's luma (of any size) where the flow (h x w x 2) of the frame's grid leads.
+
+    Read from a picture denser than the frame, fractions of a pixel blur nothing.
+    """
+    h, w = flow.shape[:2]
+    scale = np.array([key_luma.shape[1] / w, key_luma.shape[0] / h], np.float32)
+    half = np.float32(0.5)
+    return sample(key_luma, (pixel_grid(h, w) + flow + half) * scale - half)

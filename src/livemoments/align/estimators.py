@@ -19,9 +19,13 @@ class DisFlow:
 
     smallest_side_px = 32  # OpenCV refuses less than its patch pyramid needs
 
-    def __init__(self) -> None:
-        """Takes no settings: the medium preset was the most exact one measured."""
+    def __init__(self, finest_scale: int = 1) -> None:
+        """The flow is found at 1 / 2 ** finest_scale of the pictures' size, and enlarged.
+
+        All else is the medium preset's, the most exact one measured.
+        """
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._dis.setFinestScale(finest_scale)
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """first and second are uint8 H x W; returns float32 H x W x 2, pixels."""
@@ -38,7 +42,9 @@ class DisFlow:
 
 
 def grey(image: np.ndarray) -> np.ndarray:
-    """Luma of float32 RGB H x W x 3 in [0, 1]: float32 H x W in [0, 1]."""
+    """Luma of float32 RGB H x W x 3 in [0, 1]: float32 H x W in [0, 1]. Luma stays as it is."""
+    if image.ndim == 2:
+        return image
     return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
 
 

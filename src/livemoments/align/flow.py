@@ -97,28 +97,35 @@ def photometric_agreement(
     different level does not count, a somewhat different contrast hardly. Where both are plain there
     is nothing to tell, and they agree; a plain place against a textured one does not.
     """
+    height, width = frame.shape
+    step = max(1, int(sigma_px / 2))  # a wide window's means are smooth: fewer of them do
 
     def mean(x: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(x, (0, 0), sigma_px)
+        if step > 1:
+            size = (-(-width // step), -(-height // step))
+            x = cv2.resize(x, size, interpolation=cv2.INTER_AREA)
+        return cv2.GaussianBlur(x, (0, 0), sigma_px / step)
 
     m_f, m_w = mean(frame), mean(warped)
     var_f, var_w = mean(frame * frame) - m_f * m_f, mean(warped * warped) - m_w * m_w
     covariance = mean(frame * warped) - m_f * m_w
     flat = 2e-4  # about (3.6 / 255) ** 2: the noise and blocking of a compressed clip
     alike = (2 * covariance + flat) / (np.maximum(var_f + var_w, 0) + flat)
-    return np.clip(alike, 0, 1).astype(FIELD)
+    alike = np.clip(alike, 0, 1).astype(FIELD)
+    return cv2.resize(alike, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def deformation(flow: np.ndarray) -> np.ndarray:
+def deformation(flow: np.ndarray, sigma_px: float = 1.0) -> np.ndarray:
     """How much the flow stretches or shears what it moves, float32 H x W, pixels per pixel.
 
     Real motion is stiff within things; a flow that swirls was made up in a region without texture.
+    sigma_px is that of a blur before.
     """
-    smooth = cv2.GaussianBlur(flow, (0, 0), 1.0)
+    smooth = cv2.GaussianBlur(flow, (0, 0), sigma_px)
     slopes = [
         cv2.Scharr(smooth[..., i], cv2.CV_32F, *d) / 32 for i in (0, 1) for d in ((1, 0), (0, 1))
     ]
-    return np.sqrt(sum(s * s for s in slopes))
+    return cv2.magnitude(cv2.magnitude(*slopes[:2]), cv2.magnitude(*slopes[2:]))
 
 
 def confidence(
@@ -127,17 +134,20 @@ def confidence(
     flow: np.ndarray,
     round_trip_px: np.ndarray,
     valid: np.ndarray,
+    window_px: float = 4.0,
 ) -> np.ndarray:
     """How far a flow can be trusted, float32 H x W in [0, 1].
 
     frame and warped are grey (H x W in [0, 1]), round_trip_px the forward-backward error, valid
-    says where the flow lands inside the other picture. The product of all the evidence: one veto is
-    enough.
+    says where the flow lands inside the other picture, window_px the sigma of the window in which
+    the pictures are compared; the other windows are in proportion. The product of all the evidence:
+    one veto is enough.
     """
     consistent = np.exp(-np.square(round_trip_px / 1.5)).astype(FIELD)
-    stiff = np.exp(-np.square(cv2.GaussianBlur(deformation(flow), (0, 0), 3.0) / 0.3)).astype(FIELD)
-    trust = consistent * stiff * photometric_agreement(frame, warped) * valid
-    return cv2.GaussianBlur(trust.astype(FIELD), (0, 0), 1.0)
+    slope = cv2.GaussianBlur(deformation(flow, window_px / 4), (0, 0), 0.75 * window_px)
+    stiff = np.exp(-np.square(slope / 0.3)).astype(FIELD)
+    trust = consistent * stiff * photometric_agreement(frame, warped, window_px) * valid
+    return cv2.GaussianBlur(trust.astype(FIELD), (0, 0), window_px / 4)
 
 
 def fill(flow: np.ndarray, trust: np.ndarray, sigma_px: float = 6.0) -> np.ndarray:

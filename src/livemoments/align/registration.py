@@ -55,7 +55,7 @@ class View:
 
 
 def prepare(image: np.ndarray) -> View:
-    """Find the features of a float32 RGB picture."""
+    """Find the features of a picture: float32 RGB, or its luma alone."""
     luma = grey(resize_to_side(image, WORKING_SIDE_PX))
     sift = cv2.SIFT.create(nfeatures=4000)
     found, descriptors = sift.detectAndCompute(equalised(luma), None)
@@ -73,10 +73,7 @@ def match_homography(first: View, second: View) -> tuple[np.ndarray, float] | No
         return None
     src = first.keypoints[[g.queryIdx for g in good]]
     dst = second.keypoints[[g.trainIdx for g in good]]
-    cv2.setRNGSeed(0)
-    found, inliers = cv2.findHomography(
-        src, dst, cv2.USAC_MAGSAC, INLIER_PX, maxIters=4000, confidence=0.999
-    )
+    found, inliers = cv2.findHomography(src, dst, _magsac())
     if found is None or int(inliers.sum()) < MIN_INLIERS:
         return None
     kept = inliers.ravel() > 0
@@ -87,6 +84,17 @@ def match_homography(first: View, second: View) -> tuple[np.ndarray, float] | No
         return None
     error_px = error * second.to_own_pixels[0, 0] / _scale(homography, first.size)
     return homography / homography[2, 2], round(float(error_px), 3)
+
+
+def _magsac() -> cv2.UsacParams:
+    """cv2.USAC_MAGSAC's own settings, but its draws are the call's and not the process's."""
+    params = cv2.UsacParams()
+    params.threshold, params.confidence, params.maxIterations = INLIER_PX, 0.999, 4000
+    params.sampler, params.score = cv2.SAMPLING_UNIFORM, cv2.SCORE_METHOD_MAGSAC
+    params.loMethod, params.loIterations, params.loSampleSize = cv2.LOCAL_OPTIM_SIGMA, 10, 50
+    params.final_polisher, params.final_polisher_iterations = cv2.MAGSAC, 5
+    params.randomGeneratorState = 0
+    return params
 
 
 def _scale(homography: np.ndarray, size: tuple[int, int]) -> float:
@@ -136,6 +144,7 @@ def register(
 ) -> Registration:  # fmt: skip
     """The homography of the frame (float32 RGB h x w x 3) to the key photo (H x W x 3).
 
+    Of either the luma alone will do.
     Candidates: matched features; the file's own still-image transform (key_transform: pixels of the
     key frame -> pixels of the key photo), carried to this frame by features between frame and key
     frame; and the same view. The one after which the pictures agree best is taken; its agreement
