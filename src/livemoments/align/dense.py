@@ -27,6 +27,7 @@ FRAME_SOFT_PX = 0.5  # what a fraction of a pixel is found in has neither noise 
 KEY_SOFT_PX = 0.6  # as soft: sharp against soft pulls the match towards strong edges
 JUDGED_SOFT_PX = 0.33  # of the key photo, where it is held against the frame as it is
 WINDOW_PX = 2.0  # in which they are compared
+COARSE_SMOOTHNESS = 60.0  # of the first pass: 1 % more of real pictures is found, as exactly
 FILL_PX = 3.0  # from how far around the flow is taken where it is not trusted
 
 
@@ -60,7 +61,7 @@ def estimate_flow(
     way back, which the confidence is judged by. The fine pass is DisFlow's always: RaftFlow would
     reduce pictures of that size, and lose the precision that the pass is there for.
     """
-    estimator = estimator or DisFlow()
+    estimator = estimator or DisFlow(smoothness=COARSE_SMOOTHNESS)
     frame_luma, key_luma = grey(frame), grey(key_photo)
     h, w = frame_luma.shape
     first, second = equalised(frame_luma), equalised(shrink(key_luma, h, w))

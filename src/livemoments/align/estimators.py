@@ -19,13 +19,15 @@ class DisFlow:
 
     smallest_side_px = 32  # OpenCV refuses less than its patch pyramid needs
 
-    def __init__(self, finest_scale: int = 1) -> None:
-        """The flow is found at 1 / 2 ** finest_scale of the pictures' size, and enlarged.
+    def __init__(self, finest_scale: int = 1, *, smoothness: float = 20.0) -> None:
+        """Find the flow at 1 / 2 ** finest_scale of the pictures' size, and enlarge it.
 
-        All else is the medium preset's, the most exact one measured.
+        smoothness weighs the variational refinement's smooth term; the medium preset, whose other
+        settings are the most exact ones measured, has 20.
         """
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._dis.setFinestScale(finest_scale)
+        self._dis.setVariationalRefinementAlpha(smoothness)
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """first and second are uint8 H x W; returns float32 H x W x 2, pixels."""

@@ -25,7 +25,7 @@ from livemoments.networks.compact_config import CompactConfig
 DELTA_SCALE = 0.03  # of the flow, in pixels
 WINDOW = 8  # cells a side that look for their matches together
 REACH = WINDOW // 2  # cells that they look beyond their window, on every side
-UNBELIEVED = 5.0  # logit: a displacement by features that have not learned yet is noise
+UNBELIEVED = 3.0  # logit: a displacement by features that have not learned yet is noise
 MATCHED = 16  # channels of what is fetched from where a place is matched
 
 
@@ -166,9 +166,10 @@ class CoarseRefiner(nn.Module):
         make_zero(self.believe)
 
     def forward(self, frame: Tensor, warped: Tensor, confidence: Tensor) -> Tensor:
-        """frame and warped (B, 3, H, W), confidence (B, 1, H, W); returns (B, 2, H/8, W/8).
+        """frame and warped (B, 3, H, W), confidence (B, 1, H, W); returns (B, 4, H/8, W/8).
 
-        The flow to add, x and y in pixels of H x W.
+        Channels: the flow to add, and the matched displacement that it was made of, each x and y in
+        pixels of H x W.
         """
         folded = F.pixel_unshuffle(_apart_from_level(torch.cat([frame, warped])), self.CELL_PX)
         here, there = self.features(folded).chunk(2)
@@ -179,7 +180,8 @@ class CoarseRefiner(nn.Module):
             x = block(x)
         belief, delta = self.believe(normalised(x)).split([1, 2], 1)
         belief = torch.sigmoid(belief - UNBELIEVED)
-        return self.CELL_PX * belief * found[:, :2] + DELTA_SCALE * self.CELL_PX * delta
+        moved = self.CELL_PX * found[:, :2]
+        return torch.cat([belief * moved + DELTA_SCALE * self.CELL_PX * delta, moved], 1)
 
 
 def _apart_from_level(picture: Tensor) -> Tensor:

@@ -122,8 +122,11 @@ def align_batch(
     if parts.refine:
         if isinstance(model, CompactModel) and model.config.coarse:
             warped = warp_with_margin(batch["key"], flow, margin)
-            step = model.coarse(batch["frame"], warped, confidence).float()
-            flow = flow + F.interpolate(step, scale_factor=8.0, mode="bilinear")
+            steps = model.coarse(batch["frame"], warped, confidence).float()
+            step, matched = F.interpolate(steps, scale_factor=8.0, mode="bilinear").chunk(2, 1)
+            # Features learn to match by what they find, however far it is believed.
+            earlier.append(flow + matched)
+            flow = flow + step
             earlier.append(flow)
         for again in range(passes_of(model)):
             if again:
