@@ -1,6 +1,7 @@
 """From a checkpoint to ONNX: the run time must compute what was trained."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from livemoments import bridge  # noqa: E402
 from livemoments.align.flow import pixel_grid  # noqa: E402
 from livemoments.errors import WeightsError  # noqa: E402
 from livemoments.models.compact import CompactModel as RunTimeModel  # noqa: E402
+from livemoments.models.sessions import open_session  # noqa: E402
 from livemoments.models.tile import TileInput  # noqa: E402
 from livemoments.networks.blocks import decode, encode, opening  # noqa: E402
 from livemoments.networks.compact_config import CompactConfig  # noqa: E402
@@ -33,16 +35,24 @@ from livemoments.training.task import new_run  # noqa: E402
 MARGIN = 16
 
 
-def write_checkpoint(folder: Path) -> Path:
+DESIGNS = {
+    "windows": TINY,
+    "retrieval": replace(TINY, branch="retrieval"),
+    "second": replace(TINY, branch="none", passes=(2, 1)),
+}
+
+
+def write_checkpoint(folder: Path, network: CompactConfig = TINY) -> Path:
     """Of a network none of whose layers is zero, and whose average is not its model."""
-    config = TrainConfig(photographs=folder, output=folder, network=TINY, seed=3)
+    config = TrainConfig(photographs=folder, output=folder, network=network, seed=3)
     run = new_run(config)
     with torch.no_grad():
         for parameter in run.average.parameters():
             parameter += 0.03 * torch.randn_like(parameter)
-        for layer in run.average.restoration.attend:  # so that motion counts
-            layer.motion_key.weight.normal_(std=0.5)
-            layer.out.weight.normal_(std=0.1)
+        if network.branch == "windows":
+            for layer in run.average.restoration.attend:  # so that motion counts
+                layer.motion_key.weight.normal_(std=0.5)
+                layer.out.weight.normal_(std=0.1)
         # The refiner adds no flow: OpenCV's remap knows 32 positions in a pixel, torch's any.
         run.average.refiner.out.weight[:2] = 0
         run.average.refiner.out.bias[:2] = 0
@@ -51,15 +61,15 @@ def write_checkpoint(folder: Path) -> Path:
     return folder / "last.pt"
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> tuple[CompactModel, RunTimeModel, Path]:
+@pytest.fixture(scope="module", params=DESIGNS)
+def exported(request, tmp_path_factory) -> tuple[CompactModel, RunTimeModel, Path]:
     """The trained model, its weights rounded as in the files, and the files' run time."""
     folder = tmp_path_factory.mktemp("export")
-    checkpoint = write_checkpoint(folder)
+    checkpoint = write_checkpoint(folder, DESIGNS[request.param])
     written = export(checkpoint, folder / "onnx")
-    assert [path.name for path in written] == [
-        "refiner.onnx", "reference.onnx", "restoration.onnx", "compact.json"
-    ]  # fmt: skip
+    between = {"windows": ["reference"], "retrieval": ["patches"]}
+    names = ["refiner", *between.get(request.param, []), "restoration"]
+    assert [path.name for path in written] == [*(f"{n}.onnx" for n in names), "compact.json"]
     trained, _ = load_average(checkpoint)
     with torch.no_grad():
         for parameter in trained.parameters():
@@ -83,6 +93,8 @@ def random_inputs(session, height: int, width: int) -> dict[str, np.ndarray]:
         "confidence": (1, height, width), "z": (48, h, w), "motion": (3, h, w),
         "feature_4": (16, h, w),
         "feature_8": (24, h // 2, w // 2), "feature_16": (32, h // 4, w // 4),
+        "picture": (3, height, width), "queries": (64, h // 4, w // 4),
+        "keys": (64, h // 4 + 2, w // 4 + 1), "values": (352, h // 4 + 2, w // 4 + 1),
     }  # fmt: skip
     feed = {
         i.name: rng.random((1, *shapes[i.name]), np.float32)
@@ -95,21 +107,21 @@ def random_inputs(session, height: int, width: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 128), (192, 64), (64, 320)])
-@pytest.mark.parametrize("name", ["refiner", "reference", "restoration"])
-def test_each_network_agrees_at_any_size(exported, name, size):
+def test_each_network_agrees_at_any_size(exported, size):
     """Also at sizes other than the one it was traced at."""
-    trained, run_time, _ = exported
-    session = getattr(run_time, f"_{name}")
-    feed = random_inputs(session, *size)
-    tensors = {key: torch.from_numpy(value) for key, value in feed.items()}
-    if name == "restoration":
-        maps = tuple(tensors.pop(f"feature_{k}") for k in (4, 8, 16))
-        tensors["features"] = maps
-    with torch.no_grad():
-        expected = getattr(trained, name)(**tensors)
-    expected = expected if isinstance(expected, tuple) else (expected,)
-    for there, here in zip(session.run(None, feed), expected, strict=True):
-        np.testing.assert_allclose(there, here.numpy(), atol=1e-4)
+    trained, _, folder = exported
+    for path in folder.glob("*.onnx"):
+        session = open_session(path, 1)
+        feed = random_inputs(session, *size)
+        tensors = {key: torch.from_numpy(value) for key, value in feed.items()}
+        if path.stem == "restoration":
+            names = ("feature_4", "feature_8", "feature_16", "queries", "keys", "values")
+            tensors["features"] = tuple(tensors.pop(name) for name in names if name in tensors)
+        with torch.no_grad():
+            expected = getattr(trained, path.stem)(**tensors)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for there, here in zip(session.run(None, feed), expected, strict=True):
+            np.testing.assert_allclose(there, here.numpy(), atol=1e-4)
 
 
 def crop_and_tile(n: int) -> tuple[dict[str, torch.Tensor], TileInput]:
@@ -134,6 +146,7 @@ def trained_result(trained: CompactModel, batch: dict, steps: int, *, use_refere
     frame = batch["frame"]
     with torch.no_grad():
         aligned = align_batch(trained, batch, MARGIN)
+        key = batch["key"] if use_reference else torch.zeros_like(batch["key"])
         if not use_reference:
             aligned = without_reference(aligned, frame, torch.tensor([True]))
         z_frame = encode(frame)
@@ -142,7 +155,7 @@ def trained_result(trained: CompactModel, batch: dict, steps: int, *, use_refere
         )
         z, times = bridge.start(z_frame, noise), bridge.uniform_times(steps)
         for t, t_next in zip(times, times[1:], strict=False):
-            truth = predict_truth(trained, aligned, frame, z, torch.tensor([t]))
+            truth = predict_truth(trained, aligned, frame, z, torch.tensor([t]), key=key)
             z = bridge.exact_step(z, truth, z_frame, t, t_next)
     return decode(z)[0].permute(1, 2, 0).numpy(), aligned
 
@@ -190,7 +203,7 @@ def test_the_refiners_flow_moves_the_reference_alike(tmp_path):
 
 def test_the_averaged_weights_are_exported(exported, tmp_path):
     trained, _, _ = exported
-    state = torch.load(write_checkpoint(tmp_path), weights_only=True)
+    state = torch.load(write_checkpoint(tmp_path, trained.config), weights_only=True)
     name = "restoration.enter.weight"
     assert torch.equal(trained.state_dict()[name], state["average"][name].half().float())
     assert not torch.equal(state["average"][name], state["model"][name])
@@ -204,11 +217,11 @@ def test_weights_are_stored_in_half_their_size(exported):
 
 
 def test_the_description_tells_network_and_training(exported):
-    _, run_time, folder = exported
+    trained, run_time, folder = exported
     about = json.loads((folder / "compact.json").read_text())
     assert about == run_time.about and about["step"] == 7
     network = {k: tuple(v) if isinstance(v, list) else v for k, v in about["network"].items()}
-    assert CompactConfig(**network) == TINY
+    assert CompactConfig(**network) == trained.config
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +23,6 @@ from livemoments.models.tile import TileInput, TileResult
 from livemoments.tiles import TileConfig
 
 SIZE_MULTIPLE = 64  # what the networks' three scales and attention windows need
-if TYPE_CHECKING:
-    import onnxruntime
-
 PATCH_PX = 16  # of the patches that the retrieval branch compares
 REACH_PX = 64  # of the key photo, around a tile's place: what the retrieval branch searches
 SHIPPED = Path(__file__).parent.parent / "weights" / "compact"
@@ -36,15 +33,14 @@ class Design:
     """What of a compact model's design the run time must know; see `networks.compact_config`."""
 
     branch: str = "windows"
-    coarse: bool = False
-    passes: int = 1
+    passes: tuple[int, ...] = (1,)
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> "Design":
         """Read the design in a model's description; the first models say nothing of it."""
         network = about.get("network", {})
-        names = ("branch", "coarse", "passes")
-        return cls(**{name: network[name] for name in names if name in network})
+        passes = tuple(network.get("passes", cls.passes))
+        return cls(branch=network.get("branch", cls.branch), passes=passes)
 
 
 class CompactModel:
@@ -62,9 +58,6 @@ class CompactModel:
         self._design = Design.of(self.about)
         self.reach_px = REACH_PX if self._design.branch == "retrieval" else 0
         self._refiner = open_session(folder / "refiner.onnx", threads)
-        self._coarse: onnxruntime.InferenceSession | None = None
-        if self._design.coarse:
-            self._coarse = open_session(folder / "coarse.onnx", threads)
         branch = {"windows": "reference.onnx", "retrieval": "patches.onnx"}
         name = branch.get(self._design.branch)
         self._branch = None if name is None else open_session(folder / name, threads)
@@ -110,10 +103,10 @@ class CompactModel:
         height, width = frame.shape[2:]
         positions = _pad(tile.positions, height, width, grow=True)
         confidence = _pad(tile.confidence, height, width)
+        passes = self._design.passes
         return align_reference(
-            self._refiner, frame, tile.reference, positions, confidence,
-            coarse=self._coarse, passes=self._design.passes,
-        )  # fmt: skip
+            self._refiner, frame, tile.reference, positions, confidence, passes=passes
+        )
 
     def _features(
         self, frame: np.ndarray, aligned: AlignedReference, tile: TileInput

@@ -16,7 +16,7 @@ from livemoments.networks.blocks import FOLD, SMOOTH_PX, around, low_frequencies
 from livemoments.networks.compact import ReferenceNet, RestorationNet
 from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.faces import FaceNet
-from livemoments.networks.refiner import CoarseRefiner, FlowRefiner
+from livemoments.networks.refiner import FlowRefiner
 from livemoments.networks.retrieval import PatchNet
 
 TEXTURED = 0.02  # of 1: the deviation of a place whose detail stands out of grain and compression
@@ -32,8 +32,6 @@ class CompactModel(nn.Module):
         super().__init__()
         self.config = config
         self.refiner = FlowRefiner(config)
-        if config.coarse:
-            self.coarse = CoarseRefiner(config.refiner_channels[1])
         self.restoration = RestorationNet(config)
         if config.branch == "windows":
             self.reference = ReferenceNet(config)
@@ -120,21 +118,14 @@ def align_batch(
     flow, confidence = smoothed(batch["flow"]), batch["confidence"]
     earlier: list[Tensor] = []
     if parts.refine:
-        if isinstance(model, CompactModel) and model.config.coarse:
+        for reduction in passes_of(model):
             warped = warp_with_margin(batch["key"], flow, margin)
-            steps = model.coarse(batch["frame"], warped, confidence).float()
-            step, matched = F.interpolate(steps, scale_factor=8.0, mode="bilinear").chunk(2, 1)
-            # Features learn to match by what they find, however far it is believed.
-            earlier.append(flow + matched)
-            flow = flow + step
+            planes = (F.avg_pool2d(x, reduction) for x in (batch["frame"], warped, confidence))
+            refined = model.refiner(*planes).float()
+            cell = float(FOLD * reduction)
+            delta = F.interpolate(refined[:, :2], scale_factor=cell, mode="bilinear")
             earlier.append(flow)
-        for again in range(passes_of(model)):
-            if again:
-                earlier.append(flow)
-            warped = warp_with_margin(batch["key"], flow, margin)
-            refined = model.refiner(batch["frame"], warped, confidence).float()
-            delta = F.interpolate(refined[:, :2], scale_factor=float(FOLD), mode="bilinear")
-            flow, trust_logit = flow + delta, refined[:, 2:]
+            flow, trust_logit = flow + reduction * delta, refined[:, 2:]
     else:  # as an untrained refiner has it
         trust_logit = 6 * F.avg_pool2d(confidence, FOLD) - 3
     reference = warp_with_margin(batch["key"], flow, margin).clamp(0, 1)
@@ -144,13 +135,13 @@ def align_batch(
         reference=batch["frame"] + shown * (reference - batch["frame"]),
         flow=flow,
         trust_logit=trust_logit,
-        earlier=tuple(earlier),
+        earlier=tuple(earlier[1:]),
     )
 
 
-def passes_of(model: CompactModel | FaceNet) -> int:
-    """Return how often a model's refiner is run."""
-    return model.config.passes if isinstance(model, CompactModel) else 1
+def passes_of(model: CompactModel | FaceNet) -> tuple[int, ...]:
+    """Return the reductions of a model's passes of the refiner."""
+    return model.config.passes if isinstance(model, CompactModel) else (1,)
 
 
 def without_reference(aligned: Alignment, frame: Tensor, gone: Tensor) -> Alignment:

@@ -8,7 +8,7 @@ from typing import Any
 
 from livemoments.errors import ConfigError
 from livemoments.models.sd3_config import SD3_MEDIUM
-from livemoments.networks.compact_config import CompactConfig
+from livemoments.networks.compact_config import SECOND, CompactConfig
 from livemoments.networks.faces import FaceConfig
 from livemoments.training.objective import ObjectiveConfig
 from livemoments.training.pairs import PairConfig
@@ -256,7 +256,7 @@ def fixed(settings: dict[str, Any]) -> dict[str, Any]:
 # What each model is trained with where nothing else is asked. Of sd3 the paper gives rate, batch,
 # side and optimiser (appendix B.2); the rest is ours.
 USUAL: dict[str, dict[str, Any]] = {
-    "compact": {},
+    "compact": {"network": SECOND},
     "faces": {
         "batch": 2,  # clips
         "learning_rate": 1e-3,

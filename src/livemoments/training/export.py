@@ -99,8 +99,6 @@ def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
             model.refiner, (image, image, plane), ["frame", "warped", "confidence"], ["refined"],
         ),
     }  # fmt: skip
-    if model.config.coarse:
-        jobs["coarse"] = (model.coarse, *jobs["refiner"][1:])
     names: list[str] = []
     features: tuple[Tensor, ...] = ()
     with torch.no_grad():
