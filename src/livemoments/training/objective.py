@@ -41,7 +41,7 @@ class ObjectiveConfig:
     perceptual_px: int = 64  # side of those parts: VGG16 costs more than all networks here
     perceptual_crops: int = 4  # of a batch
     # Of both on crops without a reference: what makes them sharper there also makes them untrue.
-    perceptual_alone: float = 1.0
+    perceptual_alone: float = 0.4
     flow: float = 0.02  # end-point error per pixel of the visible part
     trust: float = 0.02  # binary cross entropy
     no_reference: float = 0.2  # share of crops that must do without

@@ -28,7 +28,7 @@ HELD_OUT_EVERY = 9  # one photograph in nine is never trained on
 DEMO_PHOTOGRAPH = "lomiri-wallpapers-16.04__seeding_by_Clements_Engelhardt.png"  # nor is the demo's
 
 
-RECIPE = 6  # of synthesis and degradation: one more makes kept scenes out of date
+RECIPE = 7  # of synthesis and degradation: one more makes kept scenes out of date
 THINGS = (0.4, 0.4, 0.2)  # shares of scenes with none, one and two things that move on their own
 PICTURES = ("truth", "frame", "key_photo")  # kept with 8 bits, as cameras do
 
