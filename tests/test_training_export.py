@@ -38,7 +38,7 @@ MARGIN = 16
 DESIGNS = {
     "windows": TINY,
     "retrieval": replace(TINY, branch="retrieval"),
-    "second": replace(TINY, branch="none", passes=(2, 1)),
+    "second": replace(TINY, branch="none"),
 }
 
 

@@ -4,7 +4,6 @@ What `training.aligning` does with gradients. N x M pixels, n x m = N/4 x M/4 la
 for the networks have a batch of one in front.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,8 +35,6 @@ def align_reference(
     key: np.ndarray,
     positions: np.ndarray,
     confidence: np.ndarray,
-    *,
-    passes: Sequence[int] = (1,),
 ) -> AlignedReference:
     """Refine the positions of the frame's pixels in the key photo, and read it there.
 
@@ -47,20 +44,16 @@ def align_reference(
         key: the key photo or a crop of it, any size, float32 H x W x 3.
         positions: N x M x 2: each pixel's x, y in key.
         confidence: N x M in [0, 1], of those positions.
-        passes: how often the refiner is run, each time on the key photo as the last time has
-            warped it, and how far the pictures' sides are reduced for it.
     """
     height, width = frame.shape[2:]
     grid = pixel_grid(height, width)
     # An estimator's noise, from pixel to pixel, would scramble what is copied.
     positions = grid + cv2.GaussianBlur(positions - grid, (0, 0), FLOW_SMOOTH_PX)
-    for reduction in passes:
-        warped = planes(sample(key, positions))
-        feed = {"frame": frame, "warped": warped, "confidence": confidence[None, None]}
-        feed = {name: _reduced(plane, reduction) for name, plane in feed.items()}
-        refined = refiner.run(["refined"], feed)[0]
-        delta = reduction * refined[0, :2].transpose(1, 2, 0)
-        positions = positions + cv2.resize(delta, (width, height), interpolation=cv2.INTER_LINEAR)
+    warped = planes(sample(key, positions))
+    feed = {"frame": frame, "warped": warped, "confidence": confidence[None, None]}
+    refined = refiner.run(["refined"], feed)[0]
+    delta = refined[0, :2].transpose(1, 2, 0)
+    positions = positions + cv2.resize(delta, (width, height), interpolation=cv2.INTER_LINEAR)
     reference = planes(np.clip(sample(key, positions), 0, 1))
     trust = 1 / (1 + np.exp(-np.clip(refined[:, 2:], -30, 30)))
     # Where the reference is not trusted, the frame stands in its place: what RestorationNet
@@ -72,16 +65,6 @@ def align_reference(
     towards_frame = (cells.mean((0, 1)) - cells).transpose(2, 0, 1)[None]
     motion = np.concatenate([towards_frame.astype(np.float32), trust], 1)
     return AlignedReference(reference=reference, motion=motion, used=used)
-
-
-def _reduced(plane: np.ndarray, reduction: int) -> np.ndarray:
-    """The means of reduction x reduction pixels of 1 x C x N x M."""
-    if reduction == 1:
-        return plane
-    n, m = plane.shape[2] // reduction, plane.shape[3] // reduction
-    size = (m, n)
-    reduced = [cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in plane[0]]
-    return np.stack(reduced)[None]
 
 
 def no_reference(frame: np.ndarray) -> AlignedReference:
@@ -107,7 +90,7 @@ def reference_features(
 
 
 def opening(trust: np.ndarray) -> np.ndarray:
-    """How far the reference is let in for a trust in [0, 1]: as networks.compact.opening."""
+    """How far the reference is let in for a trust in [0, 1]: as networks.blocks.opening."""
     return 1 - (1 - trust) ** 4
 
 

@@ -1,7 +1,6 @@
 """The compact tier at run time: ONNX Runtime, one tile at a time. No PyTorch."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,21 +27,6 @@ REACH_PX = 64  # of the key photo, around a tile's place: what the retrieval bra
 SHIPPED = Path(__file__).parent.parent / "weights" / "compact"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Design:
-    """What of a compact model's design the run time must know; see `networks.compact_config`."""
-
-    branch: str = "windows"
-    passes: tuple[int, ...] = (1,)
-
-    @classmethod
-    def of(cls, about: Mapping[str, Any]) -> "Design":
-        """Read the design in a model's description; the first models say nothing of it."""
-        network = about.get("network", {})
-        passes = tuple(network.get("passes", cls.passes))
-        return cls(branch=network.get("branch", cls.branch), passes=passes)
-
-
 class CompactModel:
     """The compact tier's networks as ONNX sessions."""
 
@@ -55,11 +39,12 @@ class CompactModel:
     def __init__(self, folder: Path = SHIPPED, threads: int = 0) -> None:
         """Read the networks of a folder; threads 0 means one per core."""
         self.about = read_about(folder / "compact.json", "compact model")
-        self._design = Design.of(self.about)
-        self.reach_px = REACH_PX if self._design.branch == "retrieval" else 0
+        network: Any = self.about.get("network", {})
+        self._branch_kind = network.get("branch", "windows")  # the first models do not say
+        self.reach_px = REACH_PX if self._branch_kind == "retrieval" else 0
         self._refiner = open_session(folder / "refiner.onnx", threads)
         branch = {"windows": "reference.onnx", "retrieval": "patches.onnx"}
-        name = branch.get(self._design.branch)
+        name = branch.get(self._branch_kind)
         self._branch = None if name is None else open_session(folder / name, threads)
         self._restoration = open_session(folder / "restoration.onnx", threads)
 
@@ -103,10 +88,7 @@ class CompactModel:
         height, width = frame.shape[2:]
         positions = _pad(tile.positions, height, width, grow=True)
         confidence = _pad(tile.confidence, height, width)
-        passes = self._design.passes
-        return align_reference(
-            self._refiner, frame, tile.reference, positions, confidence, passes=passes
-        )
+        return align_reference(self._refiner, frame, tile.reference, positions, confidence)
 
     def _features(
         self, frame: np.ndarray, aligned: AlignedReference, tile: TileInput
@@ -114,7 +96,7 @@ class CompactModel:
         """What the reference branch finds for RestorationNet, by the names of its inputs."""
         if self._branch is None:
             return {}
-        if self._design.branch == "windows":
+        if self._branch_kind == "windows":
             return reference_features(self._branch, aligned)
         queries = self._branch.run(["keys"], {"picture": frame})[0]
         there = np.zeros_like(frame[:, :, :PATCH_PX, :PATCH_PX])

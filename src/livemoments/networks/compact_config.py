@@ -25,15 +25,10 @@ class CompactConfig:
     # How features of the key photo reach the frame: from the aligned one within windows; from any
     # place of the unaligned crop; or not at all, so that only its aligned pixels are seen.
     branch: str = "windows"
-    # How often the refiner is run, each time on the key photo as the last time has warped it, and
-    # how far the sides of both pictures are reduced for it.
-    passes: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
         if self.branch not in BRANCHES:
             raise ConfigError(f"branch must be one of {', '.join(BRANCHES)}; got {self.branch!r}")
-        if not self.passes or min(self.passes) < 1:
-            raise ConfigError(f"passes must be reductions of at least 1, got {self.passes}")
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values, for the file beside the weights."""

@@ -20,7 +20,6 @@ from livemoments.networks.refiner import FlowRefiner
 from livemoments.networks.retrieval import PatchNet
 
 TEXTURED = 0.02  # of 1: the deviation of a place whose detail stands out of grain and compression
-NEAR_REACH_PX, FAR_PX = 8.0, 32.0  # error from which a flow is lost to one pass, and to several
 NEAR_PX = 9  # side of the window in which texture is measured
 WARPS = ("pixels", "latents", "keys and values", "nothing")
 
@@ -70,7 +69,6 @@ class Alignment:
     reference: Tensor  # (B, 3, n, m)
     flow: Tensor  # (B, 2, n, m), refined, frame -> key crop
     trust_logit: Tensor  # (B, 1, h, w)
-    earlier: tuple[Tensor, ...] = ()  # the flows after the refiner's passes but the last
 
     def motion(self) -> Tensor:
         """(B, 3, h, w): the displacement towards the frame (pixels), and the trust in it."""
@@ -116,16 +114,11 @@ def align_batch(
     not trusted the frame stands in its place.
     """
     flow, confidence = smoothed(batch["flow"]), batch["confidence"]
-    earlier: list[Tensor] = []
     if parts.refine:
-        for reduction in passes_of(model):
-            warped = warp_with_margin(batch["key"], flow, margin)
-            planes = (F.avg_pool2d(x, reduction) for x in (batch["frame"], warped, confidence))
-            refined = model.refiner(*planes).float()
-            cell = float(FOLD * reduction)
-            delta = F.interpolate(refined[:, :2], scale_factor=cell, mode="bilinear")
-            earlier.append(flow)
-            flow, trust_logit = flow + reduction * delta, refined[:, 2:]
+        warped = warp_with_margin(batch["key"], flow, margin)
+        refined = model.refiner(batch["frame"], warped, confidence).float()
+        delta = F.interpolate(refined[:, :2], scale_factor=float(FOLD), mode="bilinear")
+        flow, trust_logit = flow + delta, refined[:, 2:]
     else:  # as an untrained refiner has it
         trust_logit = 6 * F.avg_pool2d(confidence, FOLD) - 3
     reference = warp_with_margin(batch["key"], flow, margin).clamp(0, 1)
@@ -135,13 +128,7 @@ def align_batch(
         reference=batch["frame"] + shown * (reference - batch["frame"]),
         flow=flow,
         trust_logit=trust_logit,
-        earlier=tuple(earlier[1:]),
     )
-
-
-def passes_of(model: CompactModel | FaceNet) -> tuple[int, ...]:
-    """Return the reductions of a model's passes of the refiner."""
-    return model.config.passes if isinstance(model, CompactModel) else (1,)
 
 
 def without_reference(aligned: Alignment, frame: Tensor, gone: Tensor) -> Alignment:
@@ -153,7 +140,6 @@ def without_reference(aligned: Alignment, frame: Tensor, gone: Tensor) -> Alignm
         trust_logit=torch.where(
             gone, torch.full_like(aligned.trust_logit, -12), aligned.trust_logit
         ),
-        earlier=aligned.earlier,
     )
 
 
@@ -240,16 +226,11 @@ def alignment_losses(
 ) -> tuple[Tensor, Tensor]:
     """The terms of flow and trust; visible (B, 1, n, n) is where the key photo shows the place."""
     astray = aligned.flow - true_flow
-    reach_px = FAR_PX if aligned.earlier else NEAR_REACH_PX
     target = F.avg_pool2d(visible * alignment_quality(truth, astray.detach()), FOLD)
     trust = F.binary_cross_entropy_with_logits(aligned.trust_logit, target)
-    errors = [
-        (flow - true_flow).square().sum(1, keepdim=True).add(1e-4).sqrt().clamp(max=reach_px)
-        for flow in (*aligned.earlier, aligned.flow)
-    ]
-    error = torch.stack(errors).mean(0)
+    error = astray.square().sum(1, keepdim=True).add(1e-4).sqrt()
     # Capped: where the first flow is lost by far, the refiner cannot mend it and should not try.
     # By texture: in plain places no flow is right or wrong.
     busy = texture(truth)
     weight = visible * (busy / (busy + TEXTURED))
-    return (error * weight).sum() / weight.sum().clamp(min=1), trust
+    return (error.clamp(max=8) * weight).sum() / weight.sum().clamp(min=1), trust
