@@ -1,6 +1,7 @@
 """The ablation: every row trains, is scored, and is taken up again where it was left."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,12 +12,14 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from tiny import TINY  # noqa: E402
 
-from livemoments.evaluation.ablation import ROWS, SAMPLERS, ablate  # noqa: E402
+from livemoments.evaluation.ablation import DESIGNS, ROWS, SAMPLERS, ablate, ablate_designs  # noqa: E402
 from livemoments.evaluation.sets import Scorer, synthetic_pairs  # noqa: E402
+from livemoments.networks.compact_config import SECOND  # noqa: E402
 from livemoments.training.aligning import Parts  # noqa: E402
-from livemoments.training.config import TrainConfig  # noqa: E402
+from livemoments.training.config import TrainConfig, settings  # noqa: E402
 from livemoments.training.objective import ObjectiveConfig  # noqa: E402
 from livemoments.training.pairs import PairConfig  # noqa: E402
+from livemoments.training.task import task_of  # noqa: E402
 
 
 def error(first: np.ndarray, second: np.ndarray) -> float:
@@ -59,6 +62,28 @@ def test_every_row_is_trained_alike_and_scored(base):
     assert len(parts) == len(ROWS) and all(vars(p) in parts for p in ROWS.values())
     again = ablate(replace(base, steps=1), {"one scene": pairs}, SCORER)
     assert again == found
+
+
+def test_designs_are_trained_on_from_one_model_and_scored_alone_too(base):
+    first = task_of(replace(base, output=base.output / "first"))
+    start = base.output / "first.pt"
+    base.output.mkdir()
+    first.new_run().save(start, first.config)
+    designs = {"windows": {}, "none": {"network": replace(TINY, branch="none")}}
+    pairs = synthetic_pairs(base.photographs, 1, size=128)
+    base = replace(base, start=start)
+    found = ablate_designs(base, {"one scene": pairs}, SCORER, designs=designs)
+    (rows,) = found.tables.values()
+    assert list(rows) == ["the frame, enlarged", "windows", "windows, alone", "none", "none, alone"]
+    # Both begin with layers that are zero, so after one step they have hardly moved apart.
+    assert rows["windows"] != rows["windows, alone"]
+
+
+def test_designs_end_in_the_one_that_is_trained():
+    usual = settings("compact", preset="live-photo", photographs=Path("p"), output=Path("o"))
+    last = list(DESIGNS.values())[-1]
+    assert usual.network == last["network"] == SECOND
+    assert usual.objective == last.get("objective", ObjectiveConfig())
 
 
 def test_the_rows_differ_in_their_parts_and_end_in_the_whole():

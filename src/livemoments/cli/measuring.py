@@ -41,6 +41,12 @@ def ablation(
     scenes: SceneCount = 16,
     steps: Annotated[int, typer.Option(metavar="N", help="Of training, for each row.")] = 2000,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the training.")] = 0,
+    designs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL", help="Compare designs instead, each trained on from this model."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train with parts taken away: what each is worth.
@@ -50,15 +56,16 @@ def ablation(
     goes on where it was stopped.
     """
     need_torch("an ablation")
-    from livemoments.evaluation.ablation import NETWORK, ablate
+    from livemoments.evaluation.ablation import NETWORK, ablate, ablate_designs
     from livemoments.training.config import TrainConfig
 
     config = TrainConfig(
-        photographs=photographs, output=output, steps=steps, seed=seed, network=NETWORK
-    )
+        photographs=photographs, output=output, steps=steps, seed=seed, network=NETWORK,
+        start=designs, learning_rate=5e-4 if designs else 1e-3,
+    )  # fmt: skip
     with StageProgress() as progress:
         sets = _sets(photographs, scenes, pairs)
-        found = ablate(config, sets, _scorer(), progress)
+        found = (ablate_designs if designs else ablate)(config, sets, _scorer(), progress)
     print_facts(found.to_dict(), as_json=as_json, lines=found.lines())
 
 

@@ -5,15 +5,20 @@ scored on the same pairs. The last rows change nothing but the sampler of the wh
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
 
 from livemoments.evaluation.sets import Pair, Quality, Scorer
-from livemoments.networks.compact_config import CompactConfig
+from livemoments.networks.compact_config import SECOND, CompactConfig
 from livemoments.stages import Progress
 from livemoments.training.aligning import WHOLE, CompactModel, Parts
 from livemoments.training.config import TrainConfig
 from livemoments.training.export import load_average
+from livemoments.training.objective import ObjectiveConfig
 from livemoments.training.whole import Sampler, restore_whole
 
 # Half as wide as the shipped networks: rows are for comparing, and there are many.
@@ -30,6 +35,15 @@ ROWS = {
     "  and those pixels beside the frame's": Parts(refine=False, copy_gate=False),
     "  and flow refinement": Parts(copy_gate=False),
     "  and copy gate: the whole method": Parts(),
+}
+# Designs of the compact model, each trained on from weights of the first one.
+_EVEN = ObjectiveConfig(perceptual_alone=1.0)
+_BARE_TRUNK = CompactConfig(branch="none")
+DESIGNS: dict[str, dict[str, Any]] = {
+    "the first design, trained on": {"network": CompactConfig(), "objective": _EVEN},
+    "without its reference branch": {"network": _BARE_TRUNK, "objective": _EVEN},
+    "  and softer where alone": {"network": _BARE_TRUNK},
+    "  and a deeper trunk: the second": {"network": SECOND},
 }
 UNMOVED = "+ ReferenceNet"  # the row whose key photo PCR alone moves
 SAMPLERS = {
@@ -93,6 +107,34 @@ def ablate(
         for row, sampler in SAMPLERS.items():
             score(row, whole, Parts(), sampler)
     return Ablation(steps=base.steps or 0, tables=tables)
+
+
+def ablate_designs(
+    base: TrainConfig,
+    sets: dict[str, Sequence[Pair]],
+    scorer: Scorer,
+    progress: Progress | None = None,
+    *,
+    designs: Mapping[str, Mapping[str, Any]] = DESIGNS,
+) -> Ablation:
+    """Train every design on from base.start, and score it with its reference and without.
+
+    As `ablate` does; perceptual terms are on from the first step, since the weights have learned.
+    """
+    tables: dict[str, dict[str, Quality]] = {name: {} for name in sets}
+    for name, pairs in sets.items():
+        tables[name]["the frame, enlarged"] = scorer.mean(lambda pair: pair.views.frame, pairs)
+    for row, changes in designs.items():
+        model = train_row(replace(base, perceptual_from_step=0, **changes), progress=progress)
+        for what, parts in ((row, WHOLE), (f"{row}, alone", Parts(reference=False))):
+            restore = partial(_restored, model, parts)
+            for name, pairs in sets.items():
+                tables[name][what] = scorer.mean(restore, pairs, progress, f"scoring {row.strip()}")
+    return Ablation(steps=base.steps or 0, tables=tables)
+
+
+def _restored(model: CompactModel, parts: Parts, pair: Pair) -> np.ndarray:
+    return restore_whole(model, pair.views, parts)
 
 
 def train_row(

@@ -110,12 +110,11 @@ def _parameters_m(model: "CompactModel") -> float | None:
     """Millions of parameters; None where PyTorch is not there to make the networks of."""
     if find_spec("torch") is None:
         return None
-    from livemoments.networks import compact
+    from livemoments.networks.compact_config import CompactConfig
+    from livemoments.training.aligning import CompactModel as Networks
 
     sizes: Any = model.about["network"]
-    config = compact.CompactConfig(**sizes)
-    kinds = (compact.FlowRefiner, compact.ReferenceNet, compact.RestorationNet)
-    return sum(p.numel() for kind in kinds for p in kind(config).parameters()) / 1e6
+    return sum(p.numel() for p in Networks(CompactConfig(**sizes)).parameters()) / 1e6
 
 
 def load_real_esrgan(argument: str, settings: Settings) -> Loaded:

@@ -206,7 +206,7 @@ class RestorationNet(nn.Module):
         x = self.enter(torch.cat([known, seen(frame), seen(reference), confidence, differ], 1))
         if self.branch == "windows":
             x = self.fuse(x, features[0], confidence)
-        skips = []
+        skips: list[Tensor] = []
         for scale, blocks in enumerate(self.encoder):
             if scale and self.branch == "windows":
                 cells = 2**scale
