@@ -193,3 +193,16 @@ def test_without_torch_the_extra_is_named(monkeypatch):
     assert result.exit_code == 1
     assert "measuring Real-ESRGAN needs PyTorch" in result.stderr
     assert "pip install 'livemoments[train]'" in result.stderr
+
+
+def test_a_photo_of_other_megapixels_is_made(tmp_path):
+    size = bench.still_size(1.2)
+    path = bench.make_motion_photo(tmp_path / "made.jpg", still_size=size)
+    still = open_live_photo(path).still
+    assert (still.width, still.height) == size == (1264, 948)
+
+
+@pytest.mark.parametrize("megapixels", [0.5, 300, -1])
+def test_megapixels_that_no_phone_has_are_refused(megapixels):
+    with pytest.raises(ConfigError, match="megapixels must be from 1 to 200"):
+        bench.still_size(megapixels)

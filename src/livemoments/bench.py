@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from livemoments.errors import LiveMomentsError
+from livemoments.errors import ConfigError, LiveMomentsError
 from livemoments.stages import Progress
 
 STILL_SIZE = (4032, 3024)  # width, height: what most phones take
@@ -73,6 +73,8 @@ def measure(
     *,
     video: Path | None = None,
     steps: int = 1,
+    weights: Path | None = None,
+    megapixels: float | None = None,
     progress: Progress | None = None,
 ) -> BenchResult:
     """Restore one moment of a photo, or of a made one of 12 megapixels, and measure it.
@@ -81,13 +83,18 @@ def measure(
         photo: a Live Photo of one's own; its sharpest moment away from the key photo is taken.
         video: its clip, where it does not lead to it by itself.
         steps: of the restoration.
+        weights: the folder of another compact model than the shipped one.
+        megapixels: of the photo that is made; None: 12, as most phones'.
         progress: called while the photo is made; the run then shows its own progress on stderr.
     """
     with tempfile.TemporaryDirectory(prefix="livemoments-bench-") as scratch:
         folder = Path(scratch)
         moment = ["--best"] if photo else ["--frame", str(PICKED_FRAME)]
-        source = photo or make_motion_photo(folder / "made.jpg", progress)
-        report, seconds, memory = watch_restore(source, moment, folder, video=video, steps=steps)
+        size = still_size(megapixels) if megapixels else None
+        source = photo or make_motion_photo(folder / "made.jpg", progress, still_size=size)
+        report, seconds, memory = watch_restore(
+            source, moment, folder, video=video, steps=steps, weights=weights
+        )
     return BenchResult(
         photo=photo.name if photo else "made here",
         megapixels=round(report["width"] * report["height"] / 1e6, 1),
@@ -102,8 +109,26 @@ def measure(
     )
 
 
+def still_size(megapixels: float) -> tuple[int, int]:
+    """Return width and height, even and 4 : 3, of a still of so many megapixels.
+
+    Raises:
+        ConfigError: it would be too small to measure by, or larger than any phone's.
+    """
+    if not 1 <= megapixels <= 200:
+        raise ConfigError(f"megapixels must be from 1 to 200, got {megapixels:g}")
+    height = 2 * round((megapixels * 1e6 * 3 / 4) ** 0.5 / 2)
+    return 2 * round(height * 4 / 3 / 2), height
+
+
 def watch_restore(
-    photo: Path, moment: list[str], folder: Path, *, video: Path | None, steps: int
+    photo: Path,
+    moment: list[str],
+    folder: Path,
+    *,
+    video: Path | None,
+    steps: int,
+    weights: Path | None = None,
 ) -> Watched:
     """Run `livemoments restore` in a process of its own; it writes into folder.
 
@@ -113,9 +138,12 @@ def watch_restore(
         folder: for the restored picture.
         video: the clip, where the photo does not lead to it.
         steps: of the restoration.
+        weights: the folder of another compact model than the shipped one.
     """
     command = [sys.executable, "-m", "livemoments", "restore", str(photo), *moment]
     command += ["-o", str(folder / "restored.jpg"), "--steps", str(steps), "--json"]
+    if weights:
+        command += ["--weights", str(weights)]
     return watch([*command, "--video", str(video)] if video else command)
 
 
@@ -159,13 +187,17 @@ def _wait(process: subprocess.Popen[str]) -> float | None:
     return round(usage.ru_maxrss * unit / 1e9, 2)
 
 
-def make_motion_photo(path: Path, progress: Progress | None = None) -> Path:
-    """Write a Motion Photo of 12 megapixels: detail at all scales, seen by a slowly moving camera.
+def make_motion_photo(
+    path: Path, progress: Progress | None = None, *, still_size: tuple[int, int] | None = None
+) -> Path:
+    """Write a Motion Photo: detail at all scales, seen by a slowly moving camera.
 
-    Nothing in it is worth looking at; it costs what a phone's picture costs.
+    Its still has 12 megapixels, or still_size (width, height). Nothing in it is worth looking at;
+    it costs what a phone's picture costs.
     """
-    scene = _scene(STILL_SIZE[0] + 400, STILL_SIZE[1] + 300)
-    shrink = CLIP_SIZE[0] / STILL_SIZE[0]
+    width, height = still_size or STILL_SIZE
+    scene = _scene(width + 400, height + 300)
+    shrink = CLIP_SIZE[0] / width
     small = cv2.resize(scene, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     clip = path.with_suffix(".mp4")
     with av.open(str(clip), "w") as container:
@@ -181,7 +213,7 @@ def make_motion_photo(path: Path, progress: Progress | None = None) -> Path:
                 progress("making a photo", index + 1, CLIP_FRAMES)
         container.mux(stream.encode(None))
     xmp = XMP.format(time_us=KEY_FRAME * 1_000_000 // CLIP_FPS, length=clip.stat().st_size)
-    still = Image.fromarray(_view(scene, KEY_FRAME, STILL_SIZE))
+    still = Image.fromarray(_view(scene, KEY_FRAME, (width, height)))
     still.save(path, "JPEG", quality=95, xmp=xmp.encode())
     with path.open("ab") as photo:
         photo.write(clip.read_bytes())

@@ -48,6 +48,14 @@ def bench(
     ] = None,
     video: Video = None,
     steps: Annotated[int, typer.Option(metavar="1..6", help="As for restore.")] = 1,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="A model of your own, from `livemoments export`."),
+    ] = None,
+    megapixels: Annotated[
+        float | None,
+        typer.Option(metavar="MP", help="Of the photo that is made; else 12.", show_default=False),
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(metavar="real-esrgan", help="Measure that on the same frame, side by side."),
@@ -77,5 +85,8 @@ def bench(
     from livemoments.bench import measure
 
     with StageProgress() as progress:
-        result = measure(photo, video=video, steps=steps, progress=progress)
+        result = measure(
+            photo, video=video, steps=steps, weights=weights, megapixels=megapixels,
+            progress=progress,
+        )  # fmt: skip
     print_facts(result.to_dict(), as_json=as_json)
