@@ -83,7 +83,11 @@ def train(
         ),
     ] = "live-photo",
     objective: Annotated[
-        str, typer.Option(metavar="restoration|velocity", help="Ours, or the paper's.")
+        str,
+        typer.Option(
+            metavar="restoration|velocity|alignment",
+            help="Ours, the paper's, or flow and trust alone.",
+        ),
     ] = "restoration",
     batch: Annotated[
         int | None,
