@@ -16,6 +16,7 @@ from tiny import TINY  # noqa: E402
 from livemoments import bridge  # noqa: E402
 from livemoments.align.flow import pixel_grid  # noqa: E402
 from livemoments.errors import WeightsError  # noqa: E402
+from livemoments.models.aligned import MAPS  # noqa: E402
 from livemoments.models.compact import CompactModel as RunTimeModel  # noqa: E402
 from livemoments.models.sessions import open_session  # noqa: E402
 from livemoments.models.tile import TileInput  # noqa: E402
@@ -37,7 +38,6 @@ MARGIN = 16
 
 DESIGNS = {
     "windows": TINY,
-    "retrieval": replace(TINY, branch="retrieval"),
     "second": replace(TINY, branch="none"),
 }
 
@@ -67,7 +67,7 @@ def exported(request, tmp_path_factory) -> tuple[CompactModel, RunTimeModel, Pat
     folder = tmp_path_factory.mktemp("export")
     checkpoint = write_checkpoint(folder, DESIGNS[request.param])
     written = export(checkpoint, folder / "onnx")
-    between = {"windows": ["reference"], "retrieval": ["patches"]}
+    between = {"windows": ["reference"]}
     names = ["refiner", *between.get(request.param, []), "restoration"]
     assert [path.name for path in written] == [*(f"{n}.onnx" for n in names), "compact.json"]
     trained, _ = load_average(checkpoint)
@@ -93,8 +93,6 @@ def random_inputs(session, height: int, width: int) -> dict[str, np.ndarray]:
         "confidence": (1, height, width), "z": (48, h, w), "motion": (3, h, w),
         "feature_4": (16, h, w),
         "feature_8": (24, h // 2, w // 2), "feature_16": (32, h // 4, w // 4),
-        "picture": (3, height, width), "queries": (64, h // 4, w // 4),
-        "keys": (64, h // 4 + 2, w // 4 + 1), "values": (352, h // 4 + 2, w // 4 + 1),
     }  # fmt: skip
     feed = {
         i.name: rng.random((1, *shapes[i.name]), np.float32)
@@ -115,8 +113,8 @@ def test_each_network_agrees_at_any_size(exported, size):
         feed = random_inputs(session, *size)
         tensors = {key: torch.from_numpy(value) for key, value in feed.items()}
         if path.stem == "restoration":
-            names = ("feature_4", "feature_8", "feature_16", "queries", "keys", "values")
-            tensors["features"] = tuple(tensors.pop(name) for name in names if name in tensors)
+            maps = tuple(tensors.pop(name) for name in MAPS if name in tensors)
+            tensors["features"] = maps
         with torch.no_grad():
             expected = getattr(trained, path.stem)(**tensors)
         expected = expected if isinstance(expected, tuple) else (expected,)
@@ -146,7 +144,6 @@ def trained_result(trained: CompactModel, batch: dict, steps: int, *, use_refere
     frame = batch["frame"]
     with torch.no_grad():
         aligned = align_batch(trained, batch, MARGIN)
-        key = batch["key"] if use_reference else torch.zeros_like(batch["key"])
         if not use_reference:
             aligned = without_reference(aligned, frame, torch.tensor([True]))
         z_frame = encode(frame)
@@ -155,7 +152,7 @@ def trained_result(trained: CompactModel, batch: dict, steps: int, *, use_refere
         )
         z, times = bridge.start(z_frame, noise), bridge.uniform_times(steps)
         for t, t_next in zip(times, times[1:], strict=False):
-            truth = predict_truth(trained, aligned, frame, z, torch.tensor([t]), key=key)
+            truth = predict_truth(trained, aligned, frame, z, torch.tensor([t]))
             z = bridge.exact_step(z, truth, z_frame, t, t_next)
     return decode(z)[0].permute(1, 2, 0).numpy(), aligned
 

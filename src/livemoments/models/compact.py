@@ -22,8 +22,6 @@ from livemoments.models.tile import TileInput, TileResult
 from livemoments.tiles import TileConfig
 
 SIZE_MULTIPLE = 64  # what the networks' three scales and attention windows need
-PATCH_PX = 16  # of the patches that the retrieval branch compares
-REACH_PX = 64  # of the key photo, around a tile's place: what the retrieval branch searches
 SHIPPED = Path(__file__).parent.parent / "weights" / "compact"
 
 
@@ -40,12 +38,10 @@ class CompactModel:
         """Read the networks of a folder; threads 0 means one per core."""
         self.about = read_about(folder / "compact.json", "compact model")
         network: Any = self.about.get("network", {})
-        self._branch_kind = network.get("branch", "windows")  # the first models do not say
-        self.reach_px = REACH_PX if self._branch_kind == "retrieval" else 0
         self._refiner = open_session(folder / "refiner.onnx", threads)
-        branch = {"windows": "reference.onnx", "retrieval": "patches.onnx"}
-        name = branch.get(self._branch_kind)
-        self._branch = None if name is None else open_session(folder / name, threads)
+        # The first models do not say that they have a reference branch; the second have none.
+        branch = network.get("branch", "windows") == "windows"
+        self._reference = open_session(folder / "reference.onnx", threads) if branch else None
         self._restoration = open_session(folder / "restoration.onnx", threads)
 
     def restore_tiles(
@@ -59,7 +55,9 @@ class CompactModel:
         n, m = tile.frame.shape[:2]
         frame = _to_network(tile.frame)
         aligned = self._align(frame, tile)
-        features = self._features(frame, aligned, tile)
+        features = {}
+        if self._reference is not None:
+            features = reference_features(self._reference, aligned)
         z_frame = encode(frame)
         z = z_frame
         if steps > 1:  # at the bridge's start z says nothing that the frame does not
@@ -90,21 +88,6 @@ class CompactModel:
         confidence = _pad(tile.confidence, height, width)
         return align_reference(self._refiner, frame, tile.reference, positions, confidence)
 
-    def _features(
-        self, frame: np.ndarray, aligned: AlignedReference, tile: TileInput
-    ) -> dict[str, np.ndarray]:
-        """What the reference branch finds for RestorationNet, by the names of its inputs."""
-        if self._branch is None:
-            return {}
-        if self._branch_kind == "windows":
-            return reference_features(self._branch, aligned)
-        queries = self._branch.run(["keys"], {"picture": frame})[0]
-        there = np.zeros_like(frame[:, :, :PATCH_PX, :PATCH_PX])
-        if tile.reference is not None:
-            there = planes(_to_multiple(tile.reference, PATCH_PX))
-        keys, values = self._branch.run(["keys", "values"], {"picture": there})
-        return {"queries": queries, "keys": keys, "values": values}
-
 
 @lru_cache(maxsize=2)
 def load_compact(folder: Path = SHIPPED, threads: int = 0) -> CompactModel:
@@ -126,10 +109,5 @@ def _pad(plane: np.ndarray, height: int, width: int, *, grow: bool = False) -> n
 
 def _to_network(image: np.ndarray) -> np.ndarray:
     """H x W x 3 to 1 x 3 x H' x W', sides extended to multiples of 64 by repeating the edge."""
-    return planes(_to_multiple(image, SIZE_MULTIPLE))
-
-
-def _to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:
-    """Extend a picture's sides to multiples of a number by repeating the edge."""
-    height, width = (-(-side // multiple) * multiple for side in image.shape[:2])
-    return _pad(image, height, width)
+    height, width = (-(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE for side in image.shape[:2])
+    return planes(_pad(image, height, width))

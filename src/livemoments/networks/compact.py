@@ -29,7 +29,6 @@ from livemoments.networks.blocks import (
     seen,
 )
 from livemoments.networks.compact_config import CompactConfig
-from livemoments.networks.retrieval import Retrieval
 
 RESIDUAL_SCALE = 0.03  # of pixel values
 CORRECTION = 0.03  # the usual size of truth less frame, of 1
@@ -165,7 +164,6 @@ class RestorationNet(nn.Module):
                     MotionGuidedAttention(c, config.heads, 4),
                 ]
             )
-        self.retrieve = Retrieval(a, c) if config.branch == "retrieval" else None
         self.branch = config.branch
         self.up = nn.ModuleList([nn.Conv2d(b, a * 4, 1), nn.Conv2d(c, b * 4, 1)])
         self.decoder = nn.ModuleList(
@@ -192,8 +190,7 @@ class RestorationNet(nn.Module):
         """Predict z_Hs (B, 48, h, w).
 
         z (B, 48, h, w) is the bridge's point at time t (B,); frame and reference (B, 3, H, W), the
-        reference aligned; features are what the reference branch has found: `ReferenceNet`'s maps,
-        or queries, keys and values of `PatchNet`, or none; motion (B, 3, h, w) the reference's
+        reference aligned; features are `ReferenceNet`'s, none without a reference branch; motion (B, 3, h, w) the reference's
         displacement towards the frame in pixels and the confidence of the alignment. Without copy
         the copy gate is shut, without guide attention's keys know of no motion (ablations).
         at_scale may change what the encoder has at scale 0, 1 and 2 (`networks.faces`).
@@ -215,9 +212,6 @@ class RestorationNet(nn.Module):
                 if not guide:
                     tokens = torch.zeros_like(tokens)
                 x = self.attend[scale - 1](x, features[scale], tokens)
-            if scale == 2 and self.retrieve is not None:
-                deep, fine = self.retrieve(*features)
-                x, skips[0] = x + deep, skips[0] + fine
             for block in blocks.children():
                 x = block(x, time)
             if at_scale is not None:

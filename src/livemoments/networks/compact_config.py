@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from livemoments.errors import ConfigError
 
-BRANCHES = ("windows", "retrieval", "none")
+BRANCHES = ("windows", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +22,8 @@ class CompactConfig:
     refiner_channels: tuple[int, int] = (48, 64)
     heads: int = 4
     time_features: int = 64
-    # How features of the key photo reach the frame: from the aligned one within windows; from any
-    # place of the unaligned crop; or not at all, so that only its aligned pixels are seen.
+    # How features of the aligned key photo reach the frame: within windows, or not at all, so that
+    # only its pixels are seen.
     branch: str = "windows"
 
     def __post_init__(self) -> None:

@@ -17,7 +17,6 @@ from livemoments.networks.compact import ReferenceNet, RestorationNet
 from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.faces import FaceNet
 from livemoments.networks.refiner import FlowRefiner
-from livemoments.networks.retrieval import PatchNet
 
 TEXTURED = 0.02  # of 1: the deviation of a place whose detail stands out of grain and compression
 NEAR_PX = 9  # side of the window in which texture is measured
@@ -34,8 +33,6 @@ class CompactModel(nn.Module):
         self.restoration = RestorationNet(config)
         if config.branch == "windows":
             self.reference = ReferenceNet(config)
-        elif config.branch == "retrieval":
-            self.patches = PatchNet()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,20 +152,15 @@ def predict_truth(
 ) -> Tensor:
     """z_Hs (B, 48, h, w) from the bridge's point z at times t (B,).
 
-    key is the crop of the key photo as retrieved (PCR) but not warped: needed where the model
-    retrieves patches of it, of any size then, or where parts warp something else than its pixels,
-    (B, 3, n, m) then.
+    key (B, 3, n, m), the crop of the key photo as retrieved (PCR) but not warped, is needed where
+    parts warp something else than its pixels.
     """
     motion = aligned.motion()
     reference = aligned.reference
     features: tuple[Tensor, ...] = ()
-    if model.config.branch == "retrieval":
-        if key is None:
-            raise ConfigError("to retrieve patches, the unwarped crop of the key photo is needed")
-        queries, _ = model.patches(frame)
-        features = (queries, *model.patches(key))
-    elif model.config.branch == "none":
-        pass
+    if model.config.branch == "none":
+        if parts.warp != "pixels":
+            raise ConfigError(f"without a reference branch there is no {parts.warp} to be warped")
     elif parts.warp == "pixels":
         features = model.reference(reference, aligned.confidence())
     else:

@@ -107,10 +107,6 @@ def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
             jobs["reference"] = (
                 model.reference, (image, plane), ["reference", "confidence"], names,
             )  # fmt: skip
-        elif model.config.branch == "retrieval":
-            names, found = ["queries", "keys", "values"], model.patches(image)
-            features = (found[0], *found)
-            jobs["patches"] = (model.patches, (image,), ["picture"], names[1:])
     jobs["restoration"] = (
         _FlatRestoration(model.restoration).eval(),
         (latent, image, image, small, t, *features),

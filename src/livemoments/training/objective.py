@@ -108,12 +108,7 @@ def compact_losses(
     z_frame = encode(frame)
     z = bridge.bridge_point(encode(truth), z_frame, noise, times)
     inner = slice(margin, -margin or None)
-    key = batch["key"]
-    if model.config.branch == "retrieval":
-        # Nothing to be found, where there is to be no reference.
-        key = torch.where(gone.view(-1, 1, 1, 1), torch.zeros_like(key), key)
-    else:
-        key = torch.where(gone.view(-1, 1, 1, 1), frame, key[..., inner, inner])
+    key = torch.where(gone.view(-1, 1, 1, 1), frame, batch["key"][..., inner, inner])
     z_truth = predict_truth(model, aligned, frame, z, t, parts=config.parts, key=key)
     terms = {name: truth.new_zeros(()) for name in TERMS}
     if config.kind == "velocity":

@@ -60,8 +60,7 @@ class Validation:
         noise = torch.randn(encode(frame).shape, generator=generator).to(frame.device)
         z = bridge.start(encode(frame), noise)
         inner = slice(self.margin, -self.margin or None)
-        key = batch["key"]
-        key = key if model.config.branch == "retrieval" else key[..., inner, inner]
+        key = batch["key"][..., inner, inner]
         restored = decode(predict_truth(model, aligned, frame, z, t, parts=parts, key=key))
         columns = [frame, restored.clamp(0, 1), batch["truth"], aligned.reference]
         rows = torch.cat(columns, 3).float().cpu()

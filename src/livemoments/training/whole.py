@@ -105,8 +105,6 @@ def _restore_tile(
         aligned = without_reference(aligned, frame, gone)
     inner = slice(MARGIN, -MARGIN)
     key = batch["key"][..., inner, inner] if parts.reference else frame
-    if model.config.branch == "retrieval":
-        key = batch["key"] if parts.reference else torch.zeros_like(batch["key"])
     z_frame = encode(frame)
     generator = torch.Generator().manual_seed(1000 * sampler.seed + index)
     z = bridge.start(z_frame, torch.randn(z_frame.shape, generator=generator).to(device))
