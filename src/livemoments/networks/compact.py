@@ -190,9 +190,10 @@ class RestorationNet(nn.Module):
         """Predict z_Hs (B, 48, h, w).
 
         z (B, 48, h, w) is the bridge's point at time t (B,); frame and reference (B, 3, H, W), the
-        reference aligned; features are `ReferenceNet`'s, none without a reference branch; motion (B, 3, h, w) the reference's
-        displacement towards the frame in pixels and the confidence of the alignment. Without copy
-        the copy gate is shut, without guide attention's keys know of no motion (ablations).
+        reference aligned; features are `ReferenceNet`'s, none without a reference branch; motion
+        (B, 3, h, w) the reference's displacement towards the frame in pixels and the confidence of
+        the alignment. Without copy the copy gate is shut, without guide attention's keys know of
+        no motion (ablations).
         at_scale may change what the encoder has at scale 0, 1 and 2 (`networks.faces`).
         """
         z_frame = encode(frame)
