@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pictures import as_bytes, scene, smooth_picture
 
-from livemoments.align.dense import estimate_flow, shrink
+from livemoments.align.dense import COARSE_SMOOTHNESS, estimate_flow, shrink
 from livemoments.align.estimators import DisFlow, equalised, grey
 from livemoments.align.flow import (
     compose,
@@ -307,7 +307,7 @@ def test_the_estimator_does_the_coarse_pass_there_and_back_and_no_other():
 
     def estimator(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         asked.append((first, second))
-        return DisFlow()(first, second)
+        return DisFlow(smoothness=COARSE_SMOOTHNESS)(first, second)
 
     chosen, usual = estimate_flow(frame, key_photo, estimator), estimate_flow(frame, key_photo)
     (frame_there, key_there), (key_back, frame_back) = asked

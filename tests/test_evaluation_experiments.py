@@ -142,9 +142,8 @@ def test_noise_in_the_flow_and_other_estimators(flow):
     scores = {name: run.mean(name, "PSNR-Y") for name in labels}
     assert scores["livemoments"].mean > scores["without-reference"].mean + 1
     assert scores["livemoments"].mean > scores["noise-40"].mean > scores["noise-200"].mean
-    # A shift of a few pixels is found by every estimator, and medium is the usual one.
-    assert scores["dis-medium"] == scores["livemoments"]
-    for name in ("dis-ultrafast", "dis-fast", "farneback"):
+    # A shift of a few pixels is found by every estimator; the usual one is medium, but smoother.
+    for name in ("dis-ultrafast", "dis-fast", "dis-medium", "farneback"):
         assert scores[name].mean == pytest.approx(scores["livemoments"].mean, abs=1.5)
     assert {path.name for path in config.output.glob("report.*")} == {"report.html", "report.md"}
 

@@ -44,6 +44,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def heeds_interrupts():
+    """Also where the tests run in the background of a shell, which has them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def config(folder, kept, tmp_path):
     return tiny_config(folder, tmp_path / "run", kept=kept, schedule="constant", steps=4)

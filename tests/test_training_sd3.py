@@ -18,6 +18,7 @@ from livemoments import bridge, cli  # noqa: E402
 from livemoments.errors import ConfigError, WeightsError  # noqa: E402
 from livemoments.models.sd3_config import Sd3Config  # noqa: E402
 from livemoments.models.weights import load_sd3  # noqa: E402
+from livemoments.networks.compact_config import SECOND  # noqa: E402
 from livemoments.networks.motion_encoder import MotionEncoder, MotionEncoderConfig  # noqa: E402
 from livemoments.networks.sd3 import DualBranch, make_transformer  # noqa: E402
 from livemoments.training import loop  # noqa: E402
@@ -351,7 +352,7 @@ def test_usual_settings_are_the_papers_unless_given(tmp_path):
     )
     assert (given.batch, given.learning_rate, given.pairs.preset) == (4, 5e-5, "seesr")
     compact = settings("compact", preset="live-photo", output=tmp_path, photographs=tmp_path)
-    assert compact == TrainConfig(output=tmp_path, photographs=tmp_path)
+    assert compact == TrainConfig(output=tmp_path, photographs=tmp_path, network=SECOND)
 
 
 @pytest.mark.parametrize(

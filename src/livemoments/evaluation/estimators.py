@@ -18,7 +18,7 @@ PRESETS = {
 
 
 class DisPreset(DisFlow):
-    """Dense inverse search with one of OpenCV's presets; medium is the usual one."""
+    """Dense inverse search with one of OpenCV's presets; medium is the usual one's."""
 
     def __init__(self, preset: str) -> None:
         """Take a preset of PRESETS.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
+from livemoments.align.flow import pixel_grid
 from livemoments.errors import ConfigError
 from livemoments.training.degrade import check_preset
 from livemoments.training.scenes import SceneStore
@@ -51,7 +52,8 @@ def crops_of(
     """Crops of a scene as tensors (C, n, n); the key photo's is PCR's (Eq. 5-6), with a margin.
 
     `flow` and `true_flow` are what remains after that shift, frame -> key crop, with (0, 0) for a
-    pixel that lies at its own place plus the margin. Crops are mirrored at random.
+    pixel that lies at its own place plus the margin; `visible` says what the key crop shows, beyond
+    which a thing that moved far may lie. Crops are mirrored at random.
     """
     n, m, size = config.crop, config.margin, config.scene
     for _ in range(config.crops_per_scene):
@@ -61,7 +63,9 @@ def crops_of(
         x = int(np.clip(left + shift[0], m, size - n - m))
         y = int(np.clip(top + shift[1], m, size - n - m))
         moved = np.array([x - left, y - top], np.float32)
-        given = scene.flow[here] - moved
+        given, true_flow = scene.flow[here] - moved, scene.true_flow[here] - moved
+        there = pixel_grid(n, n) + true_flow
+        shown = ((there >= -m) & (there <= n + m - 1)).all(-1, keepdims=True)
         if rng.random() < config.led_astray:
             given = given + error_in_places(n, rng)
         if rng.random() < config.trembling:
@@ -71,9 +75,9 @@ def crops_of(
             "frame": scene.frame[here],
             "key": scene.key_photo[y - m : y + n + m, x - m : x + n + m],
             "flow": given,
-            "true_flow": scene.true_flow[here] - moved,
+            "true_flow": true_flow,
             "confidence": scene.confidence[here][..., None],
-            "visible": scene.visible[here][..., None],
+            "visible": scene.visible[here][..., None] * shown,
         }
         mirrored = rng.integers(0, 2, 2) == 1  # rows, columns
         yield {name: _as_tensor(_mirror(plane, mirrored)) for name, plane in planes.items()}
