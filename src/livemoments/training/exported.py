@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from livemoments.errors import MissingExtraError, WeightsError
-from livemoments.networks.compact import CompactConfig
+from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.faces import FaceConfig, FaceNet
 from livemoments.training.aligning import CompactModel
 
