@@ -34,7 +34,7 @@ def read_exported(folder: Path) -> dict[str, Tensor]:
 
     Raises:
         WeightsError: no such model, a file that is missing or damaged, or a weight whose place
-            cannot be told.
+            cannot be found.
     """
     about = _description(folder)
     expected = {name: tuple(weight.shape) for name, weight in _network(folder, about).items()}

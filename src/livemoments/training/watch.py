@@ -33,7 +33,7 @@ class Watch:
     ) -> None:
         self.config, self.accelerator = config, accelerator
         self.means: dict[str, float] = {}
-        self.told = run.step, run.minutes
+        self.last_line = run.step, run.minutes
         self.board = None
         self.score: Scorer | None = None
         # A model in shards restores nothing in one process alone: everywhere, then.
@@ -66,9 +66,9 @@ class Watch:
         self._say(run, f"{path.name} written")
 
     def _tell(self, run: Run) -> None:
-        """Losses, and the pace since they were last told."""
-        step, minutes = self.told
-        self.told = run.step, run.minutes
+        """Return the losses, and the pace since the last line."""
+        step, minutes = self.last_line
+        self.last_line = run.step, run.minutes
         pace = (run.step - step) / max(60 * (run.minutes - minutes), 1e-9)
         shown = " ".join(f"{name} {value:.4f}" for name, value in self.means.items() if value)
         if self.accelerator.is_main_process:
