@@ -96,7 +96,7 @@ def luma_of(image: Tensor) -> Tensor:
 
 
 def disagreement(frame: Tensor, reference: Tensor) -> Tensor:
-    """How far two pictures (B, 3, H, W) differ in structure: (B, 4, h, w) in [0, 2], 0 for the same.
+    """Measure how far two pictures (B, 3, H, W) differ in structure: (B, 4, h, w), 0 to 2.
 
     Squared difference over summed energy of the luma, in two bands that a poor frame still has and
     two windows. Convolutions come by squares and quotients only slowly.
