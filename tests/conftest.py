@@ -46,3 +46,14 @@ def samples():
     if folder is None:
         pytest.skip("no sample files of real phones; set LIVEMOMENTS_SAMPLES to their folder")
     return folder
+
+
+@pytest.fixture
+def one_thread():
+    """PyTorch on one thread: the same sums everywhere, and no waiting beside other tests."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -136,6 +136,23 @@ def test_all_tiles_and_a_processor_without_bfloat16(small, against, monkeypatch,
     assert [step for step in told if step[0] == "Real-ESRGAN"][-1] == ("Real-ESRGAN", 4, 4)
 
 
+def test_a_model_of_ones_own_is_measured_beside_it_too(small, against, monkeypatch, tmp_path):
+    """And a photo of the size that was asked for."""
+    monkeypatch.setattr(against, "TIMED_TILES", 1)
+    monkeypatch.setattr(against, "has_bfloat16", lambda: False)
+    asked = {}
+
+    def restored(photo, *run, **options):
+        still = open_live_photo(photo).still
+        asked.update(options, size=(still.width, still.height))
+        report = {"width": 384, "height": 288, "steps": 1}
+        return bench.Watched(report=report, seconds=2.0, memory_gb=None)
+
+    monkeypatch.setattr(against, "watch_restore", restored)
+    against.compare(against.RivalJob(), weights=tmp_path, megapixels=1.2)
+    assert asked["weights"] == tmp_path and asked["size"] == (1264, 948)
+
+
 def test_it_says_what_was_extrapolated(against):
     rival = against.Rival(
         precision="float32", seconds=900.0, tiles_timed=24, tiles=180, times_as_long=90.0

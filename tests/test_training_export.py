@@ -77,12 +77,7 @@ def exported(request, tmp_path_factory) -> tuple[CompactModel, RunTimeModel, Pat
     return trained, RunTimeModel(folder / "onnx", threads=1), folder / "onnx"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_inputs(session, height: int, width: int) -> dict[str, np.ndarray]:

@@ -23,12 +23,7 @@ from livemoments.training.velocity import VelocityObjective  # noqa: E402
 LORA = Sd3TrainConfig(lora=3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -68,12 +68,7 @@ def values(*arguments, **more) -> SimpleNamespace:
     return SimpleNamespace(**{name: float(value.detach()) for name, value in found.items()})
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

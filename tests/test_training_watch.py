@@ -29,7 +29,7 @@ def kept(tmp_path_factory):
 
 
 def test_it_tells_losses_pace_and_files_in_lines(folder, kept, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(watch, "TOLD_EVERY", 2)
+    monkeypatch.setattr(watch, "LINE_EVERY", 2)
     config = tiny_config(folder, tmp_path / "run", kept=kept, steps=3, validate_every=3)
     with caplog.at_level(logging.INFO, "livemoments"):
         train(config)

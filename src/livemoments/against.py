@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from livemoments.bench import PICKED_FRAME, make_motion_photo, watch_restore
+from livemoments.bench import PICKED_FRAME, make_motion_photo, still_size, watch_restore
 from livemoments.errors import ConfigError
 from livemoments.evaluation.baselines import (
     SCALE,
@@ -137,6 +137,8 @@ def compare(
     *,
     video: Path | None = None,
     steps: int = 1,
+    weights: Path | None = None,
+    megapixels: float | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Measure `livemoments restore` and Real-ESRGAN on one moment of a photo.
@@ -147,21 +149,24 @@ def compare(
             Without it, a Motion Photo of 12 megapixels is made.
         video: its clip, where it does not lead to it by itself.
         steps: of the restoration.
+        weights: the folder of another compact model than the shipped one.
+        megapixels: of the photo that is made; None: 12.
         progress: called while the photo is made and while the tiles are timed.
 
     Raises:
         LiveMomentsError: whatever is wrong with the photo, or the weights cannot be fetched.
     """
-    weights = _weights(progress)
+    rivals_weights = _weights(progress)
     with tempfile.TemporaryDirectory(prefix="livemoments-bench-") as scratch:
-        source = photo or make_motion_photo(Path(scratch) / "made.jpg", progress)
+        size = None if megapixels is None else still_size(megapixels)
+        source = photo or make_motion_photo(Path(scratch) / "made.jpg", progress, still_size=size)
         live = open_live_photo(source, video)
         choice = MomentChoice(best=True) if photo else MomentChoice(frame=PICKED_FRAME)
         time_s = pick_time(live, choice, progress)
         frame = live.frame(time_s).image
         moment = ["--frame", str(live.clip.times_s.index(time_s))]
 
-        clocks = _networks(weights)
+        clocks = _networks(rivals_weights)
         height, width = frame.shape[:2]
         tiles = cut(height, width)
         timed = tiles if job.all_tiles else spread(tiles, TIMED_TILES, height, width)
@@ -169,7 +174,9 @@ def compare(
             clock.network.upscale_tile(frame, timed[0])  # the first run also prepares
         middle = len(timed) // 2
         _time(clocks, frame, timed[:middle], progress, done=0, total=len(timed))
-        run = watch_restore(source, moment, Path(scratch), video=video, steps=steps)
+        run = watch_restore(
+            source, moment, Path(scratch), video=video, steps=steps, weights=weights
+        )
         _time(clocks, frame, timed[middle:], progress, done=middle, total=len(timed))
     report = run.report
     resize_s = _time_resizing(height, width, report["height"], report["width"])

@@ -90,7 +90,7 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="livemoments-bench-") as scratch:
         folder = Path(scratch)
         moment = ["--best"] if photo else ["--frame", str(PICKED_FRAME)]
-        size = still_size(megapixels) if megapixels else None
+        size = None if megapixels is None else still_size(megapixels)
         source = photo or make_motion_photo(folder / "made.jpg", progress, still_size=size)
         report, seconds, memory = watch_restore(
             source, moment, folder, video=video, steps=steps, weights=weights

@@ -79,7 +79,10 @@ def bench(
 
         job = RivalJob(name=against, all_tiles=all_tiles)
         with StageProgress() as progress:
-            found = compare(job, photo, video=video, steps=steps, progress=progress)
+            found = compare(
+                job, photo, video=video, steps=steps, weights=weights, megapixels=megapixels,
+                progress=progress,
+            )  # fmt: skip
         print_facts(found.to_dict(), as_json=as_json, lines=found.lines())
         return
     from livemoments.bench import measure

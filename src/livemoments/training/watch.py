@@ -14,7 +14,7 @@ from livemoments.training.scenes import SceneStore
 from livemoments.training.task import Scorer, Task
 
 log = logging.getLogger(__name__)
-TOLD_EVERY = 100  # steps
+LINE_EVERY = 100  # steps
 SNAPSHOTS = 10  # of the average are kept: the newest
 
 
@@ -53,7 +53,7 @@ class Watch:
         """After every step; losses are that step's."""
         for name, value in losses.items():
             self.means[name] = 0.99 * self.means.get(name, value) + 0.01 * value
-        if run.step % TOLD_EVERY == 0:
+        if run.step % LINE_EVERY == 0:
             self._tell(run)
         if self.config.snapshot_every and run.step % self.config.snapshot_every == 0:
             self._snapshot(run)
@@ -66,7 +66,7 @@ class Watch:
         self._say(run, f"{path.name} written")
 
     def _tell(self, run: Run) -> None:
-        """Return the losses, and the pace since the last line."""
+        """Log the losses, and the pace since the last line."""
         step, minutes = self.last_line
         self.last_line = run.step, run.minutes
         pace = (run.step - step) / max(60 * (run.minutes - minutes), 1e-9)
