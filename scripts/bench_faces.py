@@ -14,23 +14,30 @@ import logging
 import sys
 from pathlib import Path
 
+from livemoments.cli.bars import StageProgress
 from livemoments.errors import LiveMomentsError
-from livemoments.evaluation.face_benchmark import FRAMES, BenchmarkConfig, Results, measure
-from livemoments.evaluation.face_clips import FaceMeasures
-from livemoments.evaluation.face_figures import bars, table
-from livemoments.evaluation.face_judge import SecondJudge
-from livemoments.evaluation.face_methods import INPUT, MAIN, Input, MainOnFaces, MainWhole, Method
-from livemoments.evaluation.face_sheets import FaceSheets
-from livemoments.evaluation.face_strengths import STRENGTHS
-from livemoments.evaluation.face_tier import ABLATION, TIER, FaceTier, PeopleOf, variants
-from livemoments.evaluation.face_truths import clips_of
-from livemoments.evaluation.metric import Metric
-from livemoments.evaluation.metrics import make_metrics
 from livemoments.faces.detect import FaceFinder
 from livemoments.faces.identity import Embedder
 from livemoments.faces.models import FaceModels
+from livemoments.lab.face_benchmark.clips import FaceMeasures
+from livemoments.lab.face_benchmark.figures import bars, table
+from livemoments.lab.face_benchmark.judge import SecondJudge
+from livemoments.lab.face_benchmark.methods import (
+    INPUT,
+    MAIN,
+    Input,
+    MainOnFaces,
+    MainWhole,
+    Method,
+)
+from livemoments.lab.face_benchmark.run import FRAMES, BenchmarkConfig, Results, measure
+from livemoments.lab.face_benchmark.sheets import FaceSheets
+from livemoments.lab.face_benchmark.strengths import STRENGTHS
+from livemoments.lab.face_benchmark.tier import ABLATION, TIER, FaceTier, PeopleOf, variants
+from livemoments.lab.face_benchmark.truths import clips_of
+from livemoments.lab.metrics.catalogue import make_metrics
+from livemoments.lab.metrics.metric import Metric
 from livemoments.models.faces import SHIPPED
-from livemoments.progress import StageProgress
 
 METRICS = ("PSNR-Y", "SSIM-Y", "LPIPS-AlexNet", "DISTS")
 METHODS = ("input", "whole", "faces", "tier")  # whole, faces: ways of the main model

@@ -15,12 +15,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from livemoments.align.alignment import align, as_float
+from livemoments.align.alignment import align
 from livemoments.align.flow import warp
 from livemoments.errors import LiveMomentsError
-from livemoments.key_look import TO_YCC
+from livemoments.imaging.pixels import as_float
 from livemoments.livephoto import LivePhoto, open_live_photo
-from livemoments.restore import LOOKS, RestoreConfig, restore
+from livemoments.restoration.config import LOOKS, RestoreConfig
+from livemoments.restoration.key_look import TO_YCC
+from livemoments.restoration.moment import restore
 
 SIDE_PX, SHOWN_PX = 480, 900
 HEADER = "| photo | moment | look | tone | colour | where both agree |"

@@ -16,16 +16,16 @@ import av
 import cv2
 import numpy as np
 
-from livemoments.evaluation.face_rates import (
+from livemoments.faces.detect import FaceFinder
+from livemoments.faces.follow import follow
+from livemoments.faces.identity import Embedder
+from livemoments.faces.models import FaceModels
+from livemoments.lab.face_benchmark.rates import (
     Look,
     distances_of_frames,
     distances_of_tracks,
     table,
 )
-from livemoments.faces.detect import FaceFinder
-from livemoments.faces.follow import follow
-from livemoments.faces.identity import Embedder
-from livemoments.faces.models import FaceModels
 
 LIMITS = (0.35, 0.40, 0.45, 0.50, 0.55, 0.60)
 EVERY, FRAMES = 8, 96  # frames between looks, and of a clip at most

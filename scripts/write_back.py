@@ -20,12 +20,12 @@ from pathlib import Path
 import av
 
 from livemoments.errors import LiveMomentsError
-from livemoments.job import restore_file
+from livemoments.jobs.restore import restore_file
 from livemoments.livephoto import LivePhoto, open_live_photo
-from livemoments.livephoto.check import check_file
-from livemoments.moments import MomentChoice
-from livemoments.output import OutputChoice
-from livemoments.restore import RestoreConfig
+from livemoments.livephoto.checking.check import check_file
+from livemoments.livephoto.writing.output import OutputChoice
+from livemoments.moments.choice import MomentChoice
+from livemoments.restoration.config import RestoreConfig
 
 # Of a file, of how it is laid out and coded, of a thumbnail, of exiftool's own reckoning, and the
 # profile of the HDR picture that Apple's programs make of the SDR one and its gain map.

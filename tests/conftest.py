@@ -2,9 +2,9 @@
 
 import random
 
-import makers
 import numpy as np
 import pytest
+from support import makers
 
 
 def pytest_addoption(parser):

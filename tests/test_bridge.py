@@ -1,17 +1,15 @@
 """The bridge: laws of the path, the samplers, and the official release's numbers."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import DATA
 
 from livemoments import bridge
 from livemoments.errors import ConfigError
 
 T = bridge.HORIZON
-DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture

@@ -7,21 +7,22 @@ Names are loaded when first used, so that importing the package stays fast. Ever
 purpose is a livemoments.errors.LiveMomentsError.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from livemoments.errors import LiveMomentsError
 from livemoments.version import __version__
 
 if TYPE_CHECKING:  # read by type checkers and editors; at run time __getattr__ finds the same
-    from livemoments.clip_faces import ClipFacesConfig, PolishedClip, polish_clip
+    from livemoments.jobs.polish import ClipFacesConfig, PolishedClip, polish_clip
     from livemoments.livephoto import Frame, LivePhoto
     from livemoments.livephoto import open_live_photo as open
-    from livemoments.moments import Moment, best_moment, contact_sheet, score_moments
-    from livemoments.pipeline import LiveMomentsPipeline
-    from livemoments.restore import Report, RestoreConfig, RestoredMoment, restore, restore_frame
+    from livemoments.moments.scores import Moment, best_moment, score_moments
+    from livemoments.moments.sheet import contact_sheet
+    from livemoments.restoration.config import RestoreConfig
+    from livemoments.restoration.moment import RestoredMoment, restore, restore_frame
+    from livemoments.restoration.pipeline import LiveMomentsPipeline
+    from livemoments.restoration.report import Report
 
 __all__ = [
     "ClipFacesConfig",
@@ -44,11 +45,14 @@ __all__ = [
     "score_moments",
 ]
 _HOMES = {
-    "clip_faces": ("ClipFacesConfig", "PolishedClip", "polish_clip"),
+    "jobs.polish": ("ClipFacesConfig", "PolishedClip", "polish_clip"),
     "livephoto": ("Frame", "LivePhoto"),
-    "moments": ("Moment", "best_moment", "contact_sheet", "score_moments"),
-    "pipeline": ("LiveMomentsPipeline",),
-    "restore": ("Report", "RestoreConfig", "RestoredMoment", "restore", "restore_frame"),
+    "moments.scores": ("Moment", "best_moment", "score_moments"),
+    "moments.sheet": ("contact_sheet",),
+    "restoration.config": ("RestoreConfig",),
+    "restoration.moment": ("RestoredMoment", "restore", "restore_frame"),
+    "restoration.pipeline": ("LiveMomentsPipeline",),
+    "restoration.report": ("Report",),
 }
 
 
@@ -64,14 +68,3 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Package(ModuleType):
-    """Keeps livemoments.restore the function when the file restore.py is imported."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name == "restore" and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

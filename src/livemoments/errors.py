@@ -17,6 +17,8 @@ A message names the thing, what was found, and what to do. The command line prin
 and exits with code 1.
 """
 
+from collections.abc import Iterable
+
 
 class LiveMomentsError(Exception):
     """Base of the tree: catch this to catch everything livemoments raises on purpose."""
@@ -64,3 +66,15 @@ class WeightsError(LiveMomentsError):
 
 class MissingExtraError(LiveMomentsError):
     """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+def list_some(names: Iterable[object]) -> str:
+    """Name the first three of several things, and say how many more there are."""
+    listed = [str(name) for name in names]
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return ", ".join(listed[:3]) + more
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; the name of its class where it has none."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

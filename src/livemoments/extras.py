@@ -1,8 +1,6 @@
 """What the optional parts need, said before they are used."""
 
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from livemoments.errors import MissingExtraError
 
@@ -28,19 +26,3 @@ def _need(job: str, extra: str, packages: dict[str, str]) -> None:
             raise MissingExtraError(
                 f"{job} needs {package}, which is not installed; pip install 'livemoments[{extra}]'"
             )
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Only what we say is said: transformers reports on loading, and draws bars for seconds."""
-    from transformers.utils import logging
-
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()

@@ -1,108 +1,35 @@
-"""Progress on stderr: bars with the time left in a terminal, plain lines elsewhere."""
+"""What long work says while it goes on, and how long each of its stages took."""
 
-from __future__ import annotations
-
-import logging
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+# Called as progress(stage, done, total). Whatever it raises cancels the work: KeyboardInterrupt
+# too.
+Progress = Callable[[str, int, int], None]
 
 
-class StageProgress:
-    """A progress callback, progress(stage, done, total), that shows itself while it is open.
-
-    Use it as a context manager, so that the terminal is left clean whatever happens. stdout is
-    never touched: facts go there, and programs read them.
-    """
-
-    def __init__(self) -> None:
-        self._bars: Bars | None = None
-        self._tasks: dict[str, TaskID] = {}
-        self._totals: dict[str, int] = {}
-        self._started_s: dict[str, float] = {}
-        self._ended: set[str] = set()
-
-    def __enter__(self) -> StageProgress:
-        if sys.stderr.isatty():
-            self._bars = _bars()
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._bars:
-            self._bars.stop()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show that done of total steps of a stage are finished."""
-        if self._bars is None:
-            self._plain(stage, done, total)
-            return
-        if done >= total:
-            done = max(done, self._totals.get(stage, 1))
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total)
-        # A stage may begin and end as "one of one" and count tiles in between.
-        self._totals[stage] = total = max(total, self._totals.get(stage, 1))
-        self._bars.update(self._tasks[stage], completed=done, total=total)
-
-    def _plain(self, stage: str, done: int, total: int) -> None:
-        now_s = time.monotonic()
-        if stage not in self._started_s:
-            self._started_s[stage] = now_s
-            sys.stderr.write(f"{stage} ...\n")
-        elif done >= total and stage not in self._ended:
-            self._ended.add(stage)  # said once, however often the end is reported
-            sys.stderr.write(f"{stage}: {now_s - self._started_s[stage]:.1f} s\n")
-        sys.stderr.flush()
+class Terminated(KeyboardInterrupt):
+    """Cancelled as by Ctrl-C, but by the signal SIGTERM."""
 
 
-@contextmanager
-def logged_lines() -> Iterator[None]:
-    """Say line by line on stderr what the library logs within, where no bars stand there."""
-    if sys.stderr.isatty():
+class Stages:
+    """Times the stages of one piece of work, and passes its progress on."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.seconds: dict[str, float] = {}  # per stage that came to its end
+        self._progress = progress
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what runs within; told as 0 of 1 at the start and 1 of 1 at the end."""
+        self.tell(name, 0, 1)
+        began_s = time.perf_counter()
         yield
-        return
-    logger = logging.getLogger("livemoments")
-    handler, level = logging.StreamHandler(sys.stderr), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(handler)
+        self.seconds[name] = round(time.perf_counter() - began_s, 3)
+        self.tell(name, 1, 1)
 
-
-def _bars() -> Bars:
-    """A bar per stage with steps done, time gone and an estimate of the time left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description:<18}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+    def tell(self, name: str, done: int, total: int) -> None:
+        """Say that done of total parts of a stage are finished."""
+        if self._progress:
+            self._progress(name, done, total)

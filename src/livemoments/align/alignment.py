@@ -9,6 +9,7 @@ from livemoments.align.dense import REFINE_SCALE, estimate_flow
 from livemoments.align.estimators import FlowEstimator, grey
 from livemoments.align.flow import inside, pixel_grid
 from livemoments.align.registration import Registration, register, scaling
+from livemoments.imaging.pixels import as_float
 
 MIN_AGREEMENT = 0.3  # of the registered views: below, the key photo shows something else
 MIN_TRUSTED = 0.08  # share of the picture whose flow must be confident for a reference to be of use
@@ -173,10 +174,3 @@ def _reduced_luma(key_photo: np.ndarray, side_px: float) -> np.ndarray:
     for top in range(0, len(luma), 256):  # in strips: three colours in float32 are large
         luma[top : top + 256] = grey(as_float(key_photo[top : top + 256]))
     return luma
-
-
-def as_float(picture: np.ndarray) -> np.ndarray:
-    """uint8 [0, 255] or float [0, 1] to float32 [0, 1]."""
-    if picture.dtype == np.uint8:
-        return picture.astype(np.float32) * np.float32(1 / 255)
-    return picture.astype(np.float32, copy=False)

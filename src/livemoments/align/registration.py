@@ -7,6 +7,7 @@ import numpy as np
 
 from livemoments.align.estimators import equalised, grey
 from livemoments.align.flow import photometric_agreement
+from livemoments.imaging.pixels import resize_to_side
 
 WORKING_SIDE_PX = 1280  # longer side at which features are found
 MATCH_RATIO = 0.8  # Lowe's ratio test
@@ -28,15 +29,6 @@ def scaling(from_size: tuple[int, int], to_size: tuple[int, int]) -> np.ndarray:
     """The 3 x 3 from pixels of a picture of (height, width) to those of its resized version."""
     sy, sx = to_size[0] / from_size[0], to_size[1] / from_size[1]
     return np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
-
-
-def resize_to_side(image: np.ndarray, side_px: int) -> np.ndarray:
-    """The picture reduced so that its longer side is side_px; never enlarged."""
-    ratio = side_px / max(image.shape[:2])
-    if ratio >= 1:
-        return image
-    size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,14 +14,17 @@ from livemoments.cli import photos as _photos  # noqa: F401
 from livemoments.cli import restoring as _restoring  # noqa: F401
 from livemoments.cli import faces as _faces  # noqa: F401
 from livemoments.cli import sharing as _sharing  # noqa: F401
-from livemoments.cli import trying as _trying  # noqa: F401
-from livemoments.cli import training as _training  # noqa: F401
-from livemoments.cli import measuring as _measuring  # noqa: F401
-from livemoments.cli import evaluating as _evaluating  # noqa: F401
-from livemoments.cli import experiments as _experiments  # noqa: F401
-from livemoments.cli import sd3 as _sd3  # noqa: F401
-from livemoments.cli.base import Command, app
+from livemoments.cli import demo as _demo  # noqa: F401
+from livemoments.cli.lab import training as _training  # noqa: F401
+from livemoments.cli.lab import speed as _speed  # noqa: F401
+from livemoments.cli.lab import measuring as _measuring  # noqa: F401
+from livemoments.cli.lab import evaluating as _evaluating  # noqa: F401
+from livemoments.cli.lab import experiments as _experiments  # noqa: F401
+from livemoments.cli.lab import sd3 as _sd3  # noqa: F401
+from livemoments.cli.base import Command, add_lab, app
 # ruff: isort: on
+
+add_lab()
 
 __all__ = ["Command", "app", "main"]
 

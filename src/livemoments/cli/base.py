@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from livemoments.cli.printing import print_json, say
 from livemoments.errors import LiveMomentsError
-from livemoments.printing import print_json, say
-from livemoments.stages import Terminated
+from livemoments.progress import Terminated
 from livemoments.version import __version__
 
 CANCELLED = 130  # what shells expect of a program stopped by Ctrl-C
@@ -70,6 +70,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+lab = typer.Typer(
+    name="lab",
+    help="Train, measure and experiment: the laboratory.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
 Photo = Annotated[
     Path,
     typer.Argument(
@@ -103,3 +110,28 @@ def _options(
     ] = False,
 ) -> None:
     """Options that stand before the command; Command reads them."""
+
+
+def add_lab() -> None:
+    """Add the group `lab`, and its commands by the names that they had before it, hidden.
+
+    The old names go with version 1.1.
+    """
+    app.add_typer(lab)
+    for registered in lab.registered_commands:
+        function, kind = registered.callback, registered.cls
+        if function is None or kind is None:
+            continue
+        name = registered.name or function.__name__
+        app.command(name, cls=_moved(kind, name), hidden=True)(function)
+
+
+def _moved(kind: Any, name: str) -> type[TyperCommand]:  # noqa: ANN401 - mypy takes no base that is a variable
+    """Return the command's class, whose every call first says the command's new name."""
+
+    class Moved(kind):  # type: ignore[misc]
+        def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as Command.invoke
+            say(f"livemoments: `livemoments {name}` is `livemoments lab {name}` now")
+            return super().invoke(ctx)
+
+    return Moved

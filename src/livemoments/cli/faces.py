@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, Json, Overwrite, Photo, Video, app
-from livemoments.printing import print_facts
-from livemoments.progress import StageProgress
+from livemoments.cli.printing import print_facts
 
 
 @app.command(cls=Command)
@@ -91,9 +91,9 @@ def faces(
     faces but for being coded once more. Who was restored by what is said, with advice; where nobody
     is, nothing is written and the exit code is 1.
     """
-    from livemoments.clip_faces import ClipFacesConfig, polish_clip
     from livemoments.faces.identity import TRUSTED
     from livemoments.faces.settings import PolishConfig
+    from livemoments.jobs.polish import ClipFacesConfig, polish_clip
 
     polish = PolishConfig(
         limit=TRUSTED if limit is None else limit, strength=strength, seed=seed,

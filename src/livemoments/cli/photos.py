@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, Json, Overwrite, Photo, Video, app
-from livemoments.printing import print_facts
-from livemoments.progress import StageProgress
+from livemoments.cli.printing import print_facts
 
 
 @app.command(cls=Command)
@@ -39,7 +39,7 @@ def frames(
     photo's moment and the sharpest one away from it are marked. This is advice: sharpness knows
     nothing of smiles. At most about 48 frames are drawn; all are listed.
     """
-    from livemoments.job import survey_file
+    from livemoments.jobs.survey import survey_file
 
     with StageProgress() as progress:
         found = survey_file(

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, Json, Overwrite, Photo, Video, app
-from livemoments.printing import print_facts
-from livemoments.progress import StageProgress
+from livemoments.cli.printing import print_facts
 
 Sd3Base = Annotated[
     str | None,
@@ -157,11 +157,11 @@ def restore(
     --model sd3 is the model of the LiveMoments paper; the options from --base on are for it alone.
     It needs the extra "sd3", the published weights and, to be of use, a GPU: docs/sd3.md.
     """
-    from livemoments.job import restore_file
-    from livemoments.models.sd3_config import PUBLISHED, SD3_MEDIUM, Sd3Config
-    from livemoments.moments import MomentChoice
-    from livemoments.output import OutputChoice
-    from livemoments.restore import RestoreConfig
+    from livemoments.jobs.restore import restore_file
+    from livemoments.livephoto.writing.output import OutputChoice
+    from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM, Sd3Config
+    from livemoments.moments.choice import MomentChoice
+    from livemoments.restoration.config import RestoreConfig
 
     moment = MomentChoice(at_s=at_s, frame=frame, best=best)
     target = OutputChoice(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from livemoments.cli.base import Command, Json, Overwrite, Photo, Video, app
-from livemoments.printing import print_facts, say
+from livemoments.cli.printing import print_facts, say
 
 
 @app.command(cls=Command)
@@ -37,7 +37,7 @@ def convert(
     for bit, and so is the photo where it stays a JPEG or a HEIC; OUT's suffix may ask for the other
     one, which encodes it anew. What could not be kept is said. docs/sharing.md has the table.
     """
-    from livemoments.livephoto.convert import convert_file
+    from livemoments.livephoto.writing.convert import convert_file
 
     done = convert_file(photo, output, to=to, video=video, overwrite=overwrite)
     print_facts(done.to_dict(), as_json=as_json, lines=done.lines())
@@ -50,7 +50,7 @@ def check(photo: Photo, video: Video = None, as_json: Json = False) -> None:
     One line a rule: pass, FAIL, quirk (broken as phones themselves do, which does no harm), or -
     where it does not apply; a summary last. The exit code is 1 where a rule is broken.
     """
-    from livemoments.livephoto.check import check_file
+    from livemoments.livephoto.checking.check import check_file
 
     found = check_file(photo, video)
     print_facts(found.to_dict(), as_json=as_json, lines=found.lines())

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from livemoments.errors import MissingExtraError
 from livemoments.extras import need_faces
-from livemoments.fetch import reading
+from livemoments.files import reading
 
 T = TypeVar("T")
 

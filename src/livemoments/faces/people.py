@@ -12,12 +12,12 @@ from typing import TypeVar
 import numpy as np
 
 from livemoments.errors import InputError
+from livemoments.faces.benefit import need, track_sharpness
 from livemoments.faces.crops import cut
 from livemoments.faces.detect import Skipped
 from livemoments.faces.face import Placement
 from livemoments.faces.follow import Finder, Recogniser, follow
 from livemoments.faces.identity import Match, apart, mean_identity, whose
-from livemoments.faces.need import need, track_sharpness
 from livemoments.faces.references import (
     SOFT_COSTS,
     Reference,
@@ -27,7 +27,7 @@ from livemoments.faces.references import (
 )
 from livemoments.faces.settings import PolishConfig
 from livemoments.faces.tracks import Track
-from livemoments.stages import Progress
+from livemoments.progress import Progress
 
 T = TypeVar("T")
 

@@ -15,14 +15,14 @@ from livemoments.errors import InputError
 from livemoments.faces.blending import BlendConfig, Earlier, windows
 from livemoments.faces.crops import add_change, cut, left_over, white
 from livemoments.faces.face import Placement
-from livemoments.faces.fineness import canonical_side
 from livemoments.faces.guidance import Guidance, negatives
 from livemoments.faces.identity import mean_identity
 from livemoments.faces.people import ClipPeople, Frames, Person, find_people
+from livemoments.faces.resolution import canonical_side
 from livemoments.faces.sampler import PersonPrompt, WindowFace, sample_window
 from livemoments.faces.settings import PolishConfig
 from livemoments.models.face_window import FaceRestorer, Streams
-from livemoments.stages import Progress
+from livemoments.progress import Progress
 
 __all__ = [
     "BlendConfig",

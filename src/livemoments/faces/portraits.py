@@ -19,7 +19,7 @@ from livemoments.faces.face import Face
 from livemoments.faces.identity import TRUSTED, Embedder, apart
 from livemoments.faces.pose import pose
 from livemoments.faces.references import face_sharpness
-from livemoments.livephoto.atomic import atomic_output
+from livemoments.files import atomic_output
 
 MARGIN_PX = 32  # as `training.faces_synthesis` reads them
 SMALLEST_PX = 200  # of the canonical square in the photograph: smaller ones would be soft

@@ -16,7 +16,7 @@ from livemoments.faces.detect import FaceFinder
 from livemoments.faces.face import EYES_APART, Face, Placement
 from livemoments.faces.identity import Embedder
 from livemoments.faces.pose import Pose, pose
-from livemoments.training.sharpness import measure_sharpness
+from livemoments.imaging.sharpness import measure_sharpness
 
 FINEST_PX = 512  # side of a canonical face that nothing is restored beyond
 SOFT = 0.5  # sharpness below which a reference has little to give at its size

@@ -18,8 +18,7 @@ from livemoments.models.aligned import (
 )
 from livemoments.models.codec import decode, encode
 from livemoments.models.sessions import open_session, read_about
-from livemoments.models.tile import TileInput, TileResult
-from livemoments.tiles import TileConfig
+from livemoments.models.tile import TileConfig, TileInput, TileResult
 
 SIZE_MULTIPLE = 64  # what the networks' three scales and attention windows need
 SHIPPED = Path(__file__).parent.parent / "weights" / "compact"

@@ -7,7 +7,21 @@ from typing import Protocol
 import numpy as np
 
 from livemoments.align.estimators import FlowEstimator
-from livemoments.tiles import TileConfig
+from livemoments.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileConfig:
+    """How a picture is cut. Lengths in pixels of the output."""
+
+    size: int = 512  # side of a square tile
+    overlap: int = 64  # at least this much is shared with each neighbour and blended
+
+    def __post_init__(self) -> None:
+        if self.size < 16:
+            raise ConfigError(f"tile size must be at least 16, got {self.size}")
+        if not 0 <= self.overlap < self.size:
+            raise ConfigError(f"overlap must be in [0, size={self.size}), got {self.overlap}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ from livemoments.networks.blocks import (
     seen,
 )
 from livemoments.networks.compact_config import CompactConfig
+from livemoments.networks.refiner import FlowRefiner
 
 RESIDUAL_SCALE = 0.03  # of pixel values
 CORRECTION = 0.03  # the usual size of truth less frame, of 1
@@ -243,3 +244,15 @@ class RestorationNet(nn.Module):
         rates = torch.exp(torch.arange(half, dtype=torch.float32, device=t.device) * (-6.0 / half))
         angles = t.float()[:, None] * 100 * rates
         return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+class CompactNetworks(nn.Module):
+    """The compact networks together, as they are trained."""
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.refiner = FlowRefiner(config)
+        self.restoration = RestorationNet(config)
+        if config.branch == "windows":
+            self.reference = ReferenceNet(config)

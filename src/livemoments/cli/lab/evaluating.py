@@ -1,0 +1,184 @@
+"""Commands of the benchmark: make a set, and compare methods on it."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from livemoments.cli.bars import StageProgress
+from livemoments.cli.base import Json, LongCommand, lab
+from livemoments.cli.printing import print_facts, say
+from livemoments.errors import ConfigError
+
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same bytes.")]
+
+Clip = Annotated[
+    str | None, typer.Option("--clip", metavar="FOLDER", help="CLIP for CLIP-Q. [ViT-B/32]")
+]
+Dino = Annotated[
+    str | None, typer.Option("--dino", metavar="FOLDER", help="DINO for DINO-Q. [ViT-S/16]")
+]
+Inception = Annotated[
+    Path | None,
+    typer.Option("--inception", metavar="FILE", help="inception-2015-12-05.pt for patch-FID."),
+]
+MetricsDevice = Annotated[
+    str, typer.Option("--device", metavar="cpu|cuda", help="Where metrics' networks run.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N images.")]
+
+
+@lab.command("make-set", cls=LongCommand)
+def make_set(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="synthetic|real", help="Of sharp videos, with truths; or of Live Photos."
+        ),
+    ],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="A folder of videos, or of Live Photos; or one of them."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="SET", help="A folder that is not there yet.")
+    ],
+    licence: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", help="What SOURCE may be used for; must be given for synthetic."
+        ),
+    ] = "",
+    seed: Seed = 0,
+    count: Annotated[int, typer.Option(metavar="N", help="synthetic: images.")] = 260,
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="synthetic: degradation, as of `train`.")
+    ] = "live-photo-x2",
+    interval: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="synthetic: pictures between truth and key photo, times 1, 2 or 3.",
+        ),
+    ] = 5,
+    size: Annotated[
+        int, typer.Option(metavar="PX", help="synthetic: side of a crop; 0: whole pictures.")
+    ] = 0,
+    side: Annotated[
+        int,
+        typer.Option(
+            metavar="PX",
+            help="synthetic: videos are reduced to this shorter side, to be sharp; 0: never.",
+        ),
+    ] = 1080,
+    moments: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="real: of each photo; the sharpest, then some at drawn times."
+        ),
+    ] = 2,
+    as_json: Json = False,
+) -> None:
+    """Make a set to compare methods on.
+
+    synthetic: of each video two pictures some time apart are the truth and the key photo, and the
+    truth degraded is the frame. real: moments of Live Photos with their key photos; there is no
+    truth. The set's manifest.json says where each image comes from, with its files' SHA-256.
+    """
+    from livemoments.lab.benchmark import set_builder
+
+    with StageProgress() as progress:
+        if kind == "synthetic":
+            made = set_builder.make_synthetic(
+                source,
+                output,
+                set_builder.SyntheticConfig(
+                    count=count, licence=licence, seed=seed, preset=preset, interval=interval,
+                    size=size, side=side,
+                ),
+                progress,
+            )  # fmt: skip
+        elif kind == "real":
+            config = set_builder.RealConfig(licence=licence, seed=seed, moments=moments)
+            made = set_builder.make_real(source, output, config, progress)
+        else:
+            raise ConfigError(f"no set of the kind {kind!r}; there are synthetic and real")
+    facts = {"set": str(output), "images": len(made.images), "notes": list(made.notes)}
+    print_facts(facts, as_json=as_json)
+
+
+@lab.command(cls=LongCommand)
+def evaluate(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SET", help="From `make-set`, or any folder of NAME/{frame,key[,truth]}.png."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="OUT", help="A folder for pictures and results."),
+    ],
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="frame, key, restoration-only, livemoments[:FOLDER], sd3[:FOLDER], real-esrgan,"
+            " span, folder:FOLDER with NAME.png of each image, or program:COMMAND with {frame},"
+            " {key} and {output} in it; repeatable. LABEL=NAME names it otherwise. [the first 4]",
+        ),
+    ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="NAME", help="Only this one; repeatable. [all there are]"),
+    ] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", help="Processes.")] = 1,
+    threads: Annotated[
+        int, typer.Option(metavar="N", help="Of all of them together; 0: one per core.")
+    ] = 0,
+    limit: Limit = None,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Of the report.")] = "",
+    seed: Annotated[int, typer.Option(metavar="N", help="Of noise and of the bootstrap.")] = 0,
+    clip: Clip = None,
+    dino: Dino = None,
+    inception: Inception = None,
+    device: MetricsDevice = "cpu",
+    published: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N", help="A table of the paper to stand in the report; repeatable."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare methods on a set, with a report.
+
+    OUT gets every picture, run.json, scores.csv and the report. Given again, the command goes on
+    where it was stopped, and does anew only what has changed. A method that fails is left out, and
+    the exit code is then 1. Metrics that need more than is installed are left out with the reason.
+    """
+    from livemoments.lab.benchmark.config import DEFAULT_METHODS, EvaluateConfig
+    from livemoments.lab.benchmark.run import evaluate as run_benchmark
+    from livemoments.lab.metrics.catalogue import METRICS, Sources
+    from livemoments.lab.report.summary import summary, summary_lines
+    from livemoments.lab.report.write import write_report
+
+    config = EvaluateConfig(
+        set_folder=folder, output=output, methods=tuple(methods or DEFAULT_METHODS),
+        metrics=tuple(metrics or METRICS), jobs=jobs, threads=threads, limit=limit, title=title,
+        seed=seed, published=tuple(published or ()),
+        command=shlex.join(["livemoments", *sys.argv[1:]]),
+        sources=Sources(inception=inception, clip=clip, dino=dino, device=device),
+    )  # fmt: skip
+    with StageProgress() as progress:
+        run = run_benchmark(config, progress)
+    if run.scores:
+        write_report(run, config.output, config.set_folder)
+    print_facts(summary(run), as_json=as_json, lines=summary_lines(run))
+    failed = [method.name for method in run.methods if method.failed]
+    if failed:
+        say(f"livemoments: {len(failed)} of {len(run.methods)} methods failed: {', '.join(failed)}")
+        raise typer.Exit(1)

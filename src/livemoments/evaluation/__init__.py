@@ -1,1 +1,0 @@
-"""How good a result is, and what others would have made of the same frame."""

@@ -1,0 +1,1 @@
+"""Pure functions of pictures as arrays."""

@@ -1,0 +1,83 @@
+"""The demo's verdict as a picture: crops of what was made beside the known truth."""
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from livemoments.imaging.fidelity import luma
+
+LABELS = ("the frame", "restored", "the truth", "key photo")
+CROP_WIDTH, CROP_HEIGHT = 400, 300
+GAP, LABEL_HEIGHT, TEXT_SIZE = 8, 30, 18
+PAPER, INK = (24, 24, 26), (236, 236, 236)
+
+
+def before_after(
+    frame: np.ndarray, restored: np.ndarray, truth: np.ndarray, key: np.ndarray
+) -> np.ndarray:
+    """Crops at 100 % side by side: two where the truth has most detail, one where it fits worst.
+
+    The last row is where the restored picture is farthest from the truth. Returns uint8 RGB.
+
+    Args:
+        frame: The clip's frame, RGB of any size; enlarged here (bicubic) to the truth's.
+        restored: What was made of it, the truth's size.
+        truth: What it should be.
+        key: The key photo; shown at the same place, which after a camera motion is not the same
+            part of the scene.
+    """
+    height, width = truth.shape[:2]
+    pictures = [_as_uint8(fit(picture, height, width)) for picture in (frame, restored)]
+    pictures += [_as_uint8(truth), _as_uint8(key)]
+    crop_w, crop_h = min(CROP_WIDTH, width), min(CROP_HEIGHT, height)
+    true_luma = luma(pictures[2])
+    detail = (true_luma - cv2.GaussianBlur(true_luma, (0, 0), 2)) ** 2
+    corners = _highest(detail, crop_w, crop_h, count=2)
+    corners += _highest((true_luma - luma(pictures[1])) ** 2, crop_w, crop_h, count=1)
+    sheet = Image.new(
+        "RGB",
+        (GAP + len(LABELS) * (crop_w + GAP), LABEL_HEIGHT + len(corners) * (crop_h + GAP)),
+        PAPER,
+    )
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(TEXT_SIZE)
+    for column, (label, picture) in enumerate(zip(LABELS, pictures, strict=True)):
+        left = GAP + column * (crop_w + GAP)
+        draw.text((left, (LABEL_HEIGHT - TEXT_SIZE) // 2 - 2), label, fill=INK, font=font)
+        for row, (y, x) in enumerate(corners):
+            y, x = min(y, picture.shape[0] - crop_h), min(x, picture.shape[1] - crop_w)
+            crop = Image.fromarray(picture[max(y, 0) : y + crop_h, max(x, 0) : x + crop_w])
+            sheet.paste(crop, (left, LABEL_HEIGHT + row * (crop_h + GAP)))
+    return np.asarray(sheet)
+
+
+def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The picture at a size: bicubic where it grows, averaged where it shrinks; in its range."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = picture.shape[0] > height
+    resized = cv2.resize(
+        picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    )
+    return resized if resized.dtype == np.uint8 else np.clip(resized, 0, 1)
+
+
+def _highest(values: np.ndarray, width: int, height: int, *, count: int) -> list[tuple[int, int]]:
+    """Top left corners of up to `count` crops with the highest sums that do not overlap."""
+    sums = cv2.integral(values)
+    total = sums[height:, width:] - sums[:-height, width:]
+    total = total - sums[height:, :-width] + sums[:-height, :-width]
+    corners: list[tuple[int, int]] = []
+    for _crop in range(count):
+        y, x = (int(place) for place in np.unravel_index(np.argmax(total), total.shape))
+        if total[y, x] == -np.inf:  # no room for another
+            break
+        corners.append((y, x))
+        total[max(y - height, 0) : y + height, max(x - width, 0) : x + width] = -np.inf
+    return corners
+
+
+def _as_uint8(picture: np.ndarray) -> np.ndarray:
+    if picture.dtype == np.uint8:
+        return picture
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)

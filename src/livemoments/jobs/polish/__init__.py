@@ -1,0 +1,6 @@
+"""The faces of a whole clip restored by photographs of the same people, from file to file."""
+
+from livemoments.jobs.polish.polish import ClipFacesConfig, polish_clip
+from livemoments.jobs.polish.report import PersonReport, PolishedClip
+
+__all__ = ["ClipFacesConfig", "PersonReport", "PolishedClip", "polish_clip"]

@@ -1,0 +1,121 @@
+"""One Live Photo from file to file: survey its moments, or restore one of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from livemoments.livephoto import open_live_photo
+from livemoments.livephoto.writing.output import OutputChoice, choose_place, write_moment
+from livemoments.moments.choice import MomentChoice, pick_time
+from livemoments.progress import Progress
+from livemoments.restoration.config import RestoreConfig
+from livemoments.restoration.moment import restore as restore_moment
+from livemoments.restoration.report import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoredFile:
+    """What restore_file wrote, and how it came about."""
+
+    path: Path
+    movie: Path | None  # the clip, where it is a file of its own
+    kind: str | None  # of the Live Photo written; None: a picture alone
+    time_s: float  # of the restored frame
+    key_time_s: float
+    chosen_as_best: bool
+    report: Report
+    notes: tuple[str, ...]  # what of the still's metadata could not be carried over, and such
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "output": str(self.path),
+            "movie": str(self.movie) if self.movie else None,
+            "kind": self.kind,
+            "time_s": round(self.time_s, 4),
+            "key_time_s": round(self.key_time_s, 4),
+            "chosen_as_best": self.chosen_as_best,
+            **self.report.to_dict(),
+            "notes": list(self.notes),
+        }
+
+    def lines(self) -> list[str]:
+        """The same for people, in a few lines."""
+        report = self.report
+        if report.reference_used:
+            used = f"{report.share_from_reference:.0%} of it with the key photo's help"
+        else:
+            used = f"without the key photo: {report.reason}"
+        advice = ", the sharpest away from the key photo (advice)" if self.chosen_as_best else ""
+        return [
+            f"{self.path}: {report.width} x {report.height}{self._form()}",
+            f"moment: {self.time_s:.3f} s{advice}; key photo: {self.key_time_s:.3f} s",
+            f"restored in {sum(report.seconds.values()):.1f} s, {used}",
+            *self._look(),
+            *self._hdr(),
+            *self._faces(),
+            *self.notes,
+        ]
+
+    def _form(self) -> str:
+        """What kind of Live Photo was written; empty for a picture alone."""
+        if self.movie is not None:
+            return f", with its clip {self.movie.name}"
+        return f", a Motion Photo with its clip ({self.kind})" if self.kind else ""
+
+    def _faces(self) -> tuple[str, ...]:
+        """What became of the faces, where that was asked for."""
+        if self.report.faces is None:
+            return ()
+        if not self.report.faces:
+            return (f"no face restored: {self.report.faces_reason}",)
+        return (f"faces restored by the frames around: {self.report.faces}",)
+
+    def _hdr(self) -> tuple[str, ...]:
+        """Whether it is HDR, where the key photo is."""
+        if self.report.hdr:
+            return ("HDR kept",)
+        return (f"no HDR: {self.report.hdr_reason}",) if self.report.hdr_reason else ()
+
+    def _look(self) -> tuple[str, ...]:
+        """Whose tone and colour it has, where the key photo's was asked for."""
+        if self.report.look == "key":
+            return ("tone and colour of the key photo",)
+        reason = self.report.look_reason
+        return (f"tone and colour of the clip: {reason}",) if reason else ()
+
+
+def restore_file(
+    photo: Path,
+    choice: MomentChoice,
+    output: OutputChoice,
+    *,
+    video: Path | None = None,
+    config: RestoreConfig | None = None,
+    progress: Progress | None = None,
+) -> RestoredFile:
+    """Restore one moment of a Live Photo into a picture or a new Live Photo; the main command.
+
+    Raises:
+        LiveMomentsError: whatever is wrong with the files, the moment or the place to write. Then
+            nothing has been written.
+    """
+    live = open_live_photo(photo, video)
+    time_s = pick_time(live, choice, progress)
+    place = choose_place(output, live, time_s)
+    restored = restore_moment(live, time_s=time_s, config=config, progress=progress)
+    if progress:
+        progress("writing", 0, 1)
+    written = write_moment(restored.image, place, output, live, time_s, gain_map=restored.gain_map)
+    if progress:
+        progress("writing", 1, 1)
+    return RestoredFile(
+        path=written.path,
+        movie=written.movie,
+        kind=written.kind,
+        time_s=time_s,
+        key_time_s=live.key_time_s,
+        chosen_as_best=choice.best,
+        report=restored.report,
+        notes=written.notes,
+    )

@@ -1,0 +1,1 @@
+"""Train, measure and experiment. Nothing of the product imports this wing."""

@@ -1,0 +1,1 @@
+"""Compare methods on a set of images, with every metric."""

@@ -1,0 +1,240 @@
+"""What the benchmark compares: our models, parts of them, others' networks, programs, folders.
+
+A method's name is a kind of METHODS, with what is in the kind's words after a colon; with
+"NAME=KIND:..." it has a name of its own.
+"""
+
+import hashlib
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from livemoments.errors import ConfigError, MissingFileError
+from livemoments.extras import need_sd3
+from livemoments.files import cache_folder
+from livemoments.lab.benchmark.manifest import sha256_of
+from livemoments.lab.benchmark.restorers import (
+    PLACES,
+    Case,
+    Loaded,
+    Settings,
+    load_folder,
+    load_frame,
+    load_key,
+    load_livemoments,
+    load_program,
+    load_real_esrgan,
+    load_sd3,
+    load_span,
+)
+from livemoments.lab.metrics.metric import need_package
+from livemoments.models.compact import SHIPPED
+from livemoments.version import __version__
+
+OWN_NAME = re.compile(r"([\w.+-]+)=(.+)", re.DOTALL)
+MAX_NAME, MAX_LABEL = 60, 40  # characters of a folder's name, and of an argument in a label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A row of METHODS. What stands after the colon of a method is its argument."""
+
+    words: str = ""  # the argument: must be there (":X"), may ("[:X]"), or may not
+    label: str
+    detail: str
+    load: Callable[[str, Settings], Loaded]
+    identity: Callable[[str, Case], object] = lambda argument, case: []
+    prepare: Callable[[str], None] = lambda argument: None
+    ours: bool = True  # made by this program, another version of which may make it otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A method by its name, not loaded: plain data, for other processes too."""
+
+    name: str  # as given, or its own
+    kind: str
+    argument: str = ""
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        if self.name != self.kind and not self.name.startswith(f"{self.kind}:"):
+            return self.name
+        label = METHODS[self.kind].label
+        short = self.argument if self.kind == "program" else Path(self.argument).name
+        return f"{label}: {short[:MAX_LABEL]}" if self.argument else label
+
+    @property
+    def detail(self) -> str:
+        """What it is and where it comes from."""
+        row = METHODS[self.kind]
+        return f"{row.detail}: {self.argument}" if self.argument else row.detail
+
+    @property
+    def made_before(self) -> bool:
+        """Whether its pictures are there already, so that what they took is not known."""
+        return self.kind == "folder"
+
+    @property
+    def folder(self) -> str:
+        """Its name as a folder's."""
+        plain = re.sub(r"[^\w.+-]+", "-", self.name, flags=re.ASCII).strip("-.")
+        if plain == self.name and len(plain) <= MAX_NAME:
+            return plain
+        return f"{plain[:MAX_NAME]}-{hashlib.sha256(self.name.encode()).hexdigest()[:6]}"
+
+    def prepare(self) -> None:
+        """Fetch what it needs, once; raise what says why it cannot run here."""
+        METHODS[self.kind].prepare(self.argument)
+
+    def load(self, settings: Settings) -> Loaded:
+        """Make it ready."""
+        return METHODS[self.kind].load(self.argument, settings)
+
+    def identity(self, case: Case, settings: Settings) -> object:
+        """What its picture depends on besides the case's files, as plain values."""
+        row = METHODS[self.kind]
+        version = [__version__, settings.seed] if row.ours else []
+        return [self.kind, version, row.identity(self.argument, case)]
+
+
+def parse_method(text: str) -> Method:
+    """A method from the command line.
+
+    Raises:
+        ConfigError: there is no such method, or its argument is missing or wrong.
+    """
+    found = OWN_NAME.fullmatch(text)
+    own, given = (found[1], found[2]) if found else ("", text)
+    kind, colon, argument = given.partition(":")
+    if kind not in METHODS:
+        known = ", ".join(name + row.words for name, row in METHODS.items())
+        raise ConfigError(f"no method {given!r}; there are {known}")
+    words = METHODS[kind].words
+    if (colon and not (words and argument)) or (not colon and words.startswith(":")):
+        raise ConfigError(f"method {given!r}: give it as {kind}{words}")
+    if kind == "program":
+        _check_command(argument)
+    return Method(name=own or given, kind=kind, argument=argument)
+
+
+def _check_command(template: str) -> None:
+    try:
+        words = shlex.split(template)
+    except ValueError as error:
+        raise ConfigError(f"program {template!r} cannot be split into words: {error}") from error
+    for place in ("{frame}", "{output}"):
+        if not any(place in word for word in words):
+            raise ConfigError(
+                f"program {template!r}: {place} is not in it; there are {', '.join(PLACES)}"
+            )
+
+
+# --- what a picture depends on --------------------------------------------------------------
+
+
+def _weights_identity(argument: str, case: Case) -> object:
+    # This file names the SHA-256 of the networks beside it.
+    return sha256_of((Path(argument) if argument else SHIPPED) / "compact.json")
+
+
+def _folder_identity(argument: str, case: Case) -> object:
+    """Of a folder of gigabytes: the sizes and times of its files."""
+    found = sorted(path for path in Path(argument).rglob("*") if path.is_file()) if argument else []
+    return [argument, [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found]]
+
+
+def _command_identity(argument: str, case: Case) -> object:
+    """The command, and the files that it names, such as a script."""
+    named = [Path(word) for word in shlex.split(argument) if "{" not in word]
+    return [argument, [sha256_of(path) for path in named if path.is_file()]]
+
+
+# --- what it needs --------------------------------------------------------------------------
+
+
+def _fetch_real_esrgan(argument: str) -> None:
+    need_package("torch", "torch", "Real-ESRGAN")
+    from livemoments.lab.benchmark.baselines import fetch_real_esrgan
+
+    fetch_real_esrgan(cache_folder())
+
+
+def _fetch_span(argument: str) -> None:
+    need_package("torch", "torch", "SPAN")
+    from livemoments.lab.benchmark.span import fetch_span
+
+    fetch_span(cache_folder())
+
+
+def _need_folder(argument: str) -> None:
+    if not Path(argument).is_dir():
+        raise MissingFileError(f"{argument}: no such folder; it must hold NAME.png of each image")
+
+
+METHODS = {
+    "frame": Kind(
+        label="frame, bicubic",
+        detail="The frame itself, enlarged by OpenCV's cubic",
+        load=load_frame,
+    ),
+    "key": Kind(
+        label="key photo, aligned",
+        detail="The key photo warped by our alignment's flow; without one, the frame",
+        load=load_key,
+    ),
+    "restoration-only": Kind(
+        label="LiveMoments compact, no reference",
+        detail="Our compact model on the frame alone",
+        load=partial(load_livemoments, use_reference=False),
+        identity=_weights_identity,
+    ),
+    "livemoments": Kind(
+        words="[:FOLDER]",
+        label="LiveMoments compact",
+        detail="Our compact model with the key photo as reference",
+        load=load_livemoments,
+        identity=_weights_identity,
+    ),
+    "sd3": Kind(
+        words="[:FOLDER]",
+        label="LiveMoments sd3",
+        detail="The paper's model on SD3-medium",
+        load=load_sd3,
+        identity=_folder_identity,
+        prepare=lambda argument: need_sd3("the method sd3"),
+    ),
+    "real-esrgan": Kind(
+        label="Real-ESRGAN x4plus",
+        detail="On the frame alone, brought down to the size (Wang et al., ICCVW 2021)",
+        load=load_real_esrgan,
+        prepare=_fetch_real_esrgan,
+    ),
+    "span": Kind(
+        label="SPAN",
+        detail="On the frame alone, a small network (Wan et al., CVPRW 2024)",
+        load=load_span,
+        prepare=_fetch_span,
+    ),
+    "program": Kind(
+        words=":COMMAND",
+        label="program",
+        detail="A program, run once for each image",
+        load=load_program,
+        identity=_command_identity,
+        ours=False,
+    ),
+    "folder": Kind(
+        words=":FOLDER",
+        label="folder",
+        detail="Pictures made before",
+        load=load_folder,
+        identity=lambda argument, case: sha256_of(Path(argument) / f"{case.name}.png"),
+        prepare=_need_folder,
+        ours=False,
+    ),
+}

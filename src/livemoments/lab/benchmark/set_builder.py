@@ -1,0 +1,359 @@
+"""Making sets of the benchmark, which the papers did not release: the same ones from one seed.
+
+Synthetic, as SynLive260 (LiveMoments, section 4.1): of a sharp video two pictures with a clear gap
+in time are the truth and the key photo, and the truth degraded to half its size is the frame. Real,
+as iPhoneLive90: moments of Live Photos with the key photo; what they should look like is not known.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+
+from livemoments.align.dense import estimate_flow
+from livemoments.align.flow import resize_flow
+from livemoments.errors import (
+    ConfigError,
+    DamagedFileError,
+    InputError,
+    LiveMomentsError,
+    MissingFileError,
+)
+from livemoments.files import new_folder
+from livemoments.imaging.pixels import as_bytes, resize_to_side
+from livemoments.lab.benchmark.manifest import MANIFEST, ImageSet, SetImage, write_picture
+from livemoments.lab.reality.measure import find_live_photos
+from livemoments.lab.training.data.clips import (
+    INTERVAL,
+    MIN_MOTION,
+    MIN_SEEN,
+    PictureClip,
+    VideoClip,
+    find_clips,
+    opened,
+)
+from livemoments.lab.training.data.degrade import check_preset, draw_degradation
+from livemoments.livephoto import LivePhoto
+from livemoments.moments.scores import MIN_GAP_S, Moment, best_moment, score_moments
+from livemoments.progress import Progress
+
+TRIALS = 12  # pairs looked at in one clip for one image
+MULTIPLE_PX = 4  # of a truth's sides: half of it is then exact, and even, as video asks
+MOTION_SIDE_PX = 960  # motion is measured at this size
+FAST = 0.9  # the quantile of motion that says whether anything moves: a subject may, alone
+MIN_SIDE_PX = 64  # of a truth
+APART_S = 0.1  # between moments of one clip: pictures side by side are hardly two
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticConfig:
+    """Which pairs are taken from videos, and how their frames are degraded."""
+
+    count: int  # of images
+    licence: str  # of the videos, in words
+    seed: int = 0
+    preset: str = "live-photo-x2"
+    interval: int = INTERVAL  # pictures between truth and key photo, times 1, 2 or 3
+    size: int = 0  # side of a square crop; 0: whole pictures
+    side: int = 1080  # shorter side that compressed video is reduced to, to be sharp; 0: never
+
+    def __post_init__(self) -> None:
+        check_preset(self.preset)
+        _check_seed(self.seed)
+        for name, least in (("count", 1), ("interval", 1), ("size", 0), ("side", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be {least} or more, got {getattr(self, name)}")
+        if 0 < self.size < MIN_SIDE_PX or self.size % MULTIPLE_PX:
+            raise ConfigError(
+                f"size must be 0 or a multiple of {MULTIPLE_PX} of at least {MIN_SIDE_PX},"
+                f" got {self.size}"
+            )
+        if not self.licence.strip():
+            raise ConfigError("say under which licence the videos may be used, with --licence")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealConfig:
+    """Which moments are taken from Live Photos."""
+
+    licence: str = ""
+    seed: int = 0
+    moments: int = 2  # of each: the sharpest away from the key photo, then some at drawn times
+
+    def __post_init__(self) -> None:
+        _check_seed(self.seed)
+        if self.moments < 1:
+            raise ConfigError(f"moments must be 1 or more, got {self.moments}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """The pictures of an image, uint8 RGB, and what is known of it."""
+
+    pictures: dict[str, np.ndarray]
+    facts: dict[str, Any]
+
+
+def make_synthetic(
+    videos: Path, output: Path, config: SyntheticConfig, progress: Progress | None = None
+) -> ImageSet:
+    """Make a set from a video, or from the videos and folders of pictures below a folder.
+
+    Where the clips have fewer pairs than are asked for, the set has those, and a note.
+
+    Raises:
+        MissingFileError: there are no clips.
+        DamagedFileError: none of them gave an image.
+        OutputError: output exists already, or cannot be written.
+    """
+    paths = [videos] if videos.is_file() else list(find_clips(videos)) if videos.is_dir() else []
+    if not paths:
+        raise MissingFileError(
+            f"{videos}: no clips found; put video files there, or folders of at least"
+            f" {INTERVAL + 1} pictures each"
+        )
+    search = _Search(paths, config)
+    images: list[SetImage] = []
+    with new_folder(output) as folder:
+        for path, made in search.pairs():
+            source = path.name if path == videos else path.relative_to(videos).as_posix()
+            name = f"{len(images):04d}-{_plain(path.stem)}"
+            images.append(_write(folder, name, made, source=source, licence=config.licence))
+            if progress:
+                progress("making pairs", len(images), config.count)
+        if not images:
+            raise DamagedFileError(
+                f"{videos}: none of {len(paths)} clips gave a pair;"
+                f" {'; '.join(list(search.reasons.values())[:3])}"
+            )
+        settings = {**asdict(config), "clips": len(paths)}
+        for name in ("seed", "licence"):
+            del settings[name]
+        notes = [f"left out: {reason}" for reason in search.reasons.values()]
+        if len(images) < config.count:
+            notes.insert(0, f"{config.count} images were asked for, the clips have {len(images)}")
+        return _finish(folder, "synthetic", images, config.seed, settings, notes)
+
+
+def make_real(
+    photos: Path, output: Path, config: RealConfig, progress: Progress | None = None
+) -> ImageSet:
+    """Make a set from a Live Photo, or from those below a folder.
+
+    Raises:
+        InputError: there are none, or none can be read.
+        OutputError: output exists already, or cannot be written.
+    """
+    found = find_live_photos([photos])
+    images: list[SetImage] = []
+    notes: list[str] = []
+    with new_folder(output) as folder:
+        for done, (source, live) in enumerate(found):
+            if progress:
+                progress("picking moments", done, len(found))
+            rng = np.random.default_rng([config.seed, done])
+            try:
+                for made in _moments(live, config.moments, rng):
+                    stem = f"{done:03d}-{_plain(Path(source).stem)}-{made.facts['frame']:03d}"
+                    images.append(_write(folder, stem, made, source=source, licence=config.licence))
+            except InputError as error:
+                notes.append(f"left out: {source}: {error}")
+        if progress:
+            progress("picking moments", len(found), len(found))
+        if not images:
+            raise InputError(f"{photos}: no Live Photo could be used; {'; '.join(notes[:3])}")
+        settings = {"moments": config.moments}
+        return _finish(folder, "real", images, config.seed, settings, notes)
+
+
+class _Search:
+    """Pairs of pictures in clips, taken from each clip in turn."""
+
+    def __init__(self, paths: Sequence[Path], config: SyntheticConfig) -> None:
+        self.config = config
+        self.reasons: dict[Path, str] = {}  # why a clip gives no more
+        self._taken: dict[Path, list[int]] = {path: [] for path in paths}
+        order = np.random.default_rng([config.seed, 0]).permutation(len(paths))
+        self._turns = [paths[i] for i in order]
+
+    def pairs(self) -> Iterator[tuple[Path, _Made]]:
+        """As many as are asked for, or as there are, each with its clip."""
+        for index in range(self.config.count):
+            found = self._next(np.random.default_rng([self.config.seed, 1 + index]))
+            if found is None:
+                return
+            yield found
+
+    def _next(self, rng: np.random.Generator) -> tuple[Path, _Made] | None:
+        """The next clip's pair; a clip that has none leaves the turns."""
+        while self._turns:
+            path = self._turns.pop(0)
+            try:
+                made = self._of_clip(path, rng)
+            except LiveMomentsError as error:
+                self.reasons[path] = str(error)
+                continue
+            if made is not None:
+                self._turns.append(path)
+                return path, made
+            if not self._taken[path]:  # else it only has no more, which is no news
+                self.reasons[path] = f"{path.name}: no two pictures with motion and without a cut"
+        return None
+
+    def _of_clip(self, path: Path, rng: np.random.Generator) -> _Made | None:
+        clip, interval = opened(path), self.config.interval
+        if isinstance(clip, VideoClip):
+            clip = replace(clip, side_px=self.config.side)
+        gaps = [interval * k for k in (1, 2, 3) if interval * k < len(clip)]
+        if not gaps:
+            raise DamagedFileError(
+                f"{clip.name}: {len(clip)} pictures; more than {interval} are needed"
+            )
+        for _ in range(TRIALS):
+            gap = gaps[rng.integers(len(gaps))]
+            truth = int(rng.integers(len(clip) - gap))
+            key = truth + gap
+            if rng.random() < 0.5:
+                truth, key = key, truth
+            if any(abs(truth - taken) < interval for taken in self._taken[path]):
+                continue
+            made = self._pair(clip, truth, key, rng)
+            if made is not None:
+                self._taken[path].append(truth)
+                return made
+        return None
+
+    def _pair(
+        self, clip: PictureClip | VideoClip, truth_at: int, key_at: int, rng: np.random.Generator
+    ) -> _Made | None:
+        """An image of two pictures of a clip; None where nothing moves, or all changes."""
+        pictures = [clip.image(truth_at), clip.image(key_at)]
+        if pictures[0].shape != pictures[1].shape:
+            raise DamagedFileError(f"{clip.name}: its pictures differ in size, so it is no clip")
+        height, width = pictures[0].shape[:2]
+        area = self._area(clip.name, height, width, rng)
+        # As 8 bits keep them: the frame is made of what the truth's file holds.
+        truth, key = (as_bytes(np.clip(picture[area], 0, 1)) for picture in pictures)
+        flow, seen = _motion(truth, key)
+        lengths_px = np.hypot(*flow[seen].T) if seen.any() else np.zeros(1)
+        median_px, fast_px = (float(px) for px in np.quantile(lengths_px, [0.5, FAST]))
+        if seen.mean() < MIN_SEEN or fast_px < MIN_MOTION * min(truth.shape[:2]):
+            return None
+        how = draw_degradation(rng, self.config.preset)
+        frame = how(truth.astype(np.float32) / 255, -flow)
+        drawn = asdict(cast(Any, how))  # a dataclass, whichever the preset
+        return _Made(
+            pictures={"frame": as_bytes(np.clip(frame, 0, 1)), "key": key, "truth": truth},
+            facts={
+                "truth_picture": truth_at,
+                "key_picture": key_at,
+                "motion_px": {"median": round(median_px, 2), "fast": round(fast_px, 2)},
+                "seen_in_key": round(float(seen.mean()), 3),
+                "degradation": {name: _rounded(value) for name, value in drawn.items()},
+            },
+        )
+
+    def _area(
+        self, name: str, height: int, width: int, rng: np.random.Generator
+    ) -> tuple[slice, slice]:
+        """The part of a clip's pictures that is taken."""
+        size, least = self.config.size, self.config.size or MIN_SIDE_PX
+        if min(height, width) < least:
+            raise DamagedFileError(
+                f"{name}: {width} x {height} pixels; at least {least} a side are needed"
+            )
+        if not size:
+            return slice(height // MULTIPLE_PX * MULTIPLE_PX), slice(
+                width // MULTIPLE_PX * MULTIPLE_PX
+            )
+        top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
+        return slice(top, top + size), slice(left, left + size)
+
+
+def _motion(truth: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The flow from truth to key photo (H x W x 2, px), and where the key photo shows the truth."""
+    height, width = truth.shape[:2]
+    small, small_key = (
+        resize_to_side(each.astype(np.float32) / 255, MOTION_SIDE_PX) for each in (truth, key)
+    )
+    dense = estimate_flow(small, small_key)
+    seen = cv2.resize(dense.confidence, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
+    return resize_flow(dense.flow_frame_to_key, height, width), seen
+
+
+def _moments(live: LivePhoto, count: int, rng: np.random.Generator) -> Iterator[_Made]:
+    """The sharpest moment of a Live Photo away from its key photo, and others at drawn times."""
+    moments = score_moments(live)
+    best = best_moment(moments, live.key_time_s)
+    key = live.still.pixels()
+    for moment in _drawn(moments, best, live.key_time_s, count, rng):
+        frame = live.clip.frame_at(moment.index).image
+        yield _Made(
+            pictures={"frame": as_bytes(np.clip(frame, 0, 1)), "key": key},
+            facts={
+                "picked": "sharpest" if moment is best else "drawn",
+                "frame": moment.index,
+                "time_s": round(moment.time_s, 4),
+                "key_time_s": round(live.key_time_s, 4),
+                "key_time_source": live.key_time_source,
+                "sharpness": round(moment.sharpness, 3),
+                "colour_space": live.still.colour.name,  # of both; PNGs here bear no profile
+                "camera": " ".join(filter(None, (live.still.make, live.still.model))),
+            },
+        )
+
+
+def _drawn(
+    moments: Sequence[Moment], best: Moment, key_time_s: float, count: int, rng: np.random.Generator
+) -> list[Moment]:
+    """The best moment and others, apart from it, each other and the key photo; up to so many."""
+    gap_s = min(MIN_GAP_S, abs(best.time_s - key_time_s))
+    away = [m for m in moments if abs(m.time_s - key_time_s) >= gap_s]
+    chosen = [best]
+    for at in rng.permutation(len(away)):
+        if len(chosen) < count and all(abs(away[at].time_s - c.time_s) >= APART_S for c in chosen):
+            chosen.append(away[at])
+    return chosen
+
+
+def _write(folder: Path, name: str, made: _Made, *, source: str, licence: str) -> SetImage:
+    """Write an image's pictures into its folder."""
+    place = folder / name
+    place.mkdir()
+    files = {
+        which: write_picture(place / f"{which}.png", picture)
+        for which, picture in made.pictures.items()
+    }
+    return SetImage(name=name, files=files, source=source, licence=licence, facts=made.facts)
+
+
+def _finish(
+    folder: Path,
+    kind: str,
+    images: Sequence[SetImage],
+    seed: int,
+    settings: dict[str, Any],
+    notes: Sequence[str],
+) -> ImageSet:
+    """Write the manifest."""
+    made = ImageSet(kind=kind, images=images, seed=seed, settings=settings, notes=notes)
+    (folder / MANIFEST).write_text(made.to_json(), encoding="utf-8")
+    return made
+
+
+def _plain(name: str) -> str:
+    """A name that any file system takes."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)
+    return kept.strip("-.")[:40] or "image"
+
+
+def _rounded(value: object) -> object:
+    return round(value, 5) if isinstance(value, float) else value
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")

@@ -1,0 +1,1 @@
+"""Do the paper's experiments: tables, ablations, safety, the study with people."""

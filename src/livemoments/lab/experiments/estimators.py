@@ -1,0 +1,72 @@
+"""Other flow estimators, to stand in for the usual one (LiveMoments, Table 9)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from livemoments.align.estimators import DisFlow, FlowEstimator
+from livemoments.errors import ConfigError
+from livemoments.models.sd3.raft import RaftFlow
+
+PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+
+
+class DisPreset(DisFlow):
+    """Dense inverse search with one of OpenCV's presets; medium is the usual one's."""
+
+    def __init__(self, preset: str) -> None:
+        """Take a preset of PRESETS.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        if preset not in PRESETS:
+            raise ConfigError(f"no preset {preset!r} of DIS; there are {', '.join(PRESETS)}")
+        self._dis = cv2.DISOpticalFlow.create(PRESETS[preset])
+
+
+class FarnebackFlow:
+    """Polynomial expansion (Farneback, SCIA 2003), OpenCV's."""
+
+    def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """first and second are uint8 H x W; returns float32 H x W x 2, pixels."""
+        start: np.ndarray = np.zeros((*first.shape, 2), np.float32)
+        # A wider window and more levels than in OpenCV's example: motions here are large.
+        found = cv2.calcOpticalFlowFarneback(
+            first, second, start, pyr_scale=0.5, levels=5, winsize=21, iterations=3, poly_n=7,
+            poly_sigma=1.5, flags=0,
+        )  # fmt: skip
+        return np.asarray(found, np.float32)
+
+
+# By name, what makes one out of the file of RAFT's weights.
+ESTIMATORS: dict[str, Callable[[Path | None], FlowEstimator]] = {
+    "dis-ultrafast": lambda _: DisPreset("ultrafast"),
+    "dis-fast": lambda _: DisPreset("fast"),
+    "dis-medium": lambda _: DisPreset("medium"),
+    "farneback": lambda _: FarnebackFlow(),
+    "raft": lambda weights: RaftFlow(weights),
+}
+
+
+def make_estimator(name: str, raft_weights: Path | None = None) -> FlowEstimator:
+    """One of ESTIMATORS.
+
+    Args:
+        name: which.
+        raft_weights: for RAFT; None: those that torchvision publishes, see `RaftFlow`.
+
+    Raises:
+        ConfigError: there is none of that name.
+        MissingExtraError: RAFT without PyTorch or a torchvision that fits it.
+        WeightsError: RAFT's weights cannot be had.
+    """
+    if name not in ESTIMATORS:
+        raise ConfigError(f"no flow estimator {name!r}; there are {', '.join(ESTIMATORS)}")
+    return ESTIMATORS[name](raft_weights)

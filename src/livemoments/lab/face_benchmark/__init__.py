@@ -1,0 +1,1 @@
+"""Measure face restoration on real clips."""

@@ -1,0 +1,1 @@
+"""Score pictures: fidelity, perceptual distance, identity, no-reference quality."""

@@ -1,0 +1,1 @@
+"""Compare the training's degradation with real clips."""

@@ -1,0 +1,191 @@
+"""What the comparison of degraded key photos with real frames found, as tables and as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from livemoments.lab.reality.appearance import STATISTICS, frequencies
+
+NAME_WIDTH = 36
+LOW, HIGH = 0.1, 0.9  # the quantiles of a range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Where the draws of a preset lie: the 10 %, 50 % and 90 % quantiles of one statistic."""
+
+    low: float
+    median: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Range":
+        """The range of some draws."""
+        low, median, high = np.quantile(values, [LOW, 0.5, HIGH])
+        return cls(low=float(low), median=float(median), high=float(high))
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies between the 10 % and the 90 % quantile."""
+        return self.low <= value <= self.high
+
+    def offset(self, value: float) -> float:
+        """How far a value lies above the median, in units of the range from 10 % to 90 %."""
+        return (value - self.median) / max(self.high - self.low, 1e-6)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipReality:
+    """One clip against the degraded key photo in its view, by the names of `STATISTICS`."""
+
+    name: str
+    scale: float  # key photo's side / clip's side, in the frame's view
+    times_s: tuple[float, ...]  # of the frames that were compared, seconds of the clip
+    real: dict[str, float]  # the median of those frames
+    drawn: dict[str, dict[str, Range]]  # per preset, over all draws of all frames
+    real_spectrum: np.ndarray  # power at `appearance.frequencies()`
+    drawn_spectra: dict[str, np.ndarray]  # per preset
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ranges as [10 %, 50 %, 90 %]."""
+        return {
+            "name": self.name,
+            "scale": round(self.scale, 4),
+            "times_s": [round(time_s, 4) for time_s in self.times_s],
+            "real": _rounded(self.real),
+            "drawn": {
+                preset: {name: _triple(spread) for name, spread in ranges.items()}
+                for preset, ranges in self.drawn.items()
+            },
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How one preset does in one statistic, over all clips."""
+
+    inside: int  # clips whose real value lies within the preset's range from 10 % to 90 %
+    distance: float  # mean distance of the real value from the median, in units of that range
+    offset: float  # the same with its sign: above 0 where reality has more than the preset
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reality:
+    """A comparison of one or more clips."""
+
+    clips: tuple[ClipReality, ...]
+    presets: tuple[str, ...]
+    draws: int  # of each preset per frame
+    seed: int
+    skipped: tuple[str, ...] = ()  # Live Photos that could not be compared, and why
+    plot: Path | None = None  # where it was drawn
+
+    def verdict(self, preset: str, statistic: str) -> Verdict:
+        """How a preset does in a statistic of `STATISTICS`."""
+        pairs = [(clip.drawn[preset][statistic], clip.real[statistic]) for clip in self.clips]
+        offsets = [spread.offset(real) for spread, real in pairs]
+        return Verdict(
+            inside=sum(spread.holds(real) for spread, real in pairs),
+            distance=float(np.mean(np.abs(offsets))),
+            offset=float(np.mean(offsets)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "draws": self.draws,
+            "seed": self.seed,
+            "clips": [clip.to_dict() for clip in self.clips],
+            "summary": {
+                preset: {s.name: self._verdict_dict(preset, s.name) for s in STATISTICS}
+                for preset in self.presets
+            },
+            "frequencies": [round(float(f), 6) for f in frequencies()],
+            "spectra_db": {
+                name: [round(float(level), 2) for level in levels]
+                for name, levels in mean_levels(self).items()
+            },
+            "skipped": list(self.skipped),
+            "plot": str(self.plot) if self.plot else None,
+        }
+
+    def _verdict_dict(self, preset: str, statistic: str) -> dict[str, float]:
+        found = self.verdict(preset, statistic)
+        return {
+            "inside": found.inside,
+            "of": len(self.clips),
+            "distance": round(found.distance, 3),
+            "offset": round(found.offset, 3),
+        }
+
+    def lines(self) -> list[str]:
+        """The same for people: a table per statistic, and a summary."""
+        lines = []
+        for statistic in STATISTICS:
+            unit = f" [{statistic.unit}]" if statistic.unit else ""
+            lines += [f"{statistic.name}{unit}: {statistic.meaning}", *self._table(statistic.name)]
+            lines.append("")
+        lines += self._summary()
+        lines += [f"not compared: {reason}" for reason in self.skipped]
+        return [*lines, f"plot: {self.plot}"] if self.plot else lines
+
+    def _table(self, statistic: str) -> list[str]:
+        """A row per clip: the real value, then each preset's median [10 %, 90 %]."""
+        heads = "".join(f"  {preset:>24}" for preset in self.presets)
+        rows = [f"  {'clip':<{NAME_WIDTH}}  {'scale':>5}  {'real':>7}{heads}"]
+        for clip in self.clips:
+            cells = "".join(
+                f"  {f'{r.median:.2f} [{r.low:.2f}, {r.high:.2f}]':>24}"
+                for r in (clip.drawn[preset][statistic] for preset in self.presets)
+            )
+            name = f"  {shortened(clip.name):<{NAME_WIDTH}}  {clip.scale:>5.2f}"
+            rows.append(f"{name}  {clip.real[statistic]:>7.2f}{cells}")
+        return rows
+
+    def _summary(self) -> list[str]:
+        """A row per preset: clips inside its range, mean distance, mean signed distance."""
+        heads = "".join(f"  {s.name:>16}" for s in STATISTICS)
+        rows = [
+            f"summary over {len(self.clips)} clips, {self.draws} draws a frame: clips whose real"
+            " value lies within the preset's 10-90 % range,",
+            "mean distance of the real value from the preset's median in units of that range, and"
+            " with its sign (+: reality has more)",
+            f"  {'preset':<18}{heads}",
+        ]
+        for preset in self.presets:
+            found = [self.verdict(preset, s.name) for s in STATISTICS]
+            cells = "".join(
+                f"  {f'{v.inside}/{len(self.clips)} {v.distance:.2f} {v.offset:+.2f}':>16}"
+                for v in found
+            )
+            rows.append(f"  {preset:<18}{cells}")
+        return rows
+
+
+def mean_levels(result: Reality) -> dict[str, np.ndarray]:
+    """The mean spectra over all clips, dB: "real" and each preset's, at `frequencies()`.
+
+    Each clip's are relative to its real frame at 1/32 cycles per pixel, where all should agree.
+    """
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in ("real", *result.presets)}
+    for clip in result.clips:
+        start = clip.real_spectrum[1] + 1e-15
+        for name, levels in rows.items():
+            spectrum = clip.real_spectrum if name == "real" else clip.drawn_spectra[name]
+            levels.append(10 * np.log10((spectrum + 1e-15) / start))
+    return {name: np.mean(levels, axis=0) for name, levels in rows.items()}
+
+
+def shortened(name: str, width: int = NAME_WIDTH) -> str:
+    """A name that fits; its beginning, where folders say most, is kept."""
+    return name if len(name) <= width else name[: width - 3] + "..."
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
+
+
+def _triple(spread: Range) -> list[float]:
+    return [round(value, 4) for value in (spread.low, spread.median, spread.high)]

@@ -1,0 +1,1 @@
+"""Write the benchmark's report as HTML and Markdown."""

@@ -1,0 +1,203 @@
+"""The report as one page of HTML that needs nothing beside it: no network, no other file."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from livemoments.lab.report.album import Encoded
+from livemoments.lab.report.crops import CROP_PX, ShownImage
+from livemoments.lab.report.findings import DASH, FEW_IMAGES, Findings, named
+from livemoments.lab.report.gallery import gallery
+from livemoments.lab.report.markup import Markup, join, tag
+from livemoments.lab.report.plots import HOW_TO_SEE, metric_figure
+from livemoments.lab.report.tables import image_table, main_tables, paired_tables, published_table
+from livemoments.lab.report.words import (
+    HOW_TO_COMPARE,
+    HOW_TO_READ,
+    WITH_FEW,
+    Sentence,
+    counted,
+    summary,
+)
+
+# A browser itself then sees to it that nothing is fetched, whatever names a run holds.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+OPEN_ROWS = 60  # of the table of images, that is open at first
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Section:
+    """A part of the page."""
+
+    name: str  # its address in the page
+    title: str
+    content: Markup
+
+
+def page(findings: Findings, shown: Sequence[ShownImage], kept: Encoded) -> str:
+    """The whole document."""
+    sections = [
+        section
+        for section in (
+            _results(findings),
+            _plots(findings),
+            _paired(findings),
+            _pictures(findings, shown, kept),
+            _images(findings),
+            _published(findings),
+            _made(findings),
+        )
+        if section
+    ]
+    links = [tag("li", tag("a", s.title, href=f"#{s.name}")) for s in sections]
+    body = tag(
+        "body",
+        _header(findings),
+        tag("nav", tag("ol", *links), aria_label="Contents"),
+        tag("main", *map(_section, sections)),
+        tag("script", _packaged("report.js")),
+    )
+    return f"<!doctype html>\n{tag('html', _head(findings.run.title), body, lang='en')}\n"
+
+
+def _head(title: str) -> Markup:
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("title", title),
+        tag("style", _packaged("report.css")),
+    )
+
+
+def _header(findings: Findings) -> Markup:
+    run = findings.run
+    facts = (
+        ("set", run.set_name),
+        ("images", len(run.images)),
+        ("methods", len(findings.methods)),
+        ("metrics", len(findings.metrics)),
+    )
+    return tag(
+        "header",
+        tag("p", "livemoments benchmark", class_="above"),
+        tag("h1", run.title),
+        tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in facts), class_="facts"),
+        tag("p", *map(_sentence, summary(findings)), class_="summary"),
+    )
+
+
+def _sentence(sentence: Sentence) -> Markup:
+    subject = tag("b", sentence.subject) if sentence.subject else None
+    return join([subject, " " if subject else None, sentence.text, " "])
+
+
+def _results(findings: Findings) -> _Section:
+    run = findings.run
+    missing = [(metric.name, metric.missing) for metric in run.metrics if metric.missing]
+    failed = [(named(m), m.failed) for m in run.methods if m.failed]
+    about = [(named(m), m.detail) for m in findings.methods if m.detail]
+    content = [
+        tag("p", HOW_TO_READ, class_="note"),
+        main_tables(findings),
+        _list("Metrics that are not available", missing),
+        _list("Methods that failed", failed),
+        _list("The methods", about),
+    ]
+    return _Section(name="results", title="Results", content=join(content))
+
+
+def _plots(findings: Findings) -> _Section | None:
+    if len(findings.methods) < 2 and len(findings.run.images) < 2:
+        return None  # a dot alone says less than its number
+    figures = [each for m in findings.metrics if (each := metric_figure(findings, m))]
+    if not figures:
+        return None
+    content = [tag("p", HOW_TO_SEE, class_="note"), tag("div", *figures, class_="plots")]
+    return _Section(name="plots", title="Metric by metric", content=join(content))
+
+
+def _paired(findings: Findings) -> _Section | None:
+    if not findings.others or findings.reference is None or not findings.versus:
+        return None
+    name = named(findings.reference)
+    few = len(findings.run.images) < FEW_IMAGES
+    note = f"{HOW_TO_COMPARE} {WITH_FEW}" if few else HOW_TO_COMPARE
+    content = join([tag("p", note, class_="note"), paired_tables(findings)])
+    return _Section(name="paired", title=f"{name} against the others", content=content)
+
+
+def _pictures(findings: Findings, shown: Sequence[ShownImage], kept: Encoded) -> _Section | None:
+    if not shown:
+        return None
+    order, title = "In the order of the set.", "Pictures"
+    if findings.reference and findings.gauge:
+        name = named(findings.reference)
+        title = "Pictures, the worst first"
+        order = f"The images on which {name} does worst by {findings.gauge.name} come first."
+    total = len(findings.run.images)
+    of = f"{len(shown)} of {counted(total, 'image')}. " if len(shown) < total else ""
+    words = (
+        f"{of}{order} Crops of {CROP_PX} px, one pixel of the picture to one of the page, kept "
+        f"{kept.how}. Smaller pictures are enlarged to the size of the others; the key photo shows "
+        "the same place of the picture, which moved between the two moments. The scores are of "
+        "the whole image."
+    )
+    hint = (
+        "Press a crop to magnify its whole row, twice, then four times; move to look around. "
+        "On the keyboard: Tab to a row, Enter, the arrow keys, Escape."
+    )
+    content = [
+        tag("p", words, class_="note"),
+        tag("p", hint, class_="note scripted"),
+        gallery(findings, shown, kept),
+    ]
+    return _Section(name="pictures", title=title, content=join(content))
+
+
+def _images(findings: Findings) -> _Section | None:
+    count = len(findings.run.scores)
+    if not count:
+        return None
+    table = image_table(findings)
+    content = tag("details", tag("summary", counted(count, "line")), table, open=count <= OPEN_ROWS)
+    return _Section(name="images", title="Every image", content=content)
+
+
+def _published(findings: Findings) -> _Section | None:
+    tables = [published_table(table) for table in findings.run.published]
+    if not tables:
+        return None
+    return _Section(name="published", title="What the paper states", content=join(tables))
+
+
+def _made(findings: Findings) -> _Section:
+    run = findings.run
+    notes = tag("ul", *(tag("li", note) for note in run.notes)) if run.notes else None
+    about: dict[str, object] = {**run.environment, "seed of the bootstrap": run.seed}
+    content = [
+        notes,
+        tag("pre", tag("code", run.command), tabindex=0) if run.command else None,
+        _list("", about.items()),
+    ]
+    return _Section(name="made", title="How this was made", content=join(content))
+
+
+def _section(section: _Section) -> Markup:
+    return tag("section", tag("h2", section.title), section.content, id=section.name)
+
+
+def _list(title: str, pairs: Iterable[tuple[str, object]]) -> Markup | None:
+    """Names and what is said of them."""
+    rows = [
+        tag("div", tag("dt", name), tag("dd", DASH if said == "" else said)) for name, said in pairs
+    ]
+    if not rows:
+        return None
+    return join([tag("h3", title) if title else None, tag("dl", *rows, class_="list")])
+
+
+def _packaged(name: str) -> Markup:
+    """A file that comes with the package, as it is."""
+    return Markup(files("livemoments.lab.report").joinpath(name).read_text(encoding="utf-8"))

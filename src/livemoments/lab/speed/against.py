@@ -1,0 +1,273 @@
+"""What Real-ESRGAN costs on the same frame, machine and threads, in one run with our own restoring.
+
+Real-ESRGAN enlarges the clip's frame four times and brings that to the restored picture's size. It
+takes minutes, so a share of its tiles is timed and the whole worked out from how many pixels the
+network sees in them. One half of the tiles runs before our own restoring and the other after it, in
+float32 and bfloat16 by turns, so that a busy machine slows all of them alike.
+
+What favours whom: ours is the whole command, from starting Python to the written file; of
+Real-ESRGAN only the network and the final resizing count, with its weights already loaded.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from livemoments.errors import ConfigError
+from livemoments.files import cache_folder
+from livemoments.lab.benchmark.baselines import (
+    SCALE,
+    RealEsrgan,
+    cut,
+    fetch_real_esrgan,
+    from_upscaled,
+    has_bfloat16,
+    with_padding,
+)
+from livemoments.lab.speed.restore import PICKED_FRAME, make_motion_photo, still_size, watch_restore
+from livemoments.livephoto import open_live_photo
+from livemoments.moments.choice import MomentChoice, pick_time
+from livemoments.progress import Progress
+from livemoments.restoration.tiles import Tile
+
+TIMED_TILES = 24  # a minute or two of a laptop, and a few percent of error
+# Steps of the R2 sequence (Roberts, 2018): its first n points are spread evenly for any n.
+SPREAD_Y, SPREAD_X = 0.7548776662466927, 0.5698402909980532
+
+
+@dataclass(frozen=True, kw_only=True)
+class RivalJob:
+    """What to measure against."""
+
+    name: str | None = "real-esrgan"  # the only one there is
+    all_tiles: bool = False  # time all of its tiles instead of TIMED_TILES spread over the frame
+
+    def __post_init__(self) -> None:
+        if self.name != "real-esrgan":
+            found = f"got {self.name!r}" if self.name else "which --all-tiles needs"
+            raise ConfigError(f"--against must be real-esrgan, {found}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """What Real-ESRGAN takes for a picture of the restored one's size."""
+
+    precision: str  # float32 or bfloat16
+    seconds: float  # for all tiles and the resizing
+    tiles_timed: int
+    tiles: int  # of the whole frame
+    times_as_long: float  # seconds over those of the whole restoring command
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether the seconds were worked out from a share of the tiles."""
+        return self.tiles_timed < self.tiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """`livemoments restore` and Real-ESRGAN x4plus, measured in one run."""
+
+    photo: str  # file name, or that it was made here
+    width: int  # of the restored picture, and of Real-ESRGAN's
+    height: int
+    frame_width: int  # of the clip's frame, which both begin with
+    frame_height: int
+    threads: int  # of both
+    steps: int  # of the restoration
+    restore_seconds: float  # of the whole command, from its start to the written file
+    real_esrgan: tuple[Rival, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        facts = asdict(self)
+        facts["real_esrgan"] = [
+            {**asdict(rival), "extrapolated": rival.extrapolated} for rival in self.real_esrgan
+        ]
+        return facts
+
+    def lines(self) -> list[str]:
+        """The same for people, in a few lines."""
+        plural = "s" if self.threads > 1 else ""
+        lines = [
+            f"photo: {self.photo}; from a frame of {self.frame_width} x {self.frame_height} to "
+            f"{self.width} x {self.height}, {self.threads} thread{plural}",
+            f"livemoments restore: {self.restore_seconds:.1f} s, the whole command",
+        ]
+        for rival in self.real_esrgan:
+            timed = f"all {rival.tiles} tiles timed"
+            if rival.extrapolated:
+                timed = f"extrapolated from {rival.tiles_timed} of {rival.tiles} tiles"
+            lines.append(
+                f"Real-ESRGAN x4plus, {rival.precision}: {rival.seconds:.1f} s, {timed}; "
+                f"{rival.times_as_long:.1f} times as long"
+            )
+        return lines
+
+
+@dataclass
+class _Clock:
+    """A network, and what its tiles took so far."""
+
+    precision: str
+    network: RealEsrgan
+    seconds: float = 0.0
+    timed: list[Tile] = field(default_factory=list)
+
+    def time(self, frame: np.ndarray, tile: Tile) -> None:
+        """Run one tile and add what it takes."""
+        began_s = time.perf_counter()
+        self.network.upscale_tile(frame, tile)
+        self.seconds += time.perf_counter() - began_s
+        self.timed.append(tile)
+
+    def whole_s(self, tiles: Sequence[Tile], height: int, width: int) -> float:
+        """Seconds for all tiles of an H x W frame: a convolution's time grows with its pixels."""
+        return self.seconds * _seen_px(tiles, height, width) / _seen_px(self.timed, height, width)
+
+
+def compare(
+    job: RivalJob,
+    photo: Path | None = None,
+    *,
+    video: Path | None = None,
+    steps: int = 1,
+    weights: Path | None = None,
+    megapixels: float | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Measure `livemoments restore` and Real-ESRGAN on one moment of a photo.
+
+    Args:
+        job: what to measure against, and how thoroughly.
+        photo: a Live Photo of one's own; its sharpest moment away from the key photo is taken.
+            Without it, a Motion Photo of 12 megapixels is made.
+        video: its clip, where it does not lead to it by itself.
+        steps: of the restoration.
+        weights: the folder of another compact model than the shipped one.
+        megapixels: of the photo that is made; None: 12.
+        progress: called while the photo is made and while the tiles are timed.
+
+    Raises:
+        LiveMomentsError: whatever is wrong with the photo, or the weights cannot be fetched.
+    """
+    rivals_weights = _weights(progress)
+    with tempfile.TemporaryDirectory(prefix="livemoments-bench-") as scratch:
+        size = None if megapixels is None else still_size(megapixels)
+        source = photo or make_motion_photo(Path(scratch) / "made.jpg", progress, still_size=size)
+        live = open_live_photo(source, video)
+        choice = MomentChoice(best=True) if photo else MomentChoice(frame=PICKED_FRAME)
+        time_s = pick_time(live, choice, progress)
+        frame = live.frame(time_s).image
+        moment = ["--frame", str(live.clip.times_s.index(time_s))]
+
+        clocks = _networks(rivals_weights)
+        height, width = frame.shape[:2]
+        tiles = cut(height, width)
+        timed = tiles if job.all_tiles else spread(tiles, TIMED_TILES, height, width)
+        for clock in clocks:
+            clock.network.upscale_tile(frame, timed[0])  # the first run also prepares
+        middle = len(timed) // 2
+        _time(clocks, frame, timed[:middle], progress, done=0, total=len(timed))
+        run = watch_restore(
+            source, moment, Path(scratch), video=video, steps=steps, weights=weights
+        )
+        _time(clocks, frame, timed[middle:], progress, done=middle, total=len(timed))
+    report = run.report
+    resize_s = _time_resizing(height, width, report["height"], report["width"])
+    seconds = [clock.whole_s(tiles, height, width) + resize_s for clock in clocks]
+    return Comparison(
+        photo=photo.name if photo else "made here",
+        width=report["width"],
+        height=report["height"],
+        frame_width=width,
+        frame_height=height,
+        threads=clocks[0].network.threads,
+        steps=report["steps"],
+        restore_seconds=round(run.seconds, 2),
+        real_esrgan=tuple(
+            Rival(
+                precision=clock.precision,
+                seconds=round(taken, 1),
+                tiles_timed=len(clock.timed),
+                tiles=len(tiles),
+                times_as_long=round(taken / run.seconds, 2),
+            )
+            for clock, taken in zip(clocks, seconds, strict=True)
+        ),
+    )
+
+
+def spread(tiles: Sequence[Tile], count: int, height: int, width: int) -> list[Tile]:
+    """So many tiles of an H x W picture, evenly over it; so are the first of them and the rest.
+
+    Where there are no more than count: all.
+    """
+    if count >= len(tiles):
+        return list(tiles)
+    chosen: dict[Tile, None] = {}  # a set that keeps the order
+    point = 0
+    while len(chosen) < count:
+        point += 1
+        y, x = (point * SPREAD_Y) % 1 * height, (point * SPREAD_X) % 1 * width
+        chosen[next(tile for tile in tiles if _holds(tile, y, x))] = None
+    return list(chosen)
+
+
+def _holds(tile: Tile, y: float, x: float) -> bool:
+    return 0 <= y - tile.top < tile.height and 0 <= x - tile.left < tile.width
+
+
+def _weights(progress: Progress | None) -> Path:
+    """The folder with Real-ESRGAN's weights, fetched where they are not there yet."""
+    if progress:
+        progress("fetching weights", 0, 1)
+    folder = fetch_real_esrgan(cache_folder())
+    if progress:
+        progress("fetching weights", 1, 1)
+    return folder
+
+
+def _networks(weights: Path) -> list[_Clock]:
+    """Real-ESRGAN in float32, and in bfloat16 where the processor has that."""
+    precisions = {"float32": False, "bfloat16": True} if has_bfloat16() else {"float32": False}
+    return [
+        _Clock(precision=name, network=RealEsrgan(weights, bfloat16=bfloat16))
+        for name, bfloat16 in precisions.items()
+    ]
+
+
+def _time(
+    clocks: Sequence[_Clock],
+    frame: np.ndarray,
+    tiles: Sequence[Tile],
+    progress: Progress | None,
+    *,
+    done: int,
+    total: int,
+) -> None:
+    """Time tiles of a frame on each network by turns; done of total were timed before."""
+    for index, tile in enumerate(tiles, start=done + 1):
+        for clock in clocks:
+            clock.time(frame, tile)
+        if progress:
+            progress("Real-ESRGAN", index, total)
+
+
+def _time_resizing(height: int, width: int, to_height: int, to_width: int) -> float:
+    """Seconds to bring what Real-ESRGAN makes of an H x W frame to another size."""
+    upscaled = np.full((SCALE * height, SCALE * width, 3), 0.5, np.float32)
+    began_s = time.perf_counter()
+    from_upscaled(upscaled, to_height, to_width)
+    return time.perf_counter() - began_s
+
+
+def _seen_px(tiles: Sequence[Tile], height: int, width: int) -> int:
+    """Pixels of an H x W frame that the network sees for tiles, surroundings included."""
+    seen = [with_padding(tile, height, width) for tile in tiles]
+    return sum(tile.height * tile.width for tile in seen)

@@ -1,0 +1,1 @@
+"""Make training data: photographs, scenes, degradation, crops."""

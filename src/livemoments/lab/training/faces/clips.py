@@ -1,0 +1,246 @@
+"""Clips of faces to train on: numbered, fixed by seed and number, kept as files, cut into crops.
+
+Every other clip is made of a portrait, the others of any photograph's detail: that what is copied
+is the reference's detail has nothing to do with faces. Portraits are canonical faces with a margin,
+as `faces.portraits` prepares them beside a list, faces.json, of who they show.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from livemoments.align.dense import estimate_flow
+from livemoments.align.flow import resize_flow
+from livemoments.errors import DamagedFileError, MissingFileError
+from livemoments.lab.training.data.pairs import PairStream, error_in_places
+from livemoments.lab.training.data.scenes import HELD_OUT_EVERY, PhotoPool, SceneStore, photographs
+from livemoments.lab.training.data.synthesis import retone
+from livemoments.lab.training.faces.synthesis import (
+    MARGIN_PX,
+    SEVERE,
+    SIZE_PX,
+    Content,
+    FaceClip,
+    make_face_clip,
+)
+
+if TYPE_CHECKING:
+    from livemoments.lab.training.run.config import FaceTrainConfig
+
+LIST = "faces.json"
+FLOW_PX = SIZE_PX // 2  # side of a frame for the estimate of its flow: finer is no better, measured
+PICTURES = ("truths", "frames", "reference")  # kept with 8 bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenClip:
+    """A clip with the flow that the program estimates, frame -> reference."""
+
+    clip: FaceClip
+    flow: np.ndarray  # T x N x N x 2, px
+    confidence: np.ndarray  # T x N x N in [0, 1]
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One prepared portrait."""
+
+    path: Path
+    identity: tuple[float, ...]
+    attributes: tuple[float, float, float, float]  # degrees yaw, pitch, roll; sharpness
+
+
+def read_portraits(folder: Path, *, held_out: bool = False) -> tuple[Portrait, ...]:
+    """The portraits to train on, or those held out; a person is on one side only.
+
+    Raises:
+        MissingFileError: there is no list of them.
+        DamagedFileError: it cannot be read.
+    """
+    path = folder / LIST
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text())
+        found = [
+            (
+                row["person"] % HELD_OUT_EVERY == HELD_OUT_EVERY - 1,
+                Portrait(
+                    folder / row["file"],
+                    tuple(row["identity"]),
+                    (row["yaw"], row["pitch"], row["roll"], row["sharpness"]),
+                ),
+            )
+            for row in rows
+        ]
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: not there; give a folder of prepared portraits") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{path}: cannot be read ({error}); make it again") from error
+    chosen = tuple(portrait for side, portrait in found if side == held_out)
+    return chosen or tuple(portrait for _, portrait in found)
+
+
+@dataclass(frozen=True)
+class FaceClips:
+    """Makes clips of portraits and, every other one, of photographs."""
+
+    portraits: tuple[Portrait, ...]
+    photographs: tuple[Path, ...]  # none: portraits alone
+    frames: int
+    severe: float = SEVERE
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files that clips are made of."""
+        return tuple(portrait.path for portrait in self.portraits) + self.photographs
+
+    def identity(self) -> object:
+        """See `SceneMaker`."""
+        files = [(path.name, path.stat().st_size) for path in self.paths]
+        return ["faces", 3, self.frames, self.severe, files]
+
+    def scene(self, seed: int, index: int) -> GivenClip:
+        """Clip number `index` of a seed."""
+        rng = np.random.default_rng([seed, index])
+        face = index % 2 == 0 or not self.photographs
+        content = self._face(rng) if face else self._detail(rng)
+        # Another face lies where this one does, and is as plausible.
+        alien = face and (rng.random() < 0.7 or not self.photographs)
+        other = self._face(rng) if alien or not self.photographs else self._detail(rng)
+        clip = make_face_clip(content, other.picture, self.frames, rng, self.severe)
+        return given(clip)
+
+    def _face(self, rng: np.random.Generator) -> Content:
+        portrait = self.portraits[int(rng.integers(len(self.portraits)))]
+        picture = _read(portrait.path)
+        attributes = np.array(portrait.attributes) / (30, 30, 30, 1)
+        if rng.random() < 0.5:
+            picture, attributes = picture[:, ::-1], attributes * (-1, 1, -1, 1)
+        if rng.random() < 0.5:  # another camera
+            picture = retone(np.ascontiguousarray(picture), rng)
+        return Content(
+            picture=np.ascontiguousarray(picture), identity=np.array(portrait.identity),
+            attributes=attributes,
+        )  # fmt: skip
+
+    def _detail(self, rng: np.random.Generator) -> Content:
+        picture = _pool(self.photographs).crop(SIZE_PX + 2 * MARGIN_PX, rng)
+        return Content(picture=picture, identity=np.zeros(128), attributes=np.zeros(4))
+
+
+def face_clips(
+    config: "FaceTrainConfig", folder: Path | None, *, held_out: bool = False
+) -> FaceClips:
+    """The clips of a run, or those held out; folder holds photographs."""
+    if config.portraits is None:
+        raise MissingFileError("no portraits were given; give a folder of prepared portraits")
+    return FaceClips(
+        read_portraits(config.portraits, held_out=held_out),
+        photographs(folder, held_out=held_out) if folder else (),
+        config.frames,
+    )
+
+
+def given(clip: FaceClip) -> GivenClip:
+    """A clip with its estimated flow: of frames at half the canonical size."""
+    flows, sure = [], []
+    for frame in clip.frames:
+        small = cv2.resize(frame, (FLOW_PX, FLOW_PX), interpolation=cv2.INTER_AREA)
+        dense = estimate_flow(small, clip.reference)
+        side = frame.shape[0]
+        flows.append(resize_flow(dense.flow_frame_to_key, side, side))
+        sure.append(cv2.resize(dense.confidence, (side, side), interpolation=cv2.INTER_LINEAR))
+    return GivenClip(clip=clip, flow=np.stack(flows), confidence=np.stack(sure))
+
+
+class FaceStore(SceneStore):
+    """Clips 0, 1, 2, ... of a seed, kept as files of 6 MB."""
+
+    def packed(self, scene: GivenClip) -> dict[str, np.ndarray]:
+        """See `SceneStore`."""
+        arrays = {f.name: getattr(scene.clip, f.name) for f in fields(FaceClip)}
+        arrays |= {"flow": scene.flow, "confidence": scene.confidence}
+        return {
+            name: np.clip(a * 255 + 0.5, 0, 255).astype(np.uint8)
+            if name in PICTURES
+            else a.astype(np.float16 if a.ndim > 1 else np.float32)
+            for name, a in arrays.items()
+        }
+
+    def unpacked(self, arrays: dict[str, np.ndarray]) -> GivenClip:
+        """See `SceneStore`."""
+        planes = {
+            name: a.astype(np.float32) / (255 if name in PICTURES else 1)
+            for name, a in arrays.items()
+        }
+        flow, confidence = planes.pop("flow"), planes.pop("confidence")
+        return GivenClip(clip=FaceClip(**planes), flow=flow, confidence=confidence)
+
+
+class FaceStream(PairStream):
+    """Endless batches of crops of clips; dictionaries of (B, T, C, n, n), and what is of a clip."""
+
+    def crops(self, index: int, rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
+        """Crops of one clip, near its middle; the reference is whole, and `corner` says where."""
+        found, n = self.scenes[index], self.config.crop
+        size = found.clip.reference.shape[0]
+        for _ in range(self.config.crops_per_scene):
+            # Of two draws the one nearer the middle: there the face is.
+            draws = rng.integers(0, size - n + 1, (2, 2))
+            corner = draws[np.abs(draws - (size - n) / 2).sum(1).argmin()]
+            flow = found.flow
+            if rng.random() < self.config.led_astray:
+                flow = flow + error_in_places(size, rng)
+            yield crop_of(replace(found, flow=flow), int(corner[0]), int(corner[1]), n)
+
+
+def crop_of(found: GivenClip, left: int, top: int, n: int) -> dict[str, Tensor]:
+    """The n x n crop of a clip at a place; flows lead into the whole reference."""
+    clip = found.clip
+    here = (slice(None), slice(top, top + n), slice(left, left + n))
+    corner = np.array([left, top], np.float32)
+    planes = {
+        "truth": clip.truths[here],
+        "frame": clip.frames[here],
+        "flow": found.flow[here] + corner,
+        "true_flow": clip.flows[here] + corner,
+        "confidence": found.confidence[here][..., None],
+        "visible": clip.visible[here][..., None],
+        "steps": clip.steps[here],
+    }
+    tensors = {
+        name: torch.from_numpy(np.ascontiguousarray(plane.transpose(0, 3, 1, 2), np.float32))
+        for name, plane in planes.items()
+    }
+    whole = torch.from_numpy(np.ascontiguousarray(clip.truths.transpose(0, 3, 1, 2)))
+    reference = torch.from_numpy(np.ascontiguousarray(clip.reference.transpose(2, 0, 1)))
+    return tensors | {
+        "whole": whole,
+        "reference": reference,
+        "corner": torch.from_numpy(corner),
+        "identity": torch.from_numpy(clip.identity.copy()),
+        "attributes": torch.from_numpy(clip.attributes.copy()),
+    }
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path) -> np.ndarray:
+    """A prepared portrait, float32 RGB in [0, 1]."""
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    side = SIZE_PX + 2 * MARGIN_PX
+    if picture is None or picture.shape[:2] != (side, side):
+        raise DamagedFileError(f"{path}: not a portrait of {side} x {side} pixels; make it again")
+    return picture[..., ::-1].astype(np.float32) / 255
+
+
+@lru_cache(maxsize=2)
+def _pool(paths: tuple[Path, ...]) -> PhotoPool:
+    """The photographs, read once per process."""
+    return PhotoPool(paths)

@@ -1,0 +1,318 @@
+"""What a training run is: its settings, and its learning rate at every moment."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from livemoments.errors import ConfigError
+from livemoments.lab.training.data.pairs import PairConfig
+from livemoments.lab.training.run.objective_config import ObjectiveConfig
+from livemoments.models.sd3.config import SD3_MEDIUM
+from livemoments.networks.compact_config import SECOND, CompactConfig
+from livemoments.networks.faces import FaceConfig
+
+MODELS = ("compact", "sd3", "faces")
+SCHEDULES = ("cosine", "constant")
+PRECISIONS = ("bf16", "no")
+# What may differ between a run and its resumption: everything else makes it another run.
+MAY_CHANGE = frozenset(
+    {
+        "output", "kept", "photographs", "clips", "minutes", "steps", "resume", "start", "threads",
+        "compile", "checkpoint_every_s", "validate_every", "snapshot_every", "finish",
+    }
+)  # fmt: skip
+ADDED = {"perceptual_from_step": None}  # settings that older checkpoints were made without
+POSITIVE = (
+    "minutes", "steps", "finish", "batch", "learning_rate", "warm_up_steps", "decay_share",
+)  # fmt: skip
+NOT_NEGATIVE = (
+    "workers", "threads", "validate_every", "snapshot_every", "seed", "perceptual_from_step",
+)  # fmt: skip
+PLACES = frozenset({"portraits", "identity_network"})  # of the face tier; may change as well
+SPARES_MEMORY = frozenset({"accumulate", "checkpointing"})  # of the sd3 tier; may change as well
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sd3TrainConfig:
+    """What only the sd3 tier is asked: where it begins, and how it fits a GPU."""
+
+    weights: Path | str | None = None  # a LiveMoments model to go on from; None: from base alone
+    base: Path | str = SD3_MEDIUM  # its autoencoder, and without weights both transformers
+    no_reference: float = 0.1  # share of crops whose frame stands in as its own reference
+    lora: int = 0  # rank of what is learned beside the image branches' weights; 0: those weights
+    accumulate: int = 1  # parts a batch is cut into, one after the other: less memory
+    checkpointing: bool = False  # activations of a block are worked out twice: far less memory
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.no_reference <= 1:
+            raise ConfigError(f"no_reference must be in [0, 1], got {self.no_reference}")
+        if self.lora < 0:
+            raise ConfigError(f"lora must be a rank or 0 for none, got {self.lora}")
+        if self.accumulate < 1:
+            raise ConfigError(f"accumulate must be at least 1, got {self.accumulate}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceTrainConfig:
+    """What only the face tier is asked. Shares are of clips."""
+
+    portraits: Path | None = None  # a folder of `faces.portraits`
+    identity_network: Path | None = None  # dlib's file: for the reward, and to measure by
+    identity_reward: float = 0.0  # weight of the feedback, 0 for none
+    reward_of_truth: float = 0.5  # share of it that is the distance to each frame's truth
+    frames: int = 6  # of a clip
+    network: FaceConfig = field(default_factory=FaceConfig)
+    compact_share: float = 0.15  # of the learning rate, for what the compact model has learned
+    time: float = 0.3  # weight of the temporal consistency
+    unaligned: float = 0.2  # with no aligned reference, the unwarped one alone
+    no_image: float = 0.12  # without what is seen in the unwarped references
+    no_identity: float = 0.12
+    no_attributes: float = 0.12
+    low_quality: float = 0.1  # that are to come out as spoilt as they went in
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ConfigError(f"frames must be at least 1, got {self.frames}")
+        shares = ("unaligned", "no_image", "no_identity", "no_attributes", "low_quality")
+        for name in (*shares, "reward_of_truth"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if self.identity_reward and self.identity_network is None:
+            raise ConfigError("an identity reward needs dlib's network: give identity_network")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A run. Times in minutes of training, resumed runs counted together."""
+
+    output: Path
+    model: str = "compact"  # or "sd3", whose published settings `settings` gives
+    photographs: Path | None = None  # a folder of `livemoments photographs`, or one's own *.png
+    clips: Path | None = None  # a folder of clips; with photographs, every other scene from each
+    minutes: float = 60.0  # of training; ignored where steps are given
+    steps: int | None = None  # so many steps: a run that repeats exactly, however fast the machine
+    # From where this run is resumed, or begins, it ends in so many steps while the rate falls.
+    finish: int | None = None
+    batch: int = 8  # of each process
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"  # falls at the end, over decay_share; "constant" only warms up
+    warm_up_steps: int = 200
+    clip: float = 0.3  # of the gradient's norm
+    decay_share: float = 0.4  # of the run, over which the rate falls to a hundredth
+    perceptual_from: float = 0.55  # share of the run done when the perceptual terms set in
+    perceptual_from_step: int | None = None  # the step when they do, whatever the share
+    ema: float = 0.999  # of the weights; 0: no average is kept (a second model, in memory too)
+    seed: int = 0
+    workers: int = 1
+    threads: int = 0  # 0: as many as there are cores
+    precision: str = "bf16"  # or "no" for float32
+    compile: bool = False  # torch.compile: steps in 0.7 of the time, after a minute; needs g++
+    checkpoint_every_s: float = 120.0
+    validate_every: int = 1000  # steps; 0: never
+    snapshot_every: int = 5000  # steps, when the average is written to a file of its own; 0: never
+    resume: bool = True
+    kept: Path | None = None  # where scenes and VGG16 are kept, for runs to share; None: output
+    start: Path | None = None  # a checkpoint whose weights to begin with; those of other shape stay
+    network: CompactConfig = field(default_factory=CompactConfig)
+    pairs: PairConfig = field(default_factory=PairConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)  # of the compact model
+    sd3: Sd3TrainConfig = field(default_factory=Sd3TrainConfig)
+    faces: FaceTrainConfig = field(default_factory=FaceTrainConfig)
+
+    def __post_init__(self) -> None:
+        for name in POSITIVE:
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} must be positive, got {value}")
+        for name in NOT_NEGATIVE:
+            if (getattr(self, name) or 0) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name, known in (
+            ("model", MODELS), ("schedule", SCHEDULES), ("precision", PRECISIONS),
+        ):  # fmt: skip
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}"
+                )
+        for name in ("ema", "perceptual_from"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if self.objective.perceptual_px > self.pairs.crop:
+            raise ConfigError(
+                f"perceptual_px must be at most the crop's {self.pairs.crop}, "
+                f"got {self.objective.perceptual_px}"
+            )
+        if self.model == "faces":
+            self._check_faces()
+        elif self.photographs is None and self.clips is None:
+            raise ConfigError("nothing to learn from: give a folder of photographs or of clips")
+        if self.model == "sd3":
+            self._check_sd3()
+
+    def _check_faces(self) -> None:
+        if self.faces.portraits is None:
+            raise ConfigError("no faces to learn from: give a folder of portraits")
+        if self.pairs.margin:
+            raise ConfigError(
+                f"margin must be 0 for the face tier, whose reference is whole; "
+                f"got {self.pairs.margin}"
+            )
+
+    def _check_sd3(self) -> None:
+        if self.pairs.margin:
+            raise ConfigError(
+                f"margin must be 0 for the sd3 tier, whose reference is not warped; "
+                f"got {self.pairs.margin}"
+            )
+        if self.batch % self.sd3.accumulate:
+            raise ConfigError(
+                f"batch must be a multiple of accumulate={self.sd3.accumulate}, got {self.batch}"
+            )
+
+    @property
+    def last(self) -> Path:
+        """The run's last checkpoint."""
+        return self.output / "last.pt"
+
+    @property
+    def keeps(self) -> Path:
+        """The folder where scenes, latents and the weights of VGG16 are kept."""
+        return self.kept or self.output
+
+    @property
+    def parts(self) -> int:
+        """How many parts a batch is worked through in."""
+        return self.sd3.accumulate if self.model == "sd3" else 1
+
+    @property
+    def resumes(self) -> bool:
+        """Whether there is a checkpoint that it is to go on from."""
+        return self.resume and self.last.exists()
+
+    def share_done(self, step: int, minutes: float, finish_from: int | None = None) -> float:
+        """How much of the run is over, 0 to 1 or a little more.
+
+        finish_from is the step at which the finish that it is in began: a finish alone then
+        decides where the run ends.
+        """
+        if self.finish and finish_from is not None:
+            return step / (finish_from + self.finish)
+        return step / self.steps if self.steps else minutes / self.minutes
+
+    def judges_at(self, step: int, minutes: float) -> bool:
+        """Whether the perceptual terms have set in: costly, and of no use before there is detail.
+
+        A finish does not hasten them: at most it ends the run before.
+        """
+        if self.perceptual_from_step is not None:
+            return step >= self.perceptual_from_step
+        return self.share_done(step, minutes) >= self.perceptual_from
+
+    def learning_rate_at(self, step: int, minutes: float, finish_from: int | None = None) -> float:
+        """Warm up, stay, then fall along a cosine in the last `decay_share` of the run.
+
+        In a finish it falls from what it would be otherwise.
+        """
+        rate = self.learning_rate * min(1.0, (step + 1) / self.warm_up_steps)
+        if self.schedule != "constant":
+            share = self.share_done(step, minutes)
+            rate *= _fall((share - (1 - self.decay_share)) / self.decay_share)
+        if self.finish and finish_from is not None:
+            rate *= _fall((step - finish_from) / self.finish)
+        return rate
+
+    def fixed(self) -> dict[str, Any]:
+        """What a resumed run must have in common with its beginning."""
+        return fixed(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as checkpoints and the dry run have them."""
+        return dict(json.loads(json.dumps(asdict(self), default=str)))
+
+
+def _fall(past: float) -> float:
+    """From 1 to a hundredth along a cosine, while past goes from 0 to 1."""
+    return 0.505 + 0.495 * math.cos(math.pi * min(max(past, 0.0), 1.0))
+
+
+def fixed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of a configuration's plain values, those that make it another run if they differ."""
+    settings = ADDED | settings
+    model = settings.get("model")
+    sd3 = model == "sd3"
+    other = {"network", "objective", "faces"} if sd3 else {"model", "sd3", "faces"}
+    if model == "faces":
+        other = {"sd3"}
+    found = {n: v for n, v in settings.items() if n not in MAY_CHANGE | other}
+    if model == "faces":
+        found["faces"] = {n: v for n, v in found["faces"].items() if n not in PLACES}
+    if sd3:
+        found["sd3"] = {n: v for n, v in found["sd3"].items() if n not in SPARES_MEMORY}
+    return found
+
+
+# What each model is trained with where nothing else is asked. Of sd3 the paper gives rate, batch,
+# side and optimiser (appendix B.2); the rest is ours.
+USUAL: dict[str, dict[str, Any]] = {
+    "compact": {"network": SECOND},
+    "faces": {
+        "batch": 2,  # clips
+        "learning_rate": 1e-3,
+        "perceptual_from": 0.1,  # it begins with the trained compact model
+        "pairs": PairConfig(
+            crop=128,
+            margin=0,
+            scene=256,
+            scenes=600,
+            crops_per_scene=2,
+            scenes_mixed=8,
+            led_astray=0.35,
+            trembling=0.0,
+        ),
+        "objective": ObjectiveConfig(no_reference=0.08, wrong_reference=0.04, perceptual_crops=6),
+    },
+    "sd3": {
+        "batch": 8,
+        "learning_rate": 5e-5,
+        "schedule": "constant",
+        "clip": 1.0,
+        "ema": 0.0,
+        "checkpoint_every_s": 1800.0,  # it holds 26 GB
+        # A flow that trembles has no inverse, and MotionEncoder is given the inverse.
+        "pairs": PairConfig(
+            crop=1024, margin=0, scene=1280, crops_per_scene=2, scenes_mixed=4, trembling=0.0
+        ),
+    },
+}
+
+
+def settings(
+    model: str, *, preset: str, crop: int | None = None, scenes: int | None = None,
+    **given: Any,  # noqa: ANN401
+) -> TrainConfig:  # fmt: skip
+    """The run of a model with its usual settings, and those given in their place, if not None.
+
+    A scene is as much larger than another crop as it is than the usual one.
+    """
+    if model not in MODELS:
+        raise ConfigError(f"model must be one of {', '.join(MODELS)}; got {model!r}")
+    usual = USUAL[model]
+    pairs = replace(usual.get("pairs", PairConfig()), preset=preset)
+    if crop is not None:
+        more = 0 if model == "faces" else crop - pairs.crop  # a canonical face is one size
+        pairs = replace(pairs, crop=crop, scene=pairs.scene + more)
+    if scenes is not None:
+        pairs = replace(pairs, scenes=scenes)
+    asked = {name: value for name, value in given.items() if value is not None}
+    if model != "sd3" and asked.get("sd3", Sd3TrainConfig()) != Sd3TrainConfig():
+        raise ConfigError(
+            "--weights, --base, --lora, --accumulate and --checkpointing are for --model sd3"
+        )
+    return TrainConfig(model=model, **(usual | {"pairs": pairs} | asked))
+
+
+def tier(*, weights: Path | str | None, base: Path | str | None, **given: Any) -> Sd3TrainConfig:  # noqa: ANN401
+    """What only sd3 is asked, where None stands for the usual."""
+    return Sd3TrainConfig(weights=weights, base=base or SD3_MEDIUM, **given)

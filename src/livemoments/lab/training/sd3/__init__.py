@@ -1,0 +1,1 @@
+"""Train the sd3 model."""

@@ -1,0 +1,1 @@
+"""Read, describe and write gain maps, which make a picture HDR."""

@@ -1,0 +1,1 @@
+"""Read, edit, decode and encode the clip of a Live Photo."""

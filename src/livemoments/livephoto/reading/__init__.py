@@ -1,0 +1,1 @@
+"""Open a Live Photo or Motion Photo of any maker."""

@@ -1,0 +1,1 @@
+"""Read the key photo, and write a picture with its metadata."""

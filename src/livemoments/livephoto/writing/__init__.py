@@ -1,0 +1,1 @@
+"""Write a Live Photo or Motion Photo in a maker's format."""

@@ -1,0 +1,1 @@
+"""The sd3 model, the paper's own; this room needs PyTorch."""

@@ -1,0 +1,178 @@
+"""Where the sd3 tier's parts go: device, arithmetic, and whether the memory will do."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from livemoments.errors import DeviceError
+from livemoments.models.sd3.config import Sd3Config
+from livemoments.models.sd3.weights import Sd3Parts
+from livemoments.networks.motion_encoder import PIXELS_PER_TOKEN
+from livemoments.networks.sd3 import DualBranch
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
+# Per token and channel of one block at work: queries, keys, values, the fourfold feed-forward.
+WORKING_COPIES = 16
+# The autoencoder at its widest holds this many channels at full size, a few times over.
+AUTOENCODER_CHANNELS = 2
+AUTOENCODER_COPIES = 3
+SPARE = 1.1  # of an estimate: the allocator's own losses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where the parts are and what they need."""
+
+    device: torch.device
+    dtype: torch.dtype  # of the transformers
+    offload: bool  # blocks stay in main memory and visit the device one by one
+    needs_gb: float  # estimated peak on the device, 10^9 bytes
+    has_gb: float | None  # free there before loading; None: not told
+
+
+def resolve_device(config: Sd3Config) -> torch.device:
+    """The device a config asks for, or the best there is.
+
+    Raises:
+        DeviceError: it is not there.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if config.device == "auto":
+        return torch.device(next(name for name, found in there.items() if found))
+    if not there[config.device]:
+        found = ", ".join(name for name, available in there.items() if available)
+        raise DeviceError(
+            f"device {config.device}: PyTorch finds none here; there is {found} (--device)"
+        )
+    return torch.device(config.device)
+
+
+def resolve_dtype(config: Sd3Config, device: torch.device) -> torch.dtype:
+    """The arithmetic a config asks for, or the device's best."""
+    if config.precision != "auto":
+        return DTYPES[config.precision]
+    return torch.float16 if device.type == "mps" else torch.bfloat16
+
+
+def autoencoder_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The autoencoder's: with bfloat16's 8 bits, smooth places would show steps."""
+    if dtype == torch.bfloat16:
+        return torch.float32 if device.type == "cpu" else torch.float16
+    return dtype
+
+
+def weights_bytes(*modules: nn.Module) -> int:
+    """What the parameters and buffers of modules take."""
+    return sum(
+        x.numel() * x.element_size() for m in modules for x in (*m.parameters(), *m.buffers())
+    )
+
+
+def estimate_gb(
+    parts: Sd3Parts, config: Sd3Config, dtype: torch.dtype, tile_px: int, *, offload: bool
+) -> float:
+    """The peak of memory on the device, estimated, in 10^9 bytes.
+
+    Weights; the reference's keys and values of every block; one block at work, or the autoencoder
+    at full size, whichever is larger.
+    """
+    net = parts.dual.restoration
+    size = torch.finfo(dtype).bits // 8
+    tokens = (tile_px // PIXELS_PER_TOKEN) ** 2 + parts.prompt.tokens.shape[1]
+    width, blocks = net.inner_dim, len(net.transformer_blocks)
+    handed = config.batch * 3 * blocks * tokens * width * size  # keys, values, motion's keys
+    working = config.batch * WORKING_COPIES * tokens * width * size
+    channels = AUTOENCODER_CHANNELS * parts.vae.config.block_out_channels[0]
+    picture = AUTOENCODER_COPIES * channels * tile_px * tile_px * max(size, 2)
+    resident = weights_bytes(parts.dual, parts.vae)
+    if offload:
+        moving = [*net.transformer_blocks, *parts.dual.reference.transformer_blocks]
+        resident += 2 * weights_bytes(moving[0]) - weights_bytes(*moving)
+    return SPARE * (resident + handed + max(working, picture)) / 1e9
+
+
+def free_gb(device: torch.device) -> float | None:
+    """Free memory of a device, in 10^9 bytes; for the CPU all it has; None where not told."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info()[0] / 1e9
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() / 1e9
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    return None
+
+
+def place(parts: Sd3Parts, config: Sd3Config, tile_px: int) -> Placement:
+    """Move the parts to the device, all of them or, where they do not fit, block by block.
+
+    Raises:
+        DeviceError: the memory will not do either way.
+    """
+    device = resolve_device(config)
+    dtype = resolve_dtype(config, device)
+    has = free_gb(device)
+    may = {"none": [False], "blocks": [True], "auto": [False, True]}[config.offload]
+    if device.type == "cpu":
+        may = [False]  # they are there already
+    for offload in may:
+        needs = estimate_gb(parts, config, dtype, tile_px, offload=offload)
+        if has is None or needs <= has:
+            break
+    else:
+        raise DeviceError(too_little(config, device, needs, has))
+    # Not diffusers' own `to`, which warns of a list of modules that is empty here.
+    nn.Module.to(parts.vae, device, autoencoder_dtype(dtype, device))
+    dual = parts.dual
+    if offload:
+        dual.visits = device
+        _move_all_but_blocks(dual, device)
+    else:
+        dual.to(device)
+    return Placement(device=device, dtype=dtype, offload=offload, needs_gb=needs, has_gb=has)
+
+
+def _move_all_but_blocks(dual: DualBranch, device: torch.device) -> None:
+    """Move what is used once per tile or step, and leave the transformers' blocks where they are.
+
+    Their projections of the motion, used once per tile, go along.
+    """
+    dual.motion_encoder.to(device)
+    for net in (dual.restoration, dual.reference):
+        for name, child in net.named_children():
+            if name != "transformer_blocks":
+                child.to(device)
+    for block in dual.restoration.transformer_blocks:
+        block.attn.processor.to(device)
+
+
+def too_little(config: Sd3Config, device: torch.device, needs: float, has: float | None) -> str:
+    """What to do where the memory does not suffice."""
+    ways = ["--tile-batch 1"] if config.batch > 1 else []
+    ways += ["--offload blocks"] if config.offload == "none" and device.type != "cpu" else []
+    ways += ["--precision bf16"] if config.precision == "float32" else []
+    ways.append("--model compact, which runs on any computer")
+    return (
+        f"device {device.type}: the sd3 model needs about {needs:.1f} GB of memory, "
+        f"{'not so much is' if has is None else f'{has:.1f} GB are'} there; try {' or '.join(ways)}"
+    )
+
+
+@contextmanager
+def out_of_memory_said(config: Sd3Config, placement: Placement) -> Iterator[None]:
+    """Turn PyTorch's running out of memory into a DeviceError that says what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        has = free_gb(placement.device)
+        raise DeviceError(
+            f"out of memory, though {placement.needs_gb:.1f} GB were expected to do; "
+            + too_little(config, placement.device, placement.needs_gb, has)
+        ) from error

@@ -1,0 +1,1 @@
+"""Choose a moment of the clip."""

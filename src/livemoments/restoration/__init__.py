@@ -1,0 +1,1 @@
+"""Restore one moment, from arrays to arrays."""

@@ -1,0 +1,199 @@
+"""The key photo's gain map brought to a moment: never a gain that belongs to something else.
+
+Where the alignment is trusted and the restored picture is as bright there as the key photo leads to
+expect, the map is moved along with the flow. Elsewhere (what moved, what was hidden, a lamp that
+changed) a place gets the mean gain of trusted places that are near it and as bright as it is: a
+bilateral grid (Chen, Paris and Durand, "Real-time edge-aware image processing with the bilateral
+grid", 2007), whose wider levels help out where the narrow ones know nothing. A gain of 1 would be
+no safe choice there: phones lift whole pictures, and a place left out would be a dark hole.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from livemoments.align.alignment import Alignment
+from livemoments.align.flow import inside, pixel_grid, sample
+from livemoments.imaging.pixels import as_float
+from livemoments.livephoto.hdr.gain_map import GainMap
+
+# Share of the picture that must be trusted; as the alignment's own. A real clip's end, of which 9 %
+# was trusted, still got a sound map: below, hardly anything proves that both show the same.
+MIN_TRUSTED = 0.08
+TONE_LEVELS = 32  # bins of brightness, for what the key photo's becomes
+STEEPEST = 2.0  # slope of tone against tone; its inverse is the least
+HARDLY_SEEN = 0.002  # share of the trusted pixels
+TONE_TOLERANCE = 0.15  # difference of brightness from what was expected, of [0, 1], at weight 1/e
+EDGE_PX = 2.0  # of the map: frames are softer than key photos, and flow is blurred at edges
+CELL_PX = 24  # of the map: side of a cell of the grid
+GRID_LEVELS = 17  # of brightness
+REACHES = (12.0, 4.0, 1.0)  # of the levels of the grid, in cells, the widest first
+UNSURE = 0.05  # how much a gain counts for others whose place is not trusted at all
+DOUBT = 0.002  # share of a cell's pixels that a level must have to count as much as the wider one
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovedGainMap:
+    """A gain map in a moment's view, or why there is none."""
+
+    gain_map: GainMap | None
+    share_trusted: float  # of the picture, 0 to 1: moved as it was; the rest is estimated
+    reason: str | None = None
+
+
+def move_gain_map(
+    gain_map: GainMap, alignment: Alignment, *, key_photo: np.ndarray, image: np.ndarray
+) -> MovedGainMap:
+    """Bring a gain map from the key photo's view into that of a restored moment.
+
+    The gains are those of the key photo, whichever look the moment has: each says by how much its
+    place is brighter than the SDR picture shows, not how bright it is.
+
+    Args:
+        gain_map: That of the key photo, upright.
+        alignment: Of the moment to the key photo.
+        key_photo: uint8 or float RGB, H x W x 3.
+        image: The restored moment: float RGB of the alignment's size, in [0, 1].
+
+    Returns:
+        A map of the restored picture's view at the key photo's map's density; without one where
+        the key photo was of no use, or of too little for a whole map.
+    """
+    if alignment.flow_frame_to_key is None or alignment.confidence is None:
+        return MovedGainMap(gain_map=None, share_trusted=0.0, reason=alignment.reason)
+    positions = _positions(gain_map, alignment.flow_frame_to_key, key_photo.shape[:2])
+    size = positions.shape[1::-1]
+    seen = inside(positions - pixel_grid(*size[::-1]), gain_map.height, gain_map.width)
+    confidence = cv2.resize(alignment.confidence, size, interpolation=cv2.INTER_AREA) * seen
+    found = _brightness(image, size)
+    in_key = _brightness(key_photo, (gain_map.width, gain_map.height))
+    in_key = sample(in_key, positions, cv2.INTER_LINEAR)
+    trust, expected = _trust(confidence, in_key, found)
+    share = float((trust > 0.5).mean())
+    if share < MIN_TRUSTED:
+        reason = f"only {share:.0%} of the key photo's is sure to hold for this moment"
+        return MovedGainMap(gain_map=None, share_trusted=share, reason=reason)
+    stops = sample(gain_map.stops(), positions, cv2.INTER_LINEAR)
+    # A gain whose place is not trusted still is that of its own brightness somewhere near: it
+    # counts for things as bright as it is, and little beside trusted ones.
+    weight = seen * (UNSURE + (1 - UNSURE) * np.square(trust))
+    for plane in [stops] if stops.ndim == 2 else np.moveaxis(stops, -1, 0):
+        estimate = _slice(_grid(plane, weight, expected), found)
+        plane[:] = estimate + trust * (plane - estimate)
+    return MovedGainMap(gain_map=gain_map.with_stops(stops), share_trusted=share)
+
+
+def _positions(gain_map: GainMap, flow: np.ndarray, key_size: tuple[int, int]) -> np.ndarray:
+    """Where the pixels of the moved map lie in the map, float32 h x w x 2."""
+    scale = gain_map.height / key_size[0], gain_map.width / key_size[1]
+    height, width = flow.shape[:2]
+    h, w = max(1, round(height * scale[0])), max(1, round(width * scale[1]))
+    # Centres of pixels: 0 of the small grid is (ratio - 1) / 2 of the large one.
+    centres = (pixel_grid(h, w) + 0.5) * np.array([width / w, height / h], np.float32) - 0.5
+    in_key = centres + cv2.resize(flow, (w, h), interpolation=cv2.INTER_AREA)
+    return (in_key + 0.5) * np.array(scale[::-1], np.float32) - np.float32(0.5)
+
+
+def _brightness(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """How bright a picture is, float32 in [0, 1], reduced to (width, height).
+
+    The mean of luma and the strongest channel: phones lift saturated colours with the bright ones,
+    and on four of their photos that told more of the gain than either.
+    """
+    small = as_float(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    return np.clip((luma + small.max(-1)) / 2, 0, 1)
+
+
+def _trust(
+    confidence: np.ndarray, key: np.ndarray, found: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far the moved gain holds, and how bright the key photo leads to expect each place.
+
+    The confidence is about structure, and plain is like plain: a dark coat before a bright sky is
+    told by its brightness alone. The key photo's tone need not be the clip's, so what its
+    brightness (key, h x w) becomes is learned first. Both results are float32 h x w in [0, 1].
+    """
+    soft_key, soft_found = (cv2.GaussianBlur(each, (0, 0), EDGE_PX) for each in (key, found))
+    levels = np.linspace(0, 1, TONE_LEVELS)
+    trust = confidence
+    for _ in range(2):  # the second time without what the first found out
+        curve = _curve(soft_key, soft_found, trust)
+        off = soft_found - np.interp(soft_key, levels, curve).astype(np.float32)
+        trust = confidence * np.exp(-np.square(off / TONE_TOLERANCE))
+    trust = cv2.GaussianBlur(cv2.erode(trust, np.ones((3, 3), np.uint8)), (0, 0), EDGE_PX)
+    return trust, np.interp(key, levels, curve).astype(np.float32)
+
+
+def _curve(key: np.ndarray, found: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """What each level of the key photo's brightness becomes in the moment, TONE_LEVELS numbers.
+
+    The mean of what was found, followed from the commonest level outwards by steps that a tone
+    curve could take: a lamp that went out is often alone in its brightness, and must not be learned
+    as tone. Levels that are hardly seen go on by equal steps.
+    """
+    bins = np.rint(key * (TONE_LEVELS - 1)).astype(np.intp).ravel()
+    weight = np.bincount(bins, trust.ravel(), TONE_LEVELS)
+    total = np.bincount(bins, (trust * found).ravel(), TONE_LEVELS)
+    seen = weight > HARDLY_SEEN * weight.sum()
+    mean = total / np.maximum(weight, 1e-6)
+    common, step = int(weight.argmax()), 1 / (TONE_LEVELS - 1)
+    curve = np.full(TONE_LEVELS, mean[common] if seen[common] else common * step)
+    for level in range(common + 1, TONE_LEVELS):
+        rise = np.clip(mean[level] - curve[level - 1], step / STEEPEST, step * STEEPEST)
+        curve[level] = curve[level - 1] + (rise if seen[level] else step)
+    for level in range(common - 1, -1, -1):
+        fall = np.clip(curve[level + 1] - mean[level], step / STEEPEST, step * STEEPEST)
+        curve[level] = curve[level + 1] - (fall if seen[level] else step)
+    return np.clip(curve, 0, 1)
+
+
+def _grid(plane: np.ndarray, known: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """The mean stops near a place and a brightness: float32 GRID_LEVELS x rows x columns.
+
+    plane (h x w, stops) is known to be for things as bright as expected, with weights.
+    """
+    h, w = plane.shape
+    rows, columns = -(-h // CELL_PX), -(-w // CELL_PX)
+    level = np.rint(expected * (GRID_LEVELS - 1)).astype(np.intp)
+    cell = (np.arange(h) * rows // h)[:, None] * columns + np.arange(w) * columns // w
+    cell = (level * (rows * columns) + cell).ravel()
+    shape, count = (GRID_LEVELS, rows, columns), GRID_LEVELS * rows * columns
+    weight = np.bincount(cell, known.ravel(), count).reshape(shape) / CELL_PX**2
+    total = np.bincount(cell, (known * plane).ravel(), count).reshape(shape) / CELL_PX**2
+    weight, total = _blur_levels(weight), _blur_levels(total)
+    mean = np.broadcast_to(_everywhere(weight, total)[:, None, None], shape)
+    for reach in REACHES:
+        near = _blur_places(weight, reach)
+        mean = (_blur_places(total, reach) + DOUBT * mean) / (near + DOUBT)
+    return mean.astype(np.float32)
+
+
+def _everywhere(weight: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """The mean stops of each brightness in the whole picture; of the nearest where none is."""
+    weights, totals = weight.sum((1, 2)), total.sum((1, 2))
+    seen = weights > 1e-3 * weights.sum()
+    known = np.flatnonzero(seen)
+    return np.interp(np.arange(GRID_LEVELS), known, totals[seen] / weights[seen])
+
+
+def _blur_levels(grid: np.ndarray) -> np.ndarray:
+    """1-2-1 over the levels of brightness."""
+    padded = np.concatenate([grid[:1], grid, grid[-1:]])
+    return (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+
+
+def _blur_places(grid: np.ndarray, cells: float) -> np.ndarray:
+    return np.stack([cv2.GaussianBlur(level, (0, 0), cells) for level in grid])
+
+
+def _slice(grid: np.ndarray, brightness: np.ndarray) -> np.ndarray:
+    """Read the grid at every place and brightness, interpolated."""
+    size = brightness.shape[::-1]
+    at = brightness * (GRID_LEVELS - 1)
+    found = np.zeros_like(brightness)
+    for level, layer in enumerate(grid):
+        share = np.maximum(0, 1 - np.abs(at - level))
+        found += share * cv2.resize(layer, size, interpolation=cv2.INTER_LINEAR)
+    return found

@@ -1,1 +1,0 @@
-"""Training; this room needs PyTorch, except for collecting photographs."""
