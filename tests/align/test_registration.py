@@ -14,7 +14,7 @@ from livemoments.align.registration import (
     register,
     scaling,
 )
-from livemoments.imaging.pixels import resize_to_side
+from livemoments.imaging.pixels import fit_side
 
 KEY_SIZE = (384, 512)
 
@@ -172,9 +172,9 @@ def test_scaling_maps_pixel_centres(a, b):
 
 
 def test_reducing_keeps_shape_and_never_enlarges(key_photo):
-    assert resize_to_side(key_photo, 128).shape == (96, 128, 3)
-    assert resize_to_side(key_photo, 1000) is key_photo
-    assert resize_to_side(np.zeros((1, 600, 3), np.float32), 100).shape == (1, 100, 3)
+    assert fit_side(key_photo, 128).shape == (96, 128, 3)
+    assert fit_side(key_photo, 1000) is key_photo
+    assert fit_side(np.zeros((1, 600, 3), np.float32), 100).shape == (1, 100, 3)
 
 
 def test_large_pictures_are_matched_in_their_own_pixels():

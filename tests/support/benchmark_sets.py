@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from support.makers import encode_clip
 from support.pictures import as_bytes, scene
 

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from support.faces import FakeModels
-from support.pictures import as_bytes, smooth_picture
 
 from livemoments.faces.detect import FaceFinder
 from livemoments.faces.identity import Embedder
@@ -13,6 +11,8 @@ from livemoments.imaging.fidelity import psnr_y
 from livemoments.lab.face_benchmark.clips import FaceMeasures
 from livemoments.lab.face_benchmark.methods import PoorClip
 from livemoments.lab.metrics.metric import Metric
+from support.faces import FakeModels
+from support.pictures import as_bytes, smooth_picture
 
 HEIGHT, WIDTH, FACE_PX = 120, 168, 56
 

@@ -31,6 +31,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import numpy as np
+
 from support import fuzz_files, makers
 
 ADDRESS_BYTES = 8 << 30  # so that a mistake does not take the machine along

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from support import gain_maps, makers, vendor_makers
 
 from livemoments.livephoto.writing.convert import convert_file
+from support import gain_maps, makers, vendor_makers
 
 TIMES_S = makers.TIMES_S[:6]
 # Words near which structure lies; damage goes there more often than elsewhere.

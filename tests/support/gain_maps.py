@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from support import makers
 
 from livemoments.livephoto.container.jpeg_parts import XMP_NAME, segment_bytes, segments
 from livemoments.livephoto.container.mpf import mpf_segment
@@ -13,6 +12,7 @@ from livemoments.livephoto.hdr.apple import note_with_headroom
 from livemoments.livephoto.hdr.gain_map import GainMap, from_apple
 from livemoments.livephoto.hdr.xmp import apple_packet
 from livemoments.livephoto.still.write import write_picture
+from support import makers
 
 SOFTWARE = "livemoments test"
 WIDTH, HEIGHT = 96, 64

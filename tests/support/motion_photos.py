@@ -9,11 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import makers
 
 from livemoments.livephoto.checking.findings import broken
 from livemoments.livephoto.checking.motion_photo import check_motion_photo
 from livemoments.livephoto.container.source import Source
+from support import makers
 
 needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool")
 

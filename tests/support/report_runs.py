@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from support.pictures import as_bytes, scene
 
 from livemoments.lab.benchmark.results import ImageInfo, ImageScore, MethodInfo, MetricInfo, Run
+from support.pictures import as_bytes, scene
 
 PSNR = MetricInfo(name="PSNR-Y", better="higher", against="truth")
 LPIPS = MetricInfo(name="LPIPS-AlexNet", better="lower", against="truth")

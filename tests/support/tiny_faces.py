@@ -11,12 +11,12 @@ from livemoments.models.face_window import AlignedFace, FacePrompt
 def tiny_checkpoint(folder: Path) -> Path:
     """A checkpoint of the smallest FaceNet, all of whose weights do something."""
     import torch
-    from support.tiny import TINY
 
     from livemoments.lab.training.data.pairs import PairConfig
     from livemoments.lab.training.run.checkpoint import Run
     from livemoments.lab.training.run.config import FaceTrainConfig, TrainConfig
     from livemoments.networks.faces import FaceNet
+    from support.tiny import TINY
 
     faces = FaceTrainConfig(portraits=folder)
     config = TrainConfig(

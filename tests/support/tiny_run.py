@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from support.tiny import TINY
-
 from livemoments.lab.training.data.pairs import PairConfig
 from livemoments.lab.training.run.config import TrainConfig
 from livemoments.lab.training.run.objective_config import ObjectiveConfig
+from support.tiny import TINY
 
 
 def tiny_config(photographs: Path, output: Path, **given) -> TrainConfig:

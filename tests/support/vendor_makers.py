@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
 from support import makers
 
 VIVO_ID = "1718000000000a1b2c3d00000000"

@@ -7,7 +7,7 @@ import numpy as np
 
 from livemoments.align.estimators import equalised, grey
 from livemoments.align.flow import photometric_agreement
-from livemoments.imaging.pixels import resize_to_side
+from livemoments.imaging.pixels import fit_side
 
 WORKING_SIDE_PX = 1280  # longer side at which features are found
 MATCH_RATIO = 0.8  # Lowe's ratio test
@@ -48,7 +48,7 @@ class View:
 
 def prepare(image: np.ndarray) -> View:
     """Find the features of a picture: float32 RGB, or its luma alone."""
-    luma = grey(resize_to_side(image, WORKING_SIDE_PX))
+    luma = grey(fit_side(image, WORKING_SIDE_PX))
     sift = cv2.SIFT.create(nfeatures=4000)
     found, descriptors = sift.detectAndCompute(equalised(luma), None)
     points = np.array([k.pt for k in found], np.float32).reshape(-1, 2)

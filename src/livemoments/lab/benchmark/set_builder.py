@@ -23,7 +23,7 @@ from livemoments.errors import (
     MissingFileError,
 )
 from livemoments.files import new_folder
-from livemoments.imaging.pixels import as_bytes, resize_to_side
+from livemoments.imaging.pixels import as_bytes, fit_side
 from livemoments.lab.benchmark.manifest import MANIFEST, ImageSet, SetImage, write_picture
 from livemoments.lab.reality.measure import find_live_photos
 from livemoments.lab.training.data.clips import (
@@ -277,7 +277,7 @@ def _motion(truth: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """The flow from truth to key photo (H x W x 2, px), and where the key photo shows the truth."""
     height, width = truth.shape[:2]
     small, small_key = (
-        resize_to_side(each.astype(np.float32) / 255, MOTION_SIDE_PX) for each in (truth, key)
+        fit_side(each.astype(np.float32) / 255, MOTION_SIDE_PX) for each in (truth, key)
     )
     dense = estimate_flow(small, small_key)
     seen = cv2.resize(dense.confidence, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5

@@ -16,7 +16,7 @@ from livemoments.align.alignment import Alignment, align
 from livemoments.align.flow import pixel_grid, sample
 from livemoments.align.registration import scaling
 from livemoments.errors import ConfigError, InputError, MissingFileError, PairingError
-from livemoments.imaging.pixels import as_float, resize_to_side
+from livemoments.imaging.pixels import as_float, fit_side
 from livemoments.lab.reality.appearance import (
     PATCH_PX,
     STATISTICS,
@@ -264,7 +264,7 @@ def _aligned(
     key_transform: np.ndarray | None,
 ) -> Alignment:
     """The key photo in the frame's view, found at a reduced size; see `align`."""
-    small, small_key = (resize_to_side(each, ALIGN_SIDE_PX) for each in (frame, key_frame))
+    small, small_key = (fit_side(each, ALIGN_SIDE_PX) for each in (frame, key_frame))
     if key_transform is not None:
         key_transform = key_transform @ scaling(small_key.shape[:2], key_frame.shape[:2])
     return align(small, key_photo, key_frame=small_key, key_transform=key_transform)
