@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Canonical portraits for `livemoments train --model faces`, out of a folder of photographs.
+"""Canonical portraits for `livemoments lab train --model faces`, out of a folder of photographs.
 
     python scripts/prepare_portraits.py PHOTOGRAPHS PORTRAITS
 

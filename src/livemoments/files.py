@@ -207,7 +207,8 @@ def _claim_and_replace(temporary: Path, path: Path) -> None:
 
 
 def _exists(path: Path) -> OutputError:
-    return OutputError(f"{path}: exists already; give another name, or --overwrite to replace it")
+    message = f"{path}: exists already; give another name, or allow overwriting it"
+    return OutputError(message, settings=("overwrite",))
 
 
 def _is_about(error: OSError, *paths: Path) -> bool:

@@ -106,10 +106,10 @@ PROGRAM = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
 sys.path.insert(0, "tests")
-import faces
-from tiny_faces import FakeFaces
+from support import faces
+from support.tiny_faces import FakeFaces
 from livemoments import cli
-from livemoments.clip_faces import polishing
+from livemoments.jobs.polish import polish as polishing
 models = faces.FakeModels()
 polishing.FaceModels = lambda: models
 class Slow(FakeFaces):

@@ -10,7 +10,8 @@ from livemoments.errors import ConfigError, MomentError, OutputError
 from livemoments.imaging.colour import ColourSpace
 from livemoments.livephoto import open_live_photo
 from livemoments.moments import scores as m
-from livemoments.moments.sheet import BEST, KEY, write_sheet
+from livemoments.moments.choice import MomentChoice, pick_time
+from livemoments.moments.sheet import BEST, KEY, contact_sheet, sample_evenly, write_sheet
 
 
 def texture(height=360, width=480, seed=0):
@@ -204,21 +205,21 @@ def test_nothing_to_choose_from():
 
 def test_picking_by_time_frame_and_sharpness():
     photo = live([motion_blur(texture(), 9)] * 3 + [texture()] + [motion_blur(texture(), 9)] * 2)
-    assert m.pick_time(photo, m.MomentChoice(at_s=0.27)) == 0.3
-    assert m.pick_time(photo, m.MomentChoice(frame=4)) == 0.4
+    assert pick_time(photo, MomentChoice(at_s=0.27)) == 0.3
+    assert pick_time(photo, MomentChoice(frame=4)) == 0.4
     assert photo.clip.decoded == [], "neither needs the clip decoded"
-    assert m.pick_time(photo, m.MomentChoice(best=True)) == 0.3
+    assert pick_time(photo, MomentChoice(best=True)) == 0.3
 
 
 def test_a_key_time_past_the_clip_may_be_asked_for():
     photo = live([texture(64, 64)] * 3, key_time_s=0.9)
-    assert m.pick_time(photo, m.MomentChoice(at_s=0.9)) == 0.2
+    assert pick_time(photo, MomentChoice(at_s=0.9)) == 0.2
 
 
 @pytest.mark.parametrize("frame", [-1, 3, 99])
 def test_no_such_frame(frame):
     with pytest.raises(MomentError, match=f"IMG_1.HEIC: no frame {frame}; .* frames 0 to 2"):
-        m.pick_time(live([texture(64, 64)] * 3), m.MomentChoice(frame=frame))
+        pick_time(live([texture(64, 64)] * 3), MomentChoice(frame=frame))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_no_such_frame(frame):
 )
 def test_exactly_one_way_of_picking(choice):
     with pytest.raises(ConfigError, match="--at SECONDS, --frame N and --best"):
-        m.MomentChoice(**choice)
+        MomentChoice(**choice)
 
 
 # --- the sheet ------------------------------------------------------------------------------
@@ -241,21 +242,21 @@ def has_colour(sheet, colour):
 @pytest.mark.parametrize("size", [(90, 120), (120, 90), (16, 64), (64, 4)])
 def test_a_sheet_of_any_shape_marks_key_and_best(size):
     photo = live([texture(*size)] * 9, key_time_s=0.1)
-    sheet = m.contact_sheet(photo, m.score_moments(photo))
+    sheet = contact_sheet(photo, m.score_moments(photo))
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
     assert has_colour(sheet, KEY) and has_colour(sheet, BEST)
 
 
 def test_a_sheet_of_one_frame():
     photo = live([texture(90, 120)])
-    sheet = m.contact_sheet(photo, m.score_moments(photo))
+    sheet = contact_sheet(photo, m.score_moments(photo))
     assert has_colour(sheet, KEY) and not has_colour(sheet, BEST)
 
 
 def test_a_thumbnail_shows_its_frame():
     colours = [(0.9, 0.1, 0.1), (0.1, 0.9, 0.1), (0.1, 0.1, 0.9)]
     photo = live([np.full((72, 96, 3), colour, np.float32) for colour in colours])
-    sheet = m.contact_sheet(photo, m.score_moments(photo))
+    sheet = contact_sheet(photo, m.score_moments(photo))
     for colour in colours:
         assert has_colour(sheet, [round(value * 255) for value in colour])
 
@@ -264,17 +265,17 @@ def test_a_long_clip_is_thinned_but_keeps_key_and_best():
     photo = live([texture(48, 64)] * 150, key_time_s=7.3)
     found = m.score_moments(photo)
     photo.clip.decoded.clear()
-    m.contact_sheet(photo, found)
+    contact_sheet(photo, found)
     assert len(photo.clip.decoded) <= m.SHEET_FRAMES
     assert photo.clip.decoded == sorted(photo.clip.decoded)
     assert {0, 73, 149, m.best_moment(found, 7.3).index} <= set(photo.clip.decoded)
 
 
 @pytest.mark.parametrize("count", [1, 2, 47, 48, 49, 200])
-def test_spread_keeps_order_ends_and_what_it_must(count):
+def test_sample_evenly_keeps_order_ends_and_what_it_must(count):
     found = [moment(index) for index in range(count)]
     kept = [found[count // 3], found[count // 2]]
-    shown = [one.index for one in m.spread(found, 48, keep=kept)]
+    shown = [one.index for one in sample_evenly(found, 48, keep=kept)]
     assert shown == sorted(set(shown)) and len(shown) <= 48
     assert {0, count - 1, count // 3, count // 2} <= set(shown)
 

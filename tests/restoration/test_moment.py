@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from support.pictures import as_bytes, psnr, scene, spoil, view
 
+from livemoments import restoration
 from livemoments.align.alignment import align
 from livemoments.align.flow import sample, warp
 from livemoments.errors import ConfigError, InputError, WeightsError
@@ -149,10 +149,7 @@ class Stand:
 
 
 def stand_in(monkeypatch, make) -> None:
-    pipeline = sys.modules[
-        restore.__module__
-    ]  # livemoments.restoration.moment itself names the function
-    monkeypatch.setattr(pipeline, "load_compact", lambda folder, threads: Stand(make))
+    monkeypatch.setattr(restoration.config, "load_compact", lambda folder, threads: Stand(make))
 
 
 def test_the_look_is_the_frames_whatever_the_model_does(monkeypatch):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Json, LongCommand, app
+from livemoments.cli.base import LongCommand, app
+from livemoments.cli.options import Json
 from livemoments.cli.printing import print_facts
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from livemoments.cli.base import Command, Json, Overwrite, Photo, Video, app
+from livemoments.cli.base import Command, app
+from livemoments.cli.options import Json, Overwrite, Photo, Video
 from livemoments.cli.printing import print_facts, say
 
 

@@ -19,7 +19,7 @@ class RestoredFile:
 
     path: Path
     movie: Path | None  # the clip, where it is a file of its own
-    kind: str | None  # of the Live Photo written; None: a picture alone
+    format: str | None  # of the Live Photo written; None: a picture alone
     time_s: float  # of the restored frame
     key_time_s: float
     chosen_as_best: bool
@@ -31,7 +31,7 @@ class RestoredFile:
         return {
             "output": str(self.path),
             "movie": str(self.movie) if self.movie else None,
-            "kind": self.kind,
+            "kind": self.format,
             "time_s": round(self.time_s, 4),
             "key_time_s": round(self.key_time_s, 4),
             "chosen_as_best": self.chosen_as_best,
@@ -48,7 +48,7 @@ class RestoredFile:
             used = f"without the key photo: {report.reason}"
         advice = ", the sharpest away from the key photo (advice)" if self.chosen_as_best else ""
         return [
-            f"{self.path}: {report.width} x {report.height}{self._form()}",
+            f"{self.path}: {report.width} x {report.height}{self._live_photo()}",
             f"moment: {self.time_s:.3f} s{advice}; key photo: {self.key_time_s:.3f} s",
             f"restored in {sum(report.seconds.values()):.1f} s, {used}",
             *self._look(),
@@ -57,11 +57,11 @@ class RestoredFile:
             *self.notes,
         ]
 
-    def _form(self) -> str:
-        """What kind of Live Photo was written; empty for a picture alone."""
+    def _live_photo(self) -> str:
+        """Describe the Live Photo that was written; return nothing for a picture alone."""
         if self.movie is not None:
             return f", with its clip {self.movie.name}"
-        return f", a Motion Photo with its clip ({self.kind})" if self.kind else ""
+        return f", a Motion Photo with its clip ({self.format})" if self.format else ""
 
     def _faces(self) -> tuple[str, ...]:
         """What became of the faces, where that was asked for."""
@@ -112,7 +112,7 @@ def restore_file(
     return RestoredFile(
         path=written.path,
         movie=written.movie,
-        kind=written.kind,
+        format=written.format,
         time_s=time_s,
         key_time_s=live.key_time_s,
         chosen_as_best=choice.best,

@@ -91,7 +91,8 @@ class Workers:
                 except BrokenProcessPool as error:
                     raise LiveMomentsError(
                         f"one of {self.processes} processes was ended from outside, as the system"
-                        " does where memory runs out; take fewer --jobs and run again to go on"
+                        " does where memory runs out; take fewer processes and run again to go on",
+                        settings=("jobs",),
                     ) from error
 
 

@@ -56,7 +56,7 @@ class FaceModel:
         if not folder.exists():
             raise WeightsError(
                 f"{folder}: no weights of the face tier there; give a folder that "
-                "`livemoments export` wrote from a checkpoint of the face tier"
+                "`livemoments lab export` wrote from a checkpoint of the face tier"
             )
         self.about = read_about(folder / "faces.json", "face tier")
         self._refiner = open_session(folder / "refiner.onnx", threads)

@@ -23,7 +23,10 @@ class MomentChoice:
 
     def __post_init__(self) -> None:
         if (self.at_s is not None) + (self.frame is not None) + self.best != 1:
-            raise ConfigError("pick one moment: give one of --at SECONDS, --frame N and --best")
+            raise ConfigError(
+                "pick one moment: by its time in seconds, its frame's number, or the best",
+                settings=("at_s", "frame", "best"),
+            )
 
 
 def pick_time(

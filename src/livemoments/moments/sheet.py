@@ -126,7 +126,9 @@ def check_sheet_path(path: Path, *, overwrite: bool = False, inputs: Iterable[Pa
     check_output(path, overwrite=overwrite, inputs=inputs)
 
 
-def spread(moments: Sequence[Moment], count: int, keep: Sequence[Moment] = ()) -> list[Moment]:
+def sample_evenly(
+    moments: Sequence[Moment], count: int, keep: Sequence[Moment] = ()
+) -> list[Moment]:
     """About count of the moments, evenly spaced, in order; those of keep are always among them."""
     if len(moments) <= count:
         return list(moments)
@@ -153,7 +155,7 @@ def contact_sheet(
         uint8 H x W x 3 RGB in the still's colour space.
     """
     best = best_moment(moments, live_photo.key_time_s)
-    shown = spread(moments, SHEET_FRAMES, keep=[m for m in moments if m.is_key or m == best])
+    shown = sample_evenly(moments, SHEET_FRAMES, keep=[m for m in moments if m.is_key or m == best])
     of_frame = {moment.index: moment for moment in shown}
 
     def pictures() -> Iterator[tuple[Moment, np.ndarray]]:

@@ -54,7 +54,7 @@ def load_model(config: RestoreConfig) -> Restorer:
     """
     if config.model == "compact":
         return load_compact(config.weights or SHIPPED, config.threads)
-    need_sd3("restoring with --model sd3")
+    need_sd3("restoring with the sd3 model")
     from livemoments.models.sd3.model import load_sd3_model
 
     return load_sd3_model(config.sd3)

@@ -270,7 +270,7 @@ def _restore_tiles(
             for tile, result in zip(batch, results, strict=True):
                 blended.add(tile, result.image)
                 used.add(tile, result.used[..., None])
-            stages.tell("restoring", first + len(batch), len(tiles))
+            stages.report("restoring", first + len(batch), len(tiles))
         share = float((used.result() > 0.5).mean())
         return blended.result(), share
 

@@ -37,14 +37,14 @@ def no_report(monkeypatch):
 
 def fast(pairs, output, *others):
     metrics = ("--metric", "PSNR-Y", "--metric", "SSIM-Y", "--threads", "1")
-    return ("evaluate", pairs, "-o", output, *metrics, *others)
+    return ("lab", "evaluate", pairs, "-o", output, *metrics, *others)
 
 
 class TestMakeSet:
     def test_synthetic(self, tmp_path):
         write_video(tmp_path / "videos" / "a.mp4")
         made = tmp_path / "set"
-        arguments = ("make-set", "synthetic", tmp_path / "videos", "-o", made, "--count", 2)
+        arguments = ("lab", "make-set", "synthetic", tmp_path / "videos", "-o", made, "--count", 2)
         result = run(*arguments, "--licence", "CC0", "--seed", 5, "--size", 96, "--json")
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout) == {"set": str(made), "images": 2, "notes": []}
@@ -54,7 +54,7 @@ class TestMakeSet:
     def test_real(self, tmp_path):
         apple_pair(tmp_path / "photos")
         result = run(
-            "make-set", "real", tmp_path / "photos", "-o", tmp_path / "set", "--moments", 1
+            "lab", "make-set", "real", tmp_path / "photos", "-o", tmp_path / "set", "--moments", 1
         )
         assert result.exit_code == 0 and "1" in result.stdout.splitlines()[1]
         assert open_set(tmp_path / "set").kind == "real"
@@ -63,14 +63,14 @@ class TestMakeSet:
         ("arguments", "why"),
         [
             (("synthetic", "nowhere", "--licence", "x"), "nowhere: no clips found"),
-            (("synthetic", "nowhere"), "under which licence"),
+            (("synthetic", "nowhere"), "the licence under which"),
             (("odd", "nowhere"), "no set of the kind 'odd'"),
             (("real", "nowhere"), "nowhere"),
         ],
     )
     def test_what_goes_wrong_is_one_line(self, tmp_path, monkeypatch, arguments, why):
         monkeypatch.chdir(tmp_path)
-        result = run("make-set", *arguments, "-o", "set")
+        result = run("lab", "make-set", *arguments, "-o", "set")
         assert result.exit_code == 1 and result.stdout == ""
         assert why in result.stderr.splitlines()[-1]
         assert list(tmp_path.iterdir()) == []

@@ -103,7 +103,7 @@ def test_a_motion_photo_comes_back(tmp_path):
 
 def test_a_clip_alone_with_photographs(tmp_path, pair):
     video = pair.with_suffix(".MOV").rename(tmp_path / "alone.mov")
-    with pytest.raises(PairingError, match="or give photographs of the people with --reference"):
+    with pytest.raises(PairingError, match="or give photographs of the people as references"):
         polish_clip(video, tmp_path / "out.mov")
     mine = photograph(tmp_path / "mine.png", MINE + 10)
     other = photograph(tmp_path / "other.png", OTHER)
@@ -124,7 +124,7 @@ def test_strangers_are_left_alone_and_nothing_is_written(tmp_path, pair):
         polish_clip(data, tmp_path / "out.mov", video=pair.with_suffix(".MOV"))
     message = str(raised.value)
     assert "no face of the clip is restored, so nothing was written" in message
-    assert "person 1: a stranger: 0.8" in message and "--reference" in message
+    assert "person 1: a stranger: 0.8" in message and "as references" in message
     assert hashes(tmp_path / "in") == before and not (tmp_path / "out.mov").exists()
 
 

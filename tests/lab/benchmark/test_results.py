@@ -41,7 +41,7 @@ def run():
         title="Zwei \"Methoden\", über alles",
         set_name="pairs",
         set_folder="/sets/pairs",
-        command="livemoments evaluate",
+        command="livemoments lab evaluate",
         environment={"livemoments": "1"},
         metrics=[PSNR, LPIPS, MetricInfo(name="MUSIQ_re", better="lower", against="key photo",
                                          missing="not available: no pyiqa")],

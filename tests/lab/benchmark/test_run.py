@@ -28,25 +28,12 @@ PYTHON = shlex.quote(sys.executable)
 
 
 @pytest.fixture
-def reports(monkeypatch):
-    """The reports that were asked for; none is written, which takes a second."""
-    asked = []
-
-    def write_report(run, folder, set_folder):
-        asked.append((run, folder, set_folder))
-        return []
-
-    monkeypatch.setattr("livemoments.lab.report.write.write_report", write_report)
-    return asked
-
-
-@pytest.fixture
 def pairs(tmp_path):
     return write_pairs(tmp_path / "pairs")
 
 
 @pytest.fixture
-def config(pairs, tmp_path, reports):
+def config(pairs, tmp_path):
     return EvaluateConfig(
         set_folder=pairs, output=tmp_path / "out", methods=("frame", "stub"),
         metrics=("PSNR-Y", "SSIM-Y"), threads=1,
@@ -88,7 +75,7 @@ def table(run) -> dict[tuple[str, str], dict[str, float | None]]:
 
 
 class TestARun:
-    def test_every_picture_is_kept_and_scored(self, config, reports, pairs):
+    def test_every_picture_is_kept_and_scored(self, config, pairs):
         run = evaluate(config)
         assert [*table(run)] == [(m, i) for m in ("frame", "stub") for i in "abc"]
         for score in run.scores:
@@ -98,13 +85,12 @@ class TestARun:
             assert score.values["PSNR-Y"] == pytest.approx(psnr_y(picture, truth), abs=1e-4)
             assert score.seconds >= 0
         assert run.mean("frame", "PSNR-Y").mean > run.mean("stub", "PSNR-Y").mean
-        assert reports == [(run, config.output, pairs)]
 
     def test_the_results_are_files(self, config):
-        run = evaluate(replace(config, title="A title", command="livemoments evaluate ..."))
+        run = evaluate(replace(config, title="A title", command="livemoments lab evaluate ..."))
         found = read_run(config.output / "run.json")
         assert found.to_json() == run.to_json()
-        assert (found.title, found.command) == ("A title", "livemoments evaluate ...")
+        assert (found.title, found.command) == ("A title", "livemoments lab evaluate ...")
         assert found.environment["livemoments"] and found.environment["processor"]
         rows = list(csv.DictReader((config.output / "scores.csv").read_text().splitlines()))
         assert len(rows) == 6 and {row["method"] for row in rows} == {"frame", "stub"}
@@ -141,11 +127,6 @@ class TestARun:
         }  # fmt: skip
         assert [*run.scores[0].values] == ["CLIP-Q"] and run.scores[0].said == {"CLIP-Q": "grey"}
         assert run.images[0].truth is None
-
-    def test_the_real_report_can_be_written(self, config, monkeypatch):
-        monkeypatch.undo()
-        evaluate(replace(config, methods=("frame", "blurred=frame")))
-        assert {"report.html", "report.md"} <= {path.name for path in config.output.iterdir()}
 
 
 class TestGoingOn:
@@ -341,9 +322,9 @@ class TestFailing:
         run = evaluate(config)
         assert len(run.scores) == 6 and not run.methods[1].failed
 
-    def test_of_none_there_is_no_report(self, config, tmp_path, reports):
+    def test_of_none_there_is_no_report(self, config, tmp_path):
         run = evaluate(replace(config, methods=(f"folder:{tmp_path / 'none'}",)))
-        assert run.scores == [] and "no such folder" in run.methods[0].failed and not reports
+        assert run.scores == [] and "no such folder" in run.methods[0].failed
 
     def test_pictures_of_a_folder_have_no_seconds(self, config, tmp_path):
         for name in "abc":

@@ -196,12 +196,13 @@ def test_timed_tiles_are_spread_over_the_frame_before_and_after(against, count):
 
 
 def test_another_rival_is_refused(against):
-    with pytest.raises(ConfigError, match="--against must be real-esrgan, got 'esrgan'"):
+    with pytest.raises(ConfigError, match="the rival must be real-esrgan, got 'esrgan'"):
         against.RivalJob(name="esrgan")
-    result = CliRunner().invoke(cli.app, ["bench", "--all-tiles"])
+    result = CliRunner().invoke(cli.app, ["lab", "bench", "--all-tiles"])
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        "livemoments: --against must be real-esrgan, which --all-tiles needs"
+        "livemoments: the rival must be real-esrgan, which timing all tiles needs"
+        " (--against, --all-tiles)"
     ]
 
 

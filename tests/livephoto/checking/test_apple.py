@@ -42,7 +42,7 @@ def good(tmp_path_factory):
     written = write_apple(
         live, image, folder / "a.jpg", time_s=0.25, software="x", identifier=makers.IDENTIFIER
     )
-    return written.still, written.movie
+    return written.path, written.movie
 
 
 def verdicts(findings: list[Finding]) -> dict[str, bool | None]:

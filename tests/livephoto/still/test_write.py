@@ -583,7 +583,7 @@ MEMORY = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from livemoments.livephoto.write import write_picture
+from livemoments.livephoto.still.write import write_picture
 write_picture(np.zeros((64, 64, 3), np.float32), Path(sys.argv[1] + "/warm.jpg"), software="x")
 image = np.random.default_rng(0).random((1500, 2000, 3), np.float32)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

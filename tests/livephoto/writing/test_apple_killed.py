@@ -18,7 +18,7 @@ import itertools, sys
 from pathlib import Path
 import numpy as np
 from livemoments.livephoto import open_live_photo
-from livemoments.livephoto.apple_write import write_apple
+from livemoments.livephoto.writing.apple import write_apple
 live = open_live_photo(sys.argv[1])
 image = live.frame(0.25).image
 print("ready", flush=True)
@@ -49,7 +49,7 @@ def test_a_killed_writer_leaves_whole_pairs(tmp_path, rounds):
                 live, image, tmp_path / "known.jpg", time_s=0.25, software="x", overwrite=True,
                 identifier=f"{number:08X}-1111-4222-8333-444455556666",
             )  # fmt: skip
-            known[number] = written.still.read_bytes(), written.movie.read_bytes()
+            known[number] = written.path.read_bytes(), written.movie.read_bytes()
         return known[number]
 
     chance = random.Random(0)

@@ -20,7 +20,8 @@ from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
 from livemoments.livephoto.still.still_bytes import read_still_file
 from livemoments.livephoto.still.write import write_picture
-from livemoments.livephoto.writing.convert import TARGETS, convert_file
+from livemoments.livephoto.writing.convert import convert_file
+from livemoments.livephoto.writing.format import Format
 
 KINDS = {
     "apple": "apple-pair",
@@ -277,11 +278,15 @@ def test_a_package_holds_two_files_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     ("to", "out", "match"),
     [
-        ("sony", "a.jpg", "--to must be one of apple, google, samsung, microvideo; got sony"),
+        (
+            "sony",
+            "a.jpg",
+            "the format must be one of apple, google, samsung, microvideo; got 'sony'",
+        ),
         ("apple", "a.png", "HEIC or a JPEG"),
         ("google", "a.png", "JPEG or HEIC"),
         ("google", "a", "no suffix"),
-        ("microvideo", "a.heic", "microvideo kind is a JPEG"),
+        ("microvideo", "a.heic", "microvideo format is a JPEG"),
         ("apple", "nowhere/a.jpg", "does not exist"),
     ],
 )
@@ -292,7 +297,7 @@ def test_what_is_refused_leaves_nothing(tmp_path, to, out, match):
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
-@pytest.mark.parametrize("to", TARGETS)
+@pytest.mark.parametrize("to", list(Format))
 @pytest.mark.parametrize("name", ["apple.jpg", "google.jpg"])
 def test_inputs_are_never_replaced(tmp_path, name, to):
     path = source_of(tmp_path / "in", name)

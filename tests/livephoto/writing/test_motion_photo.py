@@ -28,10 +28,9 @@ from livemoments.livephoto.metadata.xmp import parse_motion_facts
 from livemoments.livephoto.reading.samsung import read_trailer
 from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
-from livemoments.livephoto.still.write import JPEG_XMP_ROOM
+from livemoments.livephoto.still.write import JPEG_XMP_ROOM, Written
 from livemoments.livephoto.writing.motion_photo import (
-    KIND_OF_SOURCE,
-    WrittenMotionPhoto,
+    FORMAT_OF_SOURCE,
     motion_photo_name,
     write_motion_photo,
 )
@@ -62,10 +61,16 @@ def source_of(folder: Path, name: str = "google.MP.jpg") -> LivePhoto:
     return open_live_photo(MAKERS[name](folder / name))
 
 
-def write(live: LivePhoto, out: Path, kind: str | None = None, **options) -> WrittenMotionPhoto:
+def place_of_clip(written: Written) -> tuple[int, int]:
+    """First byte and length of the clip in the file that was written."""
+    source = open_live_photo(written.path).clip.source
+    return source.start, source.length
+
+
+def write(live: LivePhoto, out: Path, kind: str | None = None, **options) -> Written:
     options = {"time_s": 0.25, "software": SOFTWARE, **options}
-    kind = kind or KIND_OF_SOURCE[live.kind]
-    return write_motion_photo(live, options.pop("image", picture()), out, kind=kind, **options)
+    options["format"] = options.get("format") or kind or FORMAT_OF_SOURCE[live.kind]
+    return write_motion_photo(live, options.pop("image", picture()), out, **options)
 
 
 # --- round trips ------------------------------------------------------------------------------
@@ -77,13 +82,11 @@ def test_it_goes_back_the_way_it_came(tmp_path, name):
     before = live.still.path.read_bytes()
     written = write(live, tmp_path / name)
     again = open_live_photo(written.path)
-    assert again.kind == live.kind == OPENED_AS[written.kind]
+    assert again.kind == live.kind == OPENED_AS[written.format]
     assert again.key_time_s == pytest.approx(0.25, abs=1e-3)
     assert again.key_time_source == "XMP presentation timestamp"
     assert again.notes == tuple(n for n in live.notes if "past the" not in n and "XMP" not in n)
     assert clip_bytes(again.clip.source) == clip_bytes(live.clip.source)
-    assert again.clip.source.start == written.clip_start
-    assert again.clip.source.length == written.clip_length
     assert written.size_bytes == written.path.stat().st_size
     assert broken_rules(written.path) == []
     assert np.abs(again.still.pixels().astype(float) - picture()).mean() < 4
@@ -96,7 +99,7 @@ def test_it_goes_back_the_way_it_came(tmp_path, name):
 def test_any_kind_from_any_source(tmp_path, name, kind, suffix):
     live = source_of(tmp_path / "in", name)
     if kind == "microvideo" and suffix == ".heic":
-        with pytest.raises(OutputError, match="a.heic: the microvideo kind is a JPEG"):
+        with pytest.raises(OutputError, match="a.heic: the microvideo format is a JPEG"):
             write(live, tmp_path / "a.heic", kind)
         return
     written = write(live, tmp_path / f"a{suffix}", kind)
@@ -169,7 +172,7 @@ def test_the_bytes_of_a_google_jpeg(tmp_path):
     clip = clip_bytes(live.clip.source)
     written = write(live, tmp_path / "a.MP.jpg", time_s=0.3)
     data = written.path.read_bytes()
-    assert data.endswith(clip) and data[written.clip_start - 2 : written.clip_start] == b"\xff\xd9"
+    assert data.endswith(clip) and data[place_of_clip(written)[0] - 2 :][:2] == b"\xff\xd9"
     facts = parse_motion_facts(read_still(written.path).xmp)
     assert facts.timestamp_us == 300_000
     assert [(i.mime, i.semantic, i.length, i.padding) for i in facts.items] == [
@@ -189,7 +192,7 @@ def test_the_boxes_of_a_google_heic(tmp_path):
     items = parse_motion_facts(read_still(written.path).xmp).items
     assert [(i.mime, i.length, i.padding) for i in items] == [
         ("image/heic", 0, 8),
-        ("video/mp4", written.clip_length, 0),
+        ("video/mp4", place_of_clip(written)[1], 0),
     ]
 
 
@@ -199,7 +202,7 @@ def test_samsungs_lengths_lead_to_the_clip(tmp_path, suffix):
     live = source_of(tmp_path / "in", f"samsung{suffix}")
     written = write(live, tmp_path / f"a{suffix}")
     first, last = parse_motion_facts(read_still(written.path).xmp).items
-    assert written.size_bytes - last.length == written.clip_start
+    assert written.size_bytes - last.length == place_of_clip(written)[0]
     # Image_UTC_Data lies before the clip here: its 35 bytes, then the clip block's 24.
     assert first.padding == (35 + 24 if suffix == ".jpg" else 8)
 
@@ -210,12 +213,12 @@ def test_a_gain_map_lies_between_picture_and_clip(tmp_path):
     live = source_of(tmp_path / "in")
     written = write(live, tmp_path / "a.MP.jpg", gain_map=gain_map)
     data = written.path.read_bytes()
-    assert data[: written.clip_start].endswith(b"\xff\xd9" + stored)
+    assert data[: place_of_clip(written)[0]].endswith(b"\xff\xd9" + stored)
     items = parse_motion_facts(read_still(written.path).xmp).items
     assert [(i.semantic, i.length) for i in items] == [
         ("Primary", 0),
         ("GainMap", len(stored)),
-        ("MotionPhoto", written.clip_length),
+        ("MotionPhoto", place_of_clip(written)[1]),
     ]
     assert broken_rules(written.path) == [] and written.notes == ()
     assert open_live_photo(written.path).key_time_s == pytest.approx(0.25)
@@ -246,7 +249,7 @@ def test_a_gain_map_in_heic(tmp_path):
 @pytest.mark.parametrize("kind", ["samsung", "microvideo"])
 def test_a_gain_map_for_which_there_is_no_place(tmp_path, kind):
     live = source_of(tmp_path / "in")
-    written = write(live, tmp_path / "a.jpg", kind=kind, gain_map=a_gain_map())
+    written = write(live, tmp_path / "a.jpg", format=kind, gain_map=a_gain_map())
     assert "the HDR gain map was left out" in written.notes[0]
     assert broken_rules(written.path) == []
     assert read_gain_map(read_still(written.path)).gain_map is None
@@ -323,7 +326,7 @@ def test_the_sources_files_are_never_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("error", "options"),
     [
-        (ConfigError, {"kind": "apple"}),
+        (ConfigError, {"format": "apple"}),
         (ConfigError, {"quality": 0}),
         (ConfigError, {"subsampling": "4:1:1"}),
         (MomentError, {"time_s": 9.0}),
@@ -347,12 +350,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from livemoments.livephoto import open_live_photo
-from livemoments.livephoto.motion_photo_write import write_motion_photo
+from livemoments.livephoto.writing.motion_photo import write_motion_photo
 folder, photo = Path(sys.argv[1]), Path(sys.argv[2])
 live = open_live_photo(photo)
 image = np.asarray(Image.open(photo))
 def write(name):
-    write_motion_photo(live, image, folder / name, time_s=0.25, kind="google",
+    write_motion_photo(live, image, folder / name, time_s=0.25, format="google",
                        software="test", overwrite=True)
 began = time.perf_counter()
 write("whole.jpg")
@@ -401,12 +404,12 @@ def test_exiftool_reads_the_same(tmp_path, name):
     facts = exiftool_facts(written.path, "-validate", "-warning", "-error", "-all")
     assert "ExifTool:Error" not in facts
     assert "Missing" in facts.get("ExifTool:Warning", "Missing")
-    form = "MicroVideo" if written.kind == "microvideo" else "MotionPhoto"
+    form = "MicroVideo" if written.format == "microvideo" else "MotionPhoto"
     assert facts[f"XMP-GCamera:{form}"] == facts[f"XMP-GCamera:{form}Version"] == 1
     assert facts[f"XMP-GCamera:{form}PresentationTimestampUs"] == 250_000
     if name.endswith(".heic"):
         assert exiftool_binary(written.path, "MotionPhotoVideo").startswith(clip)
-    elif written.kind == "samsung":
+    elif written.format == "samsung":
         assert exiftool_binary(written.path, "EmbeddedVideoFile") == clip
     else:
         assert exiftool_binary(written.path, "Trailer") == clip

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from support.tiny_sd3 import TRANSFORMER, tiny_parts, write_tiny
 
+from livemoments import files
 from livemoments.errors import OutputError, WeightsError
 from livemoments.models.sd3 import stored, weights
 from livemoments.models.sd3.config import Sd3Config
@@ -143,7 +144,7 @@ def test_what_came_into_the_folder_meanwhile_is_kept(tmp_path):
     folder = tmp_path / "model"
     with (
         pytest.raises(OutputError, match="cannot be written"),
-        stored.atomic_folder(folder, bool, overwrite=False) as temporary,
+        files.atomic_folder(folder, bool, overwrite=False) as temporary,
     ):
         (temporary / "ours").write_text("new")
         folder.mkdir()

@@ -329,7 +329,7 @@ def test_a_strange_index_is_refused(tiny, content):
 )
 def test_embeddings_that_no_encoder_made_are_refused(tiny, name, tensor, said):
     change(tiny / PROMPT, **{name: tensor})
-    assert_refused(tiny, PROMPT, said, "livemoments embed-prompt")
+    assert_refused(tiny, PROMPT, said, "livemoments lab embed-prompt")
 
 
 def test_half_of_the_releases_prompt_is_refused(tiny):

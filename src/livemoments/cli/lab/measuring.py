@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Command, Json, LongCommand, Overwrite, lab
+from livemoments.cli.base import Command, LongCommand, lab
+from livemoments.cli.options import Json, Overwrite
 from livemoments.cli.printing import print_facts
 from livemoments.errors import ConfigError
 from livemoments.extras import need_torch
@@ -76,7 +77,7 @@ def safety(
     scenes: SceneCount = 16,
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="A model of your own, from `livemoments export`."),
+        typer.Option(metavar="FOLDER", help="A model of your own, from `livemoments lab export`."),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the noise.")] = 0,
     as_json: Json = False,
@@ -102,7 +103,7 @@ def safety(
 def _sets(
     photographs: Path | None, scenes: int, pairs: list[Path] | None
 ) -> dict[str, "Sequence[Pair]"]:
-    """Sets of pairs by name: made scenes, and pairs that are kept."""
+    """Return sets of pairs by name: scenes that are made, and pairs from folders."""
     from livemoments.lab.benchmark.sets import kept_pairs, synthetic_pairs
 
     sets: dict[str, Sequence[Pair]] = {}
@@ -111,7 +112,7 @@ def _sets(
     for folder in pairs or []:
         sets[str(folder)] = kept_pairs(folder)
     if not sets:
-        raise ConfigError("nothing to measure on: give --photographs or --pairs, or both")
+        raise ConfigError("nothing to measure on", settings=("photographs", "pairs"))
     return sets
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Command, Json, Overwrite, lab
+from livemoments.cli.base import Command, lab
+from livemoments.cli.options import Json, Overwrite
 from livemoments.cli.printing import print_facts
 from livemoments.extras import need_sd3
 from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM, Sd3Config

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Command, Json, Video, lab
+from livemoments.cli.base import Command, lab
+from livemoments.cli.options import Json, Video
 from livemoments.cli.printing import print_facts
 from livemoments.extras import need_torch
 
@@ -23,7 +24,7 @@ def bench(
     steps: Annotated[int, typer.Option(metavar="1..6", help="As for restore.")] = 1,
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="A model of your own, from `livemoments export`."),
+        typer.Option(metavar="FOLDER", help="A model of your own, from `livemoments lab export`."),
     ] = None,
     megapixels: Annotated[
         float | None,

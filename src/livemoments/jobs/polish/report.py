@@ -133,5 +133,5 @@ def nothing_restored(name: str, people: ClipPeople) -> str:
     reasons = [f"person {each.number + 1}: {each.why or 'no photograph'}" for each in people.people]
     return (
         f"{name}: no face of the clip is restored, so nothing was written: {'; '.join(reasons)};"
-        " photographs of the people can be given with --reference"
+        " photographs of the people can be given as references"
     )

@@ -17,7 +17,7 @@ from livemoments.livephoto.container.source import Source, sniff
 from livemoments.livephoto.movie.edit import read_editable
 from livemoments.livephoto.movie.video import open_clip
 from livemoments.livephoto.still.still import Still, read_still
-from livemoments.livephoto.writing.convert import check_own_form_output
+from livemoments.livephoto.writing.targets import check_place, format_of_source
 
 MOV, MP4, STILLS = (".mov", ".qt"), (".mp4", ".m4v"), (".jpg", ".jpeg", ".heic", ".heif")
 PREVIEWS = (".mp4", ".mov")
@@ -76,8 +76,9 @@ class Subject:
         """
         if self.live is None:
             raise InputError(
-                f"{self.name}: this clip has no key photo, and the main model needs it; leave the"
-                " rest of the frames as it is (--rest keep)"
+                f"{self.name}: this clip has no key photo, and the main model needs it; keep the"
+                " rest of the frames as it is",
+                settings=("rest",),
             )
         return self.live.still.pixels()
 
@@ -110,7 +111,8 @@ def check_places(
     """
     suffix = output.suffix.lower()
     if suffix in STILLS and subject.live is not None:
-        check_own_form_output(subject.live, output, overwrite=overwrite)
+        own = format_of_source(subject.live)
+        check_place(output, own, overwrite=overwrite, inputs=subject.live.files)
     elif suffix in STILLS:
         raise OutputError(
             f"{output}: {subject.name} is a clip alone and has no still; end it in .mov or .mp4"
@@ -151,7 +153,8 @@ def _opened(photo: Path, video: Path | None, *, alone: bool) -> tuple[LivePhoto 
             raise
         if not alone:
             raise PairingError(
-                f"{error}; or give photographs of the people with --reference"
+                f"{error}; or give photographs of the people as references",
+                settings=("references",),
             ) from error
     clip = open_clip(Source.whole(photo), ColourSpace())
     if clip.colour.primaries_name == "p3" and not clip.colour.is_hdr:

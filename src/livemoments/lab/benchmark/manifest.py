@@ -183,7 +183,7 @@ def _unlisted(folder: Path) -> ImageSet:
     if not images:
         raise MissingFileError(
             f"{folder}: no set of the benchmark; one has a {MANIFEST}, or folders"
-            " NAME/{frame,key,truth}.png; make one with `livemoments make-set`"
+            " NAME/{frame,key,truth}.png; make one with `livemoments lab make-set`"
         )
     return ImageSet(kind="pairs", images=images)
 

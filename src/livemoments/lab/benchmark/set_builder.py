@@ -72,7 +72,10 @@ class SyntheticConfig:
                 f" got {self.size}"
             )
         if not self.licence.strip():
-            raise ConfigError("say under which licence the videos may be used, with --licence")
+            raise ConfigError(
+                "the licence under which the videos may be used is missing; give it",
+                settings=("licence",),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ class Study:
         lines += [
             "",
             f"within each image, then averaged; in brackets the {LEVEL:.0%} interval over images;"
-            " --json has the pooled ones too",
+            " the JSON has the pooled ones too",
             *_published_lines(self.metrics),
             *self.notes,
         ]
@@ -174,7 +174,8 @@ def _directions(metrics: Sequence[str], given: Mapping[str, str]) -> dict[str, s
     if missing:
         raise ConfigError(
             f"whether more or less of the metric {missing[0]!r} is better is not known; "
-            f"say --higher or --lower {missing[0]!r}"
+            f"give it as one of which higher or lower is better",
+            settings=("higher", "lower"),
         )
     return found
 

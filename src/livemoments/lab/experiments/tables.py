@@ -157,7 +157,10 @@ def _rows(preset: Preset, config: ExperimentConfig, progress: Progress | None) -
         model = load_compact(config.weights, config.threads)
         return flow_rows(model, raft_weights=config.raft_weights, seed=config.seed)
     if config.training is None:
-        raise ConfigError("this experiment trains networks: give --photographs to train them on")
+        raise ConfigError(
+            "this experiment trains networks: give photographs to train them on",
+            settings=("photographs",),
+        )
     make = design_rows if preset.kind == "design" else degradation_rows
     return make(config.training, progress)
 

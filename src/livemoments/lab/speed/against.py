@@ -49,8 +49,9 @@ class RivalJob:
 
     def __post_init__(self) -> None:
         if self.name != "real-esrgan":
-            found = f"got {self.name!r}" if self.name else "which --all-tiles needs"
-            raise ConfigError(f"--against must be real-esrgan, {found}")
+            found = f"got {self.name!r}" if self.name else "which timing all tiles needs"
+            message = f"the rival must be real-esrgan, {found}"
+            raise ConfigError(message, settings=("against", "all_tiles"))
 
 
 @dataclass(frozen=True, kw_only=True)

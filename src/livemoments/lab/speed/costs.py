@@ -144,7 +144,7 @@ def _counted(row: Measured, config: CostConfig) -> dict[str, float]:
 def _sd3(
     config: CostConfig, weights: str, progress: Progress | None
 ) -> tuple[MethodInfo, float | None]:
-    """The paper's model, by the way of `livemoments bench-sd3` that users have by default."""
+    """The paper's model, by the way of `livemoments lab bench-sd3` that users have by default."""
     label, detail = "LiveMoments sd3", f"the paper's model, {PAPER_STEPS} steps"
     try:
         from livemoments.lab.speed.sd3 import measure_sd3

@@ -1,9 +1,9 @@
 """One training run: to resume it, run the same command again.
 
-accelerate brings devices, precision and several processes (`accelerate launch -m livemoments train
-...`). A run killed at any moment goes on from its last checkpoint, at most `checkpoint_every_s`
-back, as if nothing had happened: crops and draws follow from the seed and the step. Ctrl-C and
-SIGTERM let it save first.
+accelerate brings devices, precision and several processes (`accelerate launch -m livemoments lab
+train ...`). A run killed at any moment goes on from its last checkpoint, at most
+`checkpoint_every_s` back, as if nothing had happened: crops and draws follow from the seed and the
+step. Ctrl-C and SIGTERM let it save first.
 """
 
 import math
@@ -118,7 +118,8 @@ def accelerator_for(config: TrainConfig) -> Accelerator:
             ],
         )
     except ValueError as error:
-        raise ConfigError(f"precision {config.precision}: {error}; try --precision no") from error
+        message = f"precision {config.precision}: {error}; try no"
+        raise ConfigError(message, settings=("precision",)) from error
 
 
 def scene_maker(config: TrainConfig, *, held_out: bool = False) -> SceneMaker:
@@ -229,7 +230,8 @@ def _go(
             if lost >= LOST_STEPS:
                 raise ConfigError(
                     f"training has failed: {lost} steps in a row without finite losses; "
-                    "try a lower --learning-rate"
+                    "try a lower learning rate",
+                    settings=("learning_rate",),
                 )
             share = _share_done(run, config)
             watch.step(run, losses, objective, done=share >= 1)
@@ -250,7 +252,8 @@ def _scenes(config: TrainConfig, run: Run) -> SceneStore:
     if run.scenes not in ("", scenes.name):
         raise ConfigError(
             f"{config.last}: it learned from other photographs, clips or another way to degrade "
-            "them; give the same, another --output, or --no-resume"
+            "them; give the same, another output, or do not resume",
+            settings=("output", "resume"),
         )
     run.scenes = scenes.name
     return scenes

@@ -47,18 +47,16 @@ BAND = 256  # rows turned to 8 bits at a time: a 12-megapixel picture needs no s
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrittenPicture:
-    """What was written.
+class Written:
+    """A picture or a Live Photo that was written."""
 
-    Attributes:
-        path: Where it is.
-        size_bytes: Its length.
-        notes: What could not be carried over from the key photo, one sentence each.
-    """
-
-    path: Path
-    size_bytes: int
-    notes: tuple[str, ...] = ()
+    path: Path  # of the picture; of a Live Photo, the still's file
+    size_bytes: int  # of all its files together
+    movie: Path | None = None  # the clip, where it is a file of its own
+    format: str | None = None  # of the Live Photo, see writing/format.py; None: a picture alone
+    time_s: float | None = None  # the moment that a Live Photo states, seconds of its clip
+    identifier: str | None = None  # Apple's content identifier, in both halves
+    notes: tuple[str, ...] = ()  # what could not be carried over or was changed, a sentence each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,7 @@ def write_picture(
     inputs: Sequence[Path] = (),
     time_shift_s: float = 0.0,
     gain_map: GainMap | None = None,
-) -> WrittenPicture:
+) -> Written:
     """Write a picture in the format that the path's suffix names.
 
     Args:
@@ -118,7 +116,7 @@ def write_picture(
     )
     with atomic_output(path, overwrite=overwrite, inputs=protected) as temporary:
         temporary.write_bytes(encoded.data)
-    return WrittenPicture(path=path, size_bytes=len(encoded.data), notes=encoded.notes)
+    return Written(path=path, size_bytes=len(encoded.data), notes=encoded.notes)
 
 
 def encode_picture(

@@ -30,11 +30,13 @@ from livemoments.livephoto.still.write import (
     JPEG_EXIF_ROOM,
     EncodedPicture,
     Subsampling,
+    Written,
     check_picture_output,
     encode_picture,
     without_maker_note,
 )
 from livemoments.livephoto.writing.apple_track import set_movie_text, set_still_time, still_keys
+from livemoments.livephoto.writing.format import Format
 
 IDENTIFIER = re.compile(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}")
 STILL_FORMATS = ("JPEG", "HEIF")
@@ -43,40 +45,12 @@ TICK_S = 1 / 600  # how long a still is shown
 
 @dataclass(frozen=True, kw_only=True)
 class AppleMovie:
-    """A clip as half of a Live Photo, ready to be written.
-
-    Attributes:
-        movie: The clip.
-        identifier: The content identifier that it names.
-        time_s: The still's time as it states it, seconds.
-        notes: What is unusual about it, one sentence each.
-    """
+    """A clip as half of a Live Photo, ready to be written."""
 
     movie: Movie
-    identifier: str
-    time_s: float
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class WrittenLivePhoto:
-    """What was written.
-
-    Attributes:
-        still: Where the picture is.
-        movie: Where the clip is.
-        size_bytes: Length of both together.
-        identifier: The content identifier that both name.
-        time_s: The still's time as the clip states it, seconds.
-        notes: What could not be carried over, one sentence each.
-    """
-
-    still: Path
-    movie: Path
-    size_bytes: int
-    identifier: str
-    time_s: float
-    notes: tuple[str, ...] = ()
+    identifier: str  # the content identifier that it names
+    time_s: float  # the still's time as it states it, seconds
+    notes: tuple[str, ...] = ()  # what is unusual about it, one sentence each
 
 
 def write_apple(
@@ -92,7 +66,7 @@ def write_apple(
     inputs: Sequence[Path] = (),
     identifier: str | None = None,
     gain_map: GainMap | None = None,
-) -> WrittenLivePhoto:
+) -> Written:
     """Write a restored moment and its clip as a Live Photo; both files appear, or neither.
 
     The picture is upright RGB, H x W x 3, of the whole frame's view, in the still's colour space.
@@ -122,7 +96,7 @@ def pack_apple(
     *,
     overwrite: bool = False,
     inputs: Sequence[Path] = (),
-) -> WrittenLivePhoto:
+) -> Written:
     """Write a Live Photo whose halves are ready; both files appear, or neither.
 
     Args:
@@ -143,9 +117,10 @@ def pack_apple(
         still_file.write_bytes(still.data)
         with movie_file.open("wb") as stream:
             movie_bytes = clip.movie.write(stream)
-    return WrittenLivePhoto(
-        still=still_out,
+    return Written(
+        path=still_out,
         movie=movie_out,
+        format=Format.APPLE,
         size_bytes=len(still.data) + movie_bytes,
         identifier=clip.identifier,
         time_s=clip.time_s,

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from livemoments.errors import ConfigError, InputError
+from livemoments.errors import InputError
 from livemoments.livephoto.container.jpeg_edit import AttachedPicture
 from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.hdr.gain_map import GainMap
@@ -26,7 +26,13 @@ from livemoments.livephoto.still.copied_metadata import exif_named, exif_named_i
 from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.moment_metadata import CarriedMetadata
 from livemoments.livephoto.still.still_bytes import StillFile, read_still_file
-from livemoments.livephoto.still.write import FORMATS, JPEG_XMP_ROOM, EncodedPicture, encode_picture
+from livemoments.livephoto.still.write import (
+    FORMATS,
+    JPEG_XMP_ROOM,
+    EncodedPicture,
+    Written,
+    encode_picture,
+)
 from livemoments.livephoto.writing.apple import (
     apple_movie,
     check_live_photo_output,
@@ -34,8 +40,8 @@ from livemoments.livephoto.writing.apple import (
     new_identifier,
     pack_apple,
 )
+from livemoments.livephoto.writing.format import Format
 from livemoments.livephoto.writing.motion_photo import (
-    MotionPhotoKind,
     announced,
     check_motion_photo_output,
     gain_map_behind,
@@ -49,11 +55,10 @@ from livemoments.livephoto.writing.motion_photo_plan import (
 from livemoments.livephoto.writing.motion_photo_xmp import EMPTY, packet_without_clip
 from livemoments.livephoto.writing.targets import (
     STILL_FORMAT,
-    TARGETS,
-    Target,
     bare_stem,
+    format_called,
+    format_of_source,
     place_for,
-    target_of_source,
 )
 from livemoments.version import __version__
 
@@ -62,32 +67,21 @@ QUALITY = 95  # of a still that has to be encoded anew, on JPEG's scale
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertedFile:
-    """What convert_file wrote.
+    """What convert_file wrote."""
 
-    Attributes:
-        target: The form: "apple", "google", "samsung" or "microvideo".
-        still: Where the still is, with its clip unless that has a file of its own.
-        movie: Where the clip is, if it is a file of its own.
-        size_bytes: Length of all together.
-        key_time_s: The key photo's time as it is stated now, seconds of the clip.
-        identifier: Apple's content identifier, a new one; None for the other forms.
-        still_copied: Whether the coded picture is the source's, byte for byte.
-        notes: What was lost or changed, one sentence each.
-    """
-
-    target: str
-    still: Path
-    movie: Path | None
-    size_bytes: int
-    key_time_s: float
-    identifier: str | None
-    still_copied: bool
-    notes: tuple[str, ...]
+    target: Format
+    still: Path  # with its clip, unless that has a file of its own
+    movie: Path | None  # the clip, if it is a file of its own
+    size_bytes: int  # of all together
+    key_time_s: float  # the key photo's time as it is stated now, seconds of the clip
+    identifier: str | None  # Apple's content identifier, a new one; None for the other formats
+    still_copied: bool  # whether the coded picture is the source's, byte for byte
+    notes: tuple[str, ...]  # what was lost or changed, one sentence each
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "to": self.target,
+            "to": self.target.value,
             "still": str(self.still),
             "movie": str(self.movie) if self.movie else None,
             "bytes": self.size_bytes,
@@ -128,24 +122,14 @@ def convert_file(
         ConfigError: There is no such form.
         OutputError: It cannot be written where it was asked for; then nothing has changed.
     """
-    if to not in TARGETS:
-        raise ConfigError(f"--to must be one of {', '.join(TARGETS)}; got {to}")
+    wanted = format_called(to)
     live = open_live_photo(path, video)
     place = out
     if place is None or place.is_dir():
-        place = place_for(live, bare_stem(live.path), out, cast(Target, to))
-    if to == "apple":
+        place = place_for(live, bare_stem(live.path), out, wanted)
+    if wanted is Format.APPLE:
         return _to_apple(live, place, overwrite)
-    return _to_motion_photo(live, place, cast(MotionPhotoKind, to), overwrite)
-
-
-def check_own_form_output(live: LivePhoto, out: Path, *, overwrite: bool = False) -> None:
-    """Raise what with_other_clip would raise at a path; for a look before long work."""
-    kind = target_of_source(live)
-    if kind == "apple":
-        check_live_photo_output(out, overwrite=overwrite, inputs=live.files)
-    else:
-        check_motion_photo_output(out, kind, overwrite=overwrite, inputs=live.files)
+    return _to_motion_photo(live, place, wanted, overwrite)
 
 
 def with_other_clip(
@@ -163,10 +147,10 @@ def with_other_clip(
         InputError: The still cannot be taken apart, or the clip cannot be copied.
         OutputError: It cannot be written where it was asked for; then nothing has changed.
     """
-    kind = target_of_source(live)
-    if kind == "apple":
+    format = format_of_source(live)
+    if format is Format.APPLE:
         return _to_apple(live, out, overwrite, clip)
-    return _to_motion_photo(live, out, kind, overwrite, clip)
+    return _to_motion_photo(live, out, format, overwrite, clip)
 
 
 def _to_apple(
@@ -185,16 +169,7 @@ def _to_apple(
             live, out, lambda metadata: named_metadata(metadata, identifier, out), gain_map
         )
     done = pack_apple(live, clip, still, out, overwrite=overwrite, inputs=inputs)
-    return ConvertedFile(
-        target="apple",
-        still=done.still,
-        movie=done.movie,
-        size_bytes=done.size_bytes,
-        key_time_s=done.time_s,
-        identifier=identifier,
-        still_copied=copied,
-        notes=(*_notes(live, "apple"), *done.notes),
-    )
+    return _converted(live, done, copied)
 
 
 def _copied_for_apple(file: StillFile, identifier: str) -> EncodedPicture:
@@ -213,17 +188,17 @@ def _copied_for_apple(file: StillFile, identifier: str) -> EncodedPicture:
 
 
 def _to_motion_photo(
-    live: LivePhoto, out: Path, kind: MotionPhotoKind, overwrite: bool, other: Clip | None = None
+    live: LivePhoto, out: Path, format: Format, overwrite: bool, other: Clip | None = None
 ) -> ConvertedFile:
     inputs = live.files
-    check_motion_photo_output(out, kind, overwrite=overwrite, inputs=inputs)
+    check_motion_photo_output(out, format, overwrite=overwrite, inputs=inputs)
     copied = _is_copied(live, out)
     file = read_still_file(live.still, live.clip.source) if copied else None
-    kept = _placed(file, kind) if file is not None else {}
+    kept = _placed(file, format) if file is not None else {}
     gain_map = read_gain_map(live.still).gain_map if file is None else None
-    attached = [*kept.values(), *gain_map_behind(gain_map, out, kind, QUALITY)]
+    attached = [*kept.values(), *gain_map_behind(gain_map, out, format, QUALITY)]
     plan = plan_motion_photo(
-        live, out, kind, time_s=live.key_time_s, attachments=attached, same_picture=True,
+        live, out, format, time_s=live.key_time_s, attachments=attached, same_picture=True,
         video=None if other is None else _bytes(other.source),
     )  # fmt: skip
     if file is not None:
@@ -232,24 +207,30 @@ def _to_motion_photo(
         still = _encoded(live, out, plan.with_packet, gain_map, in_still=plan.heic)
         still = announced(still, plan, gain_map)
     done = pack_motion_photo(live, plan, still, out, overwrite=overwrite, inputs=inputs)
+    return _converted(live, done, copied)
+
+
+def _converted(live: LivePhoto, done: Written, copied: bool) -> ConvertedFile:
+    """Describe what was written of a Live Photo."""
+    target = format_called(done.format or "")
     return ConvertedFile(
-        target=kind,
+        target=target,
         still=done.path,
-        movie=None,
+        movie=done.movie,
         size_bytes=done.size_bytes,
-        key_time_s=done.time_s,
-        identifier=None,
+        key_time_s=live.key_time_s if done.time_s is None else done.time_s,
+        identifier=done.identifier,
         still_copied=copied,
-        notes=(*_notes(live, kind), *done.notes),
+        notes=(*_notes(live, target), *done.notes),
     )
 
 
-def _placed(file: StillFile, kind: MotionPhotoKind) -> dict[AttachedPicture, Attachment]:
-    """The pictures behind the still's own that a file of this kind has a place for."""
+def _placed(file: StillFile, format: Format) -> dict[AttachedPicture, Attachment]:
+    """The pictures behind the still's own that a file of this format has a place for."""
     return {
         each: Attachment(semantic=each.item.semantic, data=each.data)
         for each in file.attached
-        if each.item is not None and kind == "google"
+        if each.item is not None and format == "google"
     }
 
 
@@ -302,7 +283,7 @@ def _is_copied(live: LivePhoto, out: Path) -> bool:
     return live.still.format == STILL_FORMAT.get(FORMATS[out.suffix.lower()])
 
 
-def _notes(live: LivePhoto, target: str) -> tuple[str, ...]:
+def _notes(live: LivePhoto, target: Format) -> tuple[str, ...]:
     """What is to be known of any conversion of this Live Photo to this form."""
     notes: tuple[str, ...] = ()
     if live.key_time_source == MATCHED:
@@ -311,7 +292,7 @@ def _notes(live: LivePhoto, target: str) -> tuple[str, ...]:
             " found by comparing pictures, and is stated now",
         )
     path = live.still.path
-    if target != "samsung" and path is not None and live.still.data is None:
+    if target is not Format.SAMSUNG and path is not None and live.still.data is None:
         names = [block.name for block in read_trailer(Source.whole(path))]
         names = [name for name in names if not name.startswith("MotionPhoto")]
         if names:

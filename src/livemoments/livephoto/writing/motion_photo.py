@@ -1,14 +1,14 @@
 """Write a restored moment back as a motion photo: one file with the picture and its clip.
 
 The clip's pictures and sound are copied bit for bit; XMP says where it lies and which of its
-moments the picture shows. Three kinds: Google's Motion Photo 1.0 (JPEG or HEIC), Samsung's, which
+moments the picture shows. Three formats: Google's Motion Photo 1.0 (JPEG or HEIC), Samsung's, which
 is the same with a trailer of its own, and Google's older MicroVideo (JPEG).
 
 developer.android.com/media/platform/motion-photo-format
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,52 +22,29 @@ from livemoments.livephoto.reading.live_photo import LivePhoto
 from livemoments.livephoto.still.write import (
     EncodedPicture,
     Subsampling,
+    Written,
     check_picture_output,
     encode_picture,
 )
+from livemoments.livephoto.writing.format import MOTION_PHOTOS, Format
 from livemoments.livephoto.writing.motion_photo_plan import (
     GAIN_MAP,
     MIMES,
-    MOTION_PHOTO_KINDS,
     Attachment,
-    MotionPhotoKind,
     MotionPhotoPlan,
     plan_motion_photo,
 )
 
 # By what open_live_photo calls a source. Xiaomi, OPPO and vivo add words of their own to Google's
-# form, which are left out.
-KIND_OF_SOURCE: dict[str, MotionPhotoKind] = {
-    "google-motion-photo": "google",
-    "xiaomi": "google",
-    "oppo": "google",
-    "vivo": "google",
-    "samsung": "samsung",
-    "microvideo": "microvideo",
+# format, which are left out.
+FORMAT_OF_SOURCE = {
+    "google-motion-photo": Format.GOOGLE,
+    "xiaomi": Format.GOOGLE,
+    "oppo": Format.GOOGLE,
+    "vivo": Format.GOOGLE,
+    "samsung": Format.SAMSUNG,
+    "microvideo": Format.MICROVIDEO,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class WrittenMotionPhoto:
-    """What was written.
-
-    Attributes:
-        path: Where it is.
-        size_bytes: Its length.
-        kind: "google", "samsung" or "microvideo".
-        time_s: The moment it states as the picture's, seconds of the clip.
-        clip_start: The clip's first byte in the file.
-        clip_length: The clip's length in bytes.
-        notes: What could not be carried over, or was changed, one sentence each.
-    """
-
-    path: Path
-    size_bytes: int
-    kind: MotionPhotoKind
-    time_s: float
-    clip_start: int
-    clip_length: int
-    notes: tuple[str, ...] = ()
 
 
 def write_motion_photo(
@@ -76,7 +53,7 @@ def write_motion_photo(
     out: Path,
     *,
     time_s: float,
-    kind: MotionPhotoKind,
+    format: Format,
     software: str,
     quality: int = 95,
     subsampling: Subsampling = "4:2:0",
@@ -84,20 +61,20 @@ def write_motion_photo(
     inputs: Sequence[Path] = (),
     video: bytes | Source | None = None,
     gain_map: GainMap | None = None,
-) -> WrittenMotionPhoto:
+) -> Written:
     """Write a picture of one moment, and the clip it comes from, as a motion photo.
 
     The picture is upright RGB, H x W x 3, in the still's colour space; its path ends in .jpg,
     .jpeg, .heic or .heif, and motion_photo_name has names that galleries know. A gain map goes
     between picture and clip in Google's JPEG, into a HEIC as write_picture puts it there, and is
     left out with a note of other JPEGs. All else is as for write_picture (software, quality,
-    subsampling), plan_motion_photo (live, time_s, kind, video) and pack_motion_photo (overwrite,
+    subsampling), plan_motion_photo (live, time_s, format, video) and pack_motion_photo (overwrite,
     inputs), and so are the errors.
     """
     sources = [*inputs, *([video.path] if isinstance(video, Source) else [])]
-    check_motion_photo_output(out, kind, overwrite=overwrite, inputs=[*sources, *live.files])
-    attached = gain_map_behind(gain_map, out, kind, quality)
-    plan = plan_motion_photo(live, out, kind, time_s=time_s, video=video, attachments=attached)
+    check_motion_photo_output(out, format, overwrite=overwrite, inputs=[*sources, *live.files])
+    attached = gain_map_behind(gain_map, out, format, quality)
+    plan = plan_motion_photo(live, out, format, time_s=time_s, video=video, attachments=attached)
     encoded = encode_picture(
         image, out, still=live.still, software=software, quality=quality, subsampling=subsampling,
         time_shift_s=time_s - live.key_time_s, edit=plan.with_packet,
@@ -108,10 +85,10 @@ def write_motion_photo(
 
 
 def gain_map_behind(
-    gain_map: GainMap | None, out: Path, kind: MotionPhotoKind, quality: int
+    gain_map: GainMap | None, out: Path, format: Format, quality: int
 ) -> list[Attachment]:
-    """A gain map as the picture behind the still, where the kind and the format have that place."""
-    if gain_map is None or kind != "google" or MIMES[out.suffix.lower()] == "image/heic":
+    """Return a gain map as the picture behind the still, where the format has that place."""
+    if gain_map is None or format != "google" or MIMES[out.suffix.lower()] == "image/heic":
         return []
     return [Attachment(semantic=GAIN_MAP, data=gain_map_jpeg(gain_map, quality))]
 
@@ -124,7 +101,7 @@ def announced(
         still = replace(still, data=with_gain_map_index(still.data, len(each.data)))
     if gain_map is None or plan.attachments or plan.heic:
         return still
-    note = f"the HDR gain map was left out: a JPEG of the {plan.kind} kind has no place for it"
+    note = f"the HDR gain map was left out: a JPEG of the {plan.format} format has no place for it"
     return replace(still, notes=(*still.notes, note))
 
 
@@ -136,7 +113,7 @@ def pack_motion_photo(
     *,
     overwrite: bool = False,
     inputs: Sequence[Path] = (),
-) -> WrittenMotionPhoto:
+) -> Written:
     """Write a motion photo whose still is encoded already.
 
     Args:
@@ -154,52 +131,46 @@ def pack_motion_photo(
     with atomic_output(out, overwrite=overwrite, inputs=protected) as temporary:
         with temporary.open("wb") as stream:
             stream.writelines(pieces)
-    return WrittenMotionPhoto(
+    return Written(
         path=Path(out),
         size_bytes=sum(map(len, pieces)),
-        kind=plan.kind,
+        format=plan.format,
         time_s=plan.timestamp_us / 1e6,
-        clip_start=len(pieces[0]) + len(pieces[1]),
-        clip_length=len(plan.clip),
         notes=(*still.notes, *plan.notes),
     )
 
 
-def motion_photo_name(stem: str, suffix: str, kind: MotionPhotoKind) -> str:
-    """A file name by which galleries know the kind: 'x.MP.jpg' for Google, 'MVIMG_x.jpg' before.
+def motion_photo_name(stem: str, suffix: str, format: Format) -> str:
+    """A file name by which galleries know the format: 'x.MP.jpg' for Google, 'MVIMG_x.jpg' before.
 
     Args:
         stem: The name without its suffix.
         suffix: Such as ".jpg".
-        kind: Of file.
+        format: Of file.
     """
-    if kind == "google" and not stem.endswith("MP"):
+    if format == "google" and not stem.endswith("MP"):
         return f"{stem}.MP{suffix}"
-    if kind == "microvideo" and not stem.startswith("MV"):
+    if format == "microvideo" and not stem.startswith("MV"):
         return f"MVIMG_{stem.removeprefix('IMG_')}{suffix}"
     return stem + suffix
 
 
 def check_motion_photo_output(
-    out: Path, kind: str, *, overwrite: bool = False, inputs: Sequence[Path] = ()
+    out: Path, format: str, *, overwrite: bool = False, inputs: Sequence[Path] = ()
 ) -> None:
-    """Raise what write_motion_photo would raise at a path; for a look before long work.
-
-    Args:
-        out: Where the file shall be.
-        kind: Of file.
-        overwrite: Whether a file that is there already may be replaced.
-        inputs: Files that are never replaced.
+    """Check a path before long work.
 
     Raises:
-        ConfigError: There is no such kind.
-        OutputError: The path is refused.
+        ConfigError: the format is not one of a motion photo.
+        OutputError: write_motion_photo would refuse the path.
     """
     out = Path(out)
-    if kind not in MOTION_PHOTO_KINDS:
-        raise ConfigError(f"kind must be google, samsung or microvideo, got {kind}")
+    if format not in MOTION_PHOTOS:
+        raise ConfigError(f"a motion photo is google, samsung or microvideo, got {format}")
     check_picture_output(out, overwrite=overwrite, inputs=inputs)
     if out.suffix.lower() not in MIMES:
         raise OutputError(f"{out}: a motion photo is a JPEG or HEIC; end it in {', '.join(MIMES)}")
-    if kind == "microvideo" and MIMES[out.suffix.lower()] == "image/heic":
-        raise OutputError(f"{out}: the microvideo kind is a JPEG; end it in .jpg, or choose google")
+    if format == "microvideo" and MIMES[out.suffix.lower()] == "image/heic":
+        raise OutputError(
+            f"{out}: the microvideo format is a JPEG; end it in .jpg, or choose google"
+        )

@@ -7,7 +7,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from livemoments.errors import ConfigError, OutputError
 from livemoments.livephoto.container.boxes import find_box
@@ -18,6 +17,7 @@ from livemoments.livephoto.movie.brand import movie_as_mp4
 from livemoments.livephoto.reading.live_photo import LivePhoto
 from livemoments.livephoto.still.moment_metadata import CarriedMetadata
 from livemoments.livephoto.still.write import JPEG_XMP_ROOM
+from livemoments.livephoto.writing.format import Format
 from livemoments.livephoto.writing.motion_photo_track import with_stated_time
 from livemoments.livephoto.writing.motion_photo_xmp import micro_video_packet, motion_photo_packet
 from livemoments.livephoto.writing.samsung import (
@@ -29,8 +29,6 @@ from livemoments.livephoto.writing.samsung import (
 )
 
 GAIN_MAP = "GainMap"  # what the container calls it
-MotionPhotoKind = Literal["google", "samsung", "microvideo"]
-MOTION_PHOTO_KINDS = ("google", "samsung", "microvideo")
 MIMES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".heic": "image/heic", ".heif": "image/heic"}
 BOX_HEADER = 8
 MOST_BYTES = 2**31 - 1  # of a clip: what every reader's lengths can count
@@ -57,16 +55,16 @@ class MotionPhotoPlan:
     """What is written behind the still, of which only one number depends on the still.
 
     Attributes:
-        kind: Of file.
+        format: Of file.
         heic: Whether the still is a HEIC, else a JPEG.
         clip: The clip's bytes.
         timestamp_us: The picture's time in it, microseconds.
-        trailer: Samsung's, for Samsung's kind.
-        attachments: Google's kind as JPEG: pictures between still and clip.
+        trailer: Samsung's, for Samsung's format.
+        attachments: Google's format as JPEG: pictures between still and clip.
         notes: What was left out or changed, one sentence each.
     """
 
-    kind: MotionPhotoKind
+    format: Format
     heic: bool
     clip: bytes
     timestamp_us: int
@@ -77,9 +75,9 @@ class MotionPhotoPlan:
     def around_clip(self, still_length: int) -> Surroundings:
         """What stands between still and clip, and behind the clip."""
         length = len(self.clip)
-        if self.kind == "samsung" and self.heic:
+        if self.format == "samsung" and self.heic:
             return around_heic_clip(self.trailer, length, still_length)
-        if self.kind == "samsung":
+        if self.format == "samsung":
             return around_jpeg_clip(self.trailer, length)
         if self.heic:
             header = (BOX_HEADER + length).to_bytes(4, "big") + b"mpvd"
@@ -96,7 +94,7 @@ class MotionPhotoPlan:
         """The XMP: every length that it states is fixed before the still is encoded."""
         around = self.around_clip(0)
         length = len(self.clip) + len(around.after)
-        if self.kind == "microvideo":
+        if self.format == "microvideo":
             return micro_video_packet(xmp, length, self.timestamp_us)
         attached = [each.item for each in self.attachments]
         padding = len(around.before) - sum(item.length for item in attached)
@@ -122,7 +120,7 @@ class MotionPhotoPlan:
 def plan_motion_photo(
     live: LivePhoto,
     out: Path,
-    kind: MotionPhotoKind,
+    format: Format,
     *,
     time_s: float,
     video: bytes | Source | None = None,
@@ -141,17 +139,17 @@ def plan_motion_photo(
         OutputError: The clip is too long.
     """
     heic = MIMES[out.suffix.lower()] == "image/heic"
-    if attachments and (kind != "google" or heic):
-        raise ConfigError("a gain map needs the google kind as JPEG")
+    if attachments and (format != "google" or heic):
+        raise ConfigError("a gain map needs the google format as JPEG")
     live.clip.nearest_index(time_s, latest_s=live.key_time_s)
     clip, notes = _clip(live, video)
     if len(clip) > MOST_BYTES:
         raise OutputError(f"{out}: the clip has {len(clip)} bytes, at most {MOST_BYTES} fit")
     timestamp_us, shift_s = max(0, round(time_s * 1e6)), time_s - live.key_time_s
-    photo = _file(live) if kind == "samsung" else None
+    photo = _file(live) if format == "samsung" else None
     trailer = carried_trailer(photo, heic=heic, time_shift_s=shift_s, same_picture=same_picture)
     return MotionPhotoPlan(
-        kind=kind,
+        format=format,
         heic=heic,
         clip=with_stated_time(clip, timestamp_us),
         timestamp_us=timestamp_us,

@@ -50,7 +50,8 @@ def resolve_device(config: Sd3Config) -> torch.device:
     if not there[config.device]:
         found = ", ".join(name for name, available in there.items() if available)
         raise DeviceError(
-            f"device {config.device}: PyTorch finds none here; there is {found} (--device)"
+            f"device {config.device}: PyTorch finds none here; there is {found}",
+            settings=("device",),
         )
     return torch.device(config.device)
 
@@ -127,7 +128,7 @@ def place(parts: Sd3Parts, config: Sd3Config, tile_px: int) -> Placement:
         if has is None or needs <= has:
             break
     else:
-        raise DeviceError(too_little(config, device, needs, has))
+        raise too_little(config, device, needs, has)
     # Not diffusers' own `to`, which warns of a list of modules that is empty here.
     nn.Module.to(parts.vae, device, autoencoder_dtype(dtype, device))
     dual = parts.dual
@@ -153,26 +154,31 @@ def _move_all_but_blocks(dual: DualBranch, device: torch.device) -> None:
         block.attn.processor.to(device)
 
 
-def too_little(config: Sd3Config, device: torch.device, needs: float, has: float | None) -> str:
-    """What to do where the memory does not suffice."""
-    ways = ["--tile-batch 1"] if config.batch > 1 else []
-    ways += ["--offload blocks"] if config.offload == "none" and device.type != "cpu" else []
-    ways += ["--precision bf16"] if config.precision == "float32" else []
-    ways.append("--model compact, which runs on any computer")
-    return (
-        f"device {device.type}: the sd3 model needs about {needs:.1f} GB of memory, "
-        f"{'not so much is' if has is None else f'{has:.1f} GB are'} there; try {' or '.join(ways)}"
+def too_little(
+    config: Sd3Config, device: torch.device, needs: float, has: float | None, why: str = ""
+) -> DeviceError:
+    """Return the error for memory that does not suffice, with what to do about it."""
+    ways = {
+        "batch": "one tile at a time" if config.batch > 1 else "",
+        "offload": "offload blocks" if config.offload == "none" and device.type != "cpu" else "",
+        "precision": "precision bf16" if config.precision == "float32" else "",
+        "model": "the model compact, which runs on any computer",
+    }
+    there = "not so much is" if has is None else f"{has:.1f} GB are"
+    return DeviceError(
+        f"{why}device {device.type}: the sd3 model needs about {needs:.1f} GB of memory, {there}"
+        f" there; try {' or '.join(filter(None, ways.values()))}",
+        settings=[name for name, way in ways.items() if way],
     )
 
 
 @contextmanager
-def out_of_memory_said(config: Sd3Config, placement: Placement) -> Iterator[None]:
+def explain_out_of_memory(config: Sd3Config, placement: Placement) -> Iterator[None]:
     """Turn PyTorch's running out of memory into a DeviceError that says what to do."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         has = free_gb(placement.device)
-        raise DeviceError(
-            f"out of memory, though {placement.needs_gb:.1f} GB were expected to do; "
-            + too_little(config, placement.device, placement.needs_gb, has)
-        ) from error
+        why = f"out of memory, though {placement.needs_gb:.1f} GB were expected to do; "
+        needs = placement.needs_gb
+        raise too_little(config, placement.device, needs, has, why) from error

@@ -20,7 +20,7 @@ from livemoments.errors import ConfigError
 from livemoments.models.sd3.config import Sd3Config
 from livemoments.models.sd3.memory import (
     Placement,
-    out_of_memory_said,
+    explain_out_of_memory,
     place,
     resolve_device,
     resolve_dtype,
@@ -73,7 +73,7 @@ class Sd3Model:
         self, tiles: Sequence[TileInput], steps: int, rngs: Sequence[np.random.Generator]
     ) -> list[TileResult]:
         """Restore tiles of one size together; each rng draws its own tile's noise."""
-        with torch.inference_mode(), out_of_memory_said(self.config, self.placement):
+        with torch.inference_mode(), explain_out_of_memory(self.config, self.placement):
             return self._restore_tiles(tiles, steps, rngs)
 
     def _restore_tiles(

@@ -101,17 +101,17 @@ def check_prompt(prompt: Prompt, source: Path, width: int, pooled_width: int) ->
             raise WeightsError(
                 f"{source}: {name} is {list(found)}, the transformer needs"
                 f" [{', '.join(map(str, shape))}]; make it from this model's text encoders with"
-                " `livemoments embed-prompt`"
+                " `livemoments lab embed-prompt`"
             )
         if not tensor.isfinite().all():
             raise WeightsError(
-                f"{source}: {name} holds values that are not finite; `livemoments embed-prompt`"
+                f"{source}: {name} holds values that are not finite; `livemoments lab embed-prompt`"
                 " makes it anew"
             )
         if not tensor.any():
             raise WeightsError(
                 f"{source}: {name} is all zeros, but the release was trained with what the text"
-                " encoders make of the empty prompt; `livemoments embed-prompt` makes it"
+                " encoders make of the empty prompt; `livemoments lab embed-prompt` makes it"
             )
 
 
@@ -232,7 +232,7 @@ def _our_tensors(path: Path) -> list[Tensor]:
     missing = [name for name in NAMES if name not in tensors]
     if missing:
         raise WeightsError(
-            f"{path}: without {list_some(missing)}; `livemoments embed-prompt` makes it anew"
+            f"{path}: without {list_some(missing)}; `livemoments lab embed-prompt` makes it anew"
         )
     return [tensors[name] for name in NAMES]
 
@@ -240,7 +240,7 @@ def _our_tensors(path: Path) -> list[Tensor]:
 def _one_tensor(path: Path) -> Tensor:
     value = unpickle(path)
     if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_meta:
-        raise WeightsError(f"{path}: holds no tensor; `livemoments embed-prompt` makes it anew")
+        raise WeightsError(f"{path}: holds no tensor; `livemoments lab embed-prompt` makes it anew")
     return value
 
 

@@ -142,7 +142,8 @@ class RaftFlow:
         except torch.OutOfMemoryError as error:
             raise DeviceError(
                 f"device {self._device}: too little memory for RAFT on {w} x {h} pixels "
-                f"({_said(error)}); use cpu, or --flow dis"
+                f"({_said(error)}); use cpu, or flow dis",
+                settings=("device", "flow"),
             ) from error
         finally:  # torchvision would keep the correlations until the next call
             self._network.corr_block.corr_pyramid.clear()
@@ -216,7 +217,8 @@ def _optical_flow() -> Any:  # noqa: ANN401 - a module that may not be installed
         raise MissingExtraError(
             f"RAFT needs a torchvision that fits the installed PyTorch; found PyTorch "
             f"{_version('torch')} and torchvision {_version('torchvision')} ({_said(error)}); "
-            "install the two together, as pytorch.org says, or use --flow dis"
+            "install the two together, as pytorch.org says, or use flow dis",
+            settings=("flow",),
         ) from error
     return optical_flow
 

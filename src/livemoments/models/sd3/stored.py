@@ -4,7 +4,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from livemoments.errors import WeightsError, list_some
+from livemoments.errors import OutputError, WeightsError, list_some
+from livemoments.files import atomic_folder
 from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM
 
 LICENCE = (
@@ -240,6 +241,20 @@ def write_model(folder: Path, module: Any) -> None:  # noqa: ANN401 - diffusers'
     mapped = {name: file for file, shard in files.items() for name in shard}
     index = {"metadata": {"total_size": size}, "weight_map": mapped}
     (folder / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+@contextmanager
+def model_folder(folder: Path, ours: Callable[[str], object], *, overwrite: bool) -> Iterator[Path]:
+    """Give the body a folder to fill, as files.atomic_folder does; safetensors' errors count too.
+
+    Raises:
+        OutputError: the place is refused, or cannot be written.
+    """
+    try:
+        with atomic_folder(folder, ours, overwrite=overwrite) as temporary:
+            yield temporary
+    except SafetensorError as error:
+        raise OutputError(f"{folder}: cannot be written ({error})") from error
 
 
 def write_file(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -15,7 +15,6 @@ import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel
 
 from livemoments.errors import ConfigError, WeightsError, list_some
-from livemoments.files import atomic_folder
 from livemoments.models.sd3.config import Sd3Config
 from livemoments.models.sd3.prompt import PROMPT_FILE, prompt_files, read_prompt, write_prompt
 from livemoments.models.sd3.stored import (
@@ -25,6 +24,7 @@ from livemoments.models.sd3.stored import (
     compare,
     fill,
     find_folder,
+    model_folder,
     open_file,
     open_weights,
     read_json,
@@ -197,7 +197,7 @@ def save_sd3(
     Raises:
         OutputError: the folder holds something, or cannot be written.
     """
-    with atomic_folder(folder, WRITTEN.fullmatch, overwrite=overwrite) as temporary:
+    with model_folder(folder, WRITTEN.fullmatch, overwrite=overwrite) as temporary:
         write_model(temporary / "transformer", dual.restoration)
         write_model(temporary / "transformer_ref", dual.reference)
         write_file(temporary / MOTION_FILE, dual.motion_encoder.state_dict())

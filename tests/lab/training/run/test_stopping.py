@@ -245,7 +245,7 @@ def test_a_helper_ends_with_a_killed_parent():
 def program(folder: Path, output: Path) -> list[str]:
     """A real training without end, and two processes that cut crops."""
     return [
-        sys.executable, "-m", "livemoments", "train", "--photographs", str(folder), "-o",
+        sys.executable, "-m", "livemoments", "lab", "train", "--photographs", str(folder), "-o",
         str(output), "--objective", "velocity", "--scenes", "2", "--crop", "64", "--batch", "1",
         "--steps", "1000000", "--schedule", "constant", "--validate-every", "0", "--precision",
         "no", "--workers", "2", "--threads", "1",

@@ -39,7 +39,7 @@ def photographs(folder: Path, *, held_out: bool = False) -> tuple[Path, ...]:
     if len(found) < 2:
         raise MissingFileError(
             f"{folder}: {len(found)} photographs (*.png) found; "
-            "make them with `livemoments photographs FOLDER`"
+            "make them with `livemoments lab photographs FOLDER`"
         )
     # By name, so that a photograph keeps its side when others come or go.
     chosen = tuple(p for p in found if _is_held_out(p.name) == held_out)

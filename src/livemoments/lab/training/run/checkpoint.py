@@ -103,7 +103,8 @@ class Run:
             name = other[0]
             raise ConfigError(
                 f"{path}: made with another {name} ({_short(before[name], now[name])}); "
-                "give the same settings, another --output, or --no-resume"
+                "give the same settings, another output, or do not resume",
+                settings=("output", "resume"),
             )
 
 

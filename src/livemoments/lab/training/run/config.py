@@ -89,7 +89,7 @@ class TrainConfig:
 
     output: Path
     model: str = "compact"  # or "sd3", whose published settings `settings` gives
-    photographs: Path | None = None  # a folder of `livemoments photographs`, or one's own *.png
+    photographs: Path | None = None  # a folder of `livemoments lab photographs`, or one's own *.png
     clips: Path | None = None  # a folder of clips; with photographs, every other scene from each
     minutes: float = 60.0  # of training; ignored where steps are given
     steps: int | None = None  # so many steps: a run that repeats exactly, however fast the machine
@@ -308,7 +308,8 @@ def settings(
     asked = {name: value for name, value in given.items() if value is not None}
     if model != "sd3" and asked.get("sd3", Sd3TrainConfig()) != Sd3TrainConfig():
         raise ConfigError(
-            "--weights, --base, --lora, --accumulate and --checkpointing are for --model sd3"
+            "weights, base, lora, accumulate and checkpointing are settings of the model sd3 alone",
+            settings=("model",),
         )
     return TrainConfig(model=model, **(usual | {"pairs": pairs} | asked))
 

@@ -79,7 +79,7 @@ def _description(folder: Path) -> dict[str, Any]:
         raise WeightsError(f"{folder / name}: does not describe a model")
     raise WeightsError(
         f"{folder}: no exported model; expected {' or '.join(DESCRIBED_IN)} in it, "
-        "as `livemoments export` writes them"
+        "as `livemoments lab export` writes them"
     )
 
 

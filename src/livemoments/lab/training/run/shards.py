@@ -28,7 +28,7 @@ def spread_in_shards(run: Run, objective: nn.Module, accelerator: Accelerator) -
     if not isinstance(run.model, DualBranch) or run.average is not None:
         raise ConfigError("in shards (FSDP) only sd3 is trained, and without an average (ema 0)")
     if len({p.dtype for p in run.model.parameters()}) > 1:
-        raise ConfigError("adapters (--lora) need no shards: launch without FSDP")
+        raise ConfigError("adapters need no shards: launch without FSDP", settings=("lora",))
     plugin = accelerator.state.fsdp_plugin
     half = accelerator.mixed_precision == "bf16"
     how: dict[str, Any] = {

@@ -23,7 +23,7 @@ def add_lora(dual: DualBranch, rank: int) -> None:
     try:
         from peft import LoraConfig
     except ImportError as error:
-        raise MissingExtraError("--lora needs peft: pip install 'livemoments[sd3]'") from error
+        raise MissingExtraError("adapters need peft: pip install 'livemoments[sd3]'") from error
     for net in (dual.restoration, dual.reference):
         net.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGETS)))
 
