@@ -250,23 +250,20 @@ def plain_attention(dual: DualBranch) -> Iterator[None]:
 def official_tile(model: Sd3Model, tile: TileInput) -> np.ndarray:
     """The release's loop over one tile, with the latents' means and our seeded noise."""
     dual, prompt = model.dual, model.prompt
-    frame, key, flow = model._views(tile)
-    rng = np.random.default_rng(0)
-    z_frame, z_key = model._encode([frame], [rng]), model._encode([key], [rng])
-    embeddings = dual.motion_encoder(model._tensor(flow.transpose(2, 0, 1)[None]))
+    latents = model.latents(tile, np.random.default_rng(0))
+    embeddings = dual.motion_encoder(latents.flow)
     for block in dual.restoration.transformer_blocks:
         block.attn.processor.embeddings = embeddings
-    noise = torch.from_numpy(rng.standard_normal(z_frame.shape, np.float32)).to(z_frame.device)
-    z = bridge.start(z_frame, noise)
+    z = bridge.start(latents.frame, latents.noise)
     dtype = model.placement.dtype
     times = bridge.official_times()
     for t, t_next in zip(times, times[1:], strict=False):
         at = torch.full((1,), TIMESTEPS * t, device=z.device)
         given = {"encoder_hidden_states": prompt.tokens, "pooled_projections": prompt.pooled}
-        dual.reference(z_key.to(dtype), timestep=at, **given)
+        dual.reference(latents.key.to(dtype), timestep=at, **given)
         velocity = dual.restoration(z.to(dtype), timestep=at, **given).sample.float()
         z = bridge.euler_step(z, velocity, t, t_next)
-    return model._decode(z)[0]
+    return model.decode(z)[0]
 
 
 def _row(
@@ -278,9 +275,7 @@ def _row(
     device: torch.device,
 ) -> Row:
     """Our own way over the same tile, from the same noise, with Euler's steps like the release."""
-    model.config = config
-    if config.compile:
-        model.compile()
+    model = model.with_config(config)
 
     def restore() -> np.ndarray:
         rngs = [np.random.default_rng(0) for _ in range(config.batch)]
