@@ -18,9 +18,9 @@ from support.tiny_sd3 import TRANSFORMER, tiny_parts, write_tiny
 
 from livemoments import files
 from livemoments.errors import OutputError, WeightsError
-from livemoments.models.sd3 import stored, weights
+from livemoments.models.sd3 import stored
 from livemoments.models.sd3.config import Sd3Config
-from livemoments.models.sd3.weights import load_sd3, new_dual_branch, save_sd3, summary
+from livemoments.models.sd3.weights import check_sd3, load_sd3, new_dual_branch, save_sd3
 from livemoments.networks.sd3 import SD3_MEDIUM, make_transformer
 
 WEIGHTS = stored.WEIGHTS
@@ -116,7 +116,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, failure, overwri
         path.write_bytes(b"half")
         raise failure
 
-    monkeypatch.setattr(weights, "write_file", fail)  # the MotionEncoder's, after the transformers
+    monkeypatch.setattr(stored, "write_file", fail)  # the MotionEncoder's, after the transformers
     with pytest.raises(
         KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else OutputError
     ):
@@ -210,7 +210,7 @@ def test_only_the_projections_may_be_absent(base):
 
 
 def test_a_summary_says_what_there_is(tmp_path):
-    found = summary(Sd3Config(weights=write_tiny(tmp_path / "tiny", dtype=torch.float16)))
+    found = check_sd3(Sd3Config(weights=write_tiny(tmp_path / "tiny", dtype=torch.float16)))
     json.dumps(found, allow_nan=False)
     branch = found["transformer"]
     count = sum(p.numel() for p in tiny_parts().dual.restoration.parameters())
@@ -219,12 +219,6 @@ def test_a_summary_says_what_there_is(tmp_path):
     assert branch["bytes"] == (tmp_path / "tiny" / "transformer" / WEIGHTS).stat().st_size
     assert found["motion_encoder"]["channels"] == (4, 8, 32, 32)
     assert found["prompt"]["tokens"] == 7 and "Stability AI" in found["licence"]
-
-
-def test_a_summary_does_without_the_prompt(tmp_path):
-    folder = write_tiny(tmp_path / "tiny")
-    (folder / "empty_prompt.safetensors").unlink()
-    assert summary(Sd3Config(weights=folder))["prompt"] is None
 
 
 def hollow(folder: Path, guided: bool) -> None:
@@ -257,7 +251,7 @@ def test_the_full_size_is_summed_up_without_reading_it(tmp_path):
         {"prompt_embeds": torch.ones(1, 333, 4096), "pooled_prompt_embeds": torch.ones(1, 2048)},
         folder / "empty_prompt.safetensors",
     )
-    found = summary(Sd3Config(weights=folder))
+    found = check_sd3(Sd3Config(weights=folder))
     assert found["transformer"]["million_parameters"] == pytest.approx(2084.951)
     assert found["transformer_ref"]["million_parameters"] == pytest.approx(2028.328)
     assert found["transformer"]["blocks"] == 24 and found["transformer"]["bytes"] > 4e9
