@@ -1,4 +1,4 @@
-"""What the optional parts need, said before they are used."""
+"""Check, before an optional part is used, that the packages it needs are installed."""
 
 import importlib.util
 

@@ -10,10 +10,12 @@ torch = pytest.importorskip("torch", reason="the sd3 extra is not installed")
 pytest.importorskip("diffusers", reason="the sd3 extra is not installed")
 pytest.importorskip("transformers", reason="the sd3 extra is not installed")
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from support.tiny_weights import CLIP_TOKENS, POOLED, T5_TOKENS, WIDTH, write_encoders
 
 from livemoments.errors import MissingExtraError, OutputError, WeightsError
+from livemoments.models.sd3 import stored
 from livemoments.models.sd3.prompt import embed_empty_prompt, read_prompt
 
 
@@ -138,6 +140,16 @@ def test_an_output_is_kept_and_refused_before_the_work(written, tmp_path):
     assert output.read_text() == "precious"
     embed_empty_prompt(written, output, overwrite=True)
     assert read_prompt([output.rename(tmp_path / "made.safetensors")], WIDTH, POOLED)
+
+
+def test_a_prompt_that_cannot_be_written_is_an_error_of_the_output(written, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise SafetensorError("no space left on device")
+
+    monkeypatch.setattr(f"{stored.__name__}.save_file", fail)
+    with pytest.raises(OutputError, match=r"made: cannot be written \(no space"):
+        embed_empty_prompt(written, tmp_path / "made")
+    assert not (tmp_path / "made").exists()
 
 
 def test_without_transformers_the_extra_is_named(written, tmp_path, monkeypatch):

@@ -124,6 +124,19 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, failure, overwri
     assert listing(tmp_path) == before
 
 
+@pytest.mark.parametrize("writer", ["safetensors.torch.save_file", f"{stored.__name__}.save_file"])
+def test_an_error_of_safetensors_is_one_of_the_output(tmp_path, monkeypatch, writer):
+    """Of diffusers' own files, and of ours; the folder is named, not the temporary one."""
+
+    def fail(*_, **__):
+        raise SafetensorError("Error while serializing: no space left on device")
+
+    monkeypatch.setattr(writer, fail)
+    with pytest.raises(OutputError, match=r"model: cannot be written \(Error while serializing"):
+        save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failed_move_brings_the_old_folder_back(tmp_path, monkeypatch):
     folder = tmp_path / "model"
     save(folder)

@@ -89,12 +89,11 @@ class Sd3Model:
 
     def _configure(self, config: Sd3Config) -> None:
         self.config, self.batch = config, config.batch
-        raft = config.flow == "raft"
-        self.estimator = RaftFlow(config.raft, str(self.placement.device)) if raft else None
+        self.estimator: FlowEstimator | None = None
+        if config.flow == "raft":
+            self.estimator = RaftFlow(config.raft, str(self.placement.device))
         # None: a tile's flow follows from the whole picture's alignment.
-        self._flow: FlowEstimator | None = (
-            DisFlow() if config.tile_flow == "dis" else self.estimator
-        )
+        self._flow = DisFlow() if config.tile_flow == "dis" else self.estimator
         if config.compile and not self.placement.offload:
             self.compile()
 
