@@ -37,9 +37,10 @@ def embed(base: Path, output: Path):
 
 def test_the_prompt_is_embedded_by_all_three(written, tmp_path, capfd):
     made, prompt = embed(written, tmp_path / "made.safetensors")
-    assert (made.tokens, made.width, made.pooled) == (CLIP_TOKENS + T5_TOKENS, WIDTH, POOLED)
-    assert made.t5 and "not known" in made.to_dict()["note"]
-    assert prompt.tokens.shape == (1, made.tokens, WIDTH) and prompt.pooled.shape == (1, POOLED)
+    sizes = [made[name] for name in ("tokens", "width", "pooled")]
+    assert sizes == [CLIP_TOKENS + T5_TOKENS, WIDTH, POOLED]
+    assert made["t5"] and "not known" in made["note"]
+    assert prompt.tokens.shape == (1, made["tokens"], WIDTH) and prompt.pooled.shape == (1, POOLED)
     assert prompt.tokens.dtype == torch.float32
     clips, t5 = prompt.tokens[0].split([CLIP_TOKENS, T5_TOKENS])
     assert t5.any() and clips[:, :20].any() and not clips[:, 20:].any()
@@ -62,7 +63,7 @@ def test_without_t5_its_tokens_are_zeros_and_that_is_said(base, tmp_path):
     whole = embed(base, tmp_path / "whole.safetensors")[1]
     shutil.rmtree(base / "text_encoder_3")
     made, prompt = embed(base, tmp_path / "made.safetensors")
-    assert not made.t5 and "without T5" in made.to_dict()["note"]
+    assert not made["t5"] and "without T5" in made["note"]
     assert not prompt.tokens[:, CLIP_TOKENS:].any()
     assert torch.equal(prompt.tokens[:, :CLIP_TOKENS], whole.tokens[:, :CLIP_TOKENS])
 

@@ -20,7 +20,7 @@ from livemoments import files
 from livemoments.errors import OutputError, WeightsError
 from livemoments.models.sd3 import stored
 from livemoments.models.sd3.config import Sd3Config
-from livemoments.models.sd3.weights import check_sd3, load_sd3, new_dual_branch, save_sd3
+from livemoments.models.sd3.weights import check_sd3, load_sd3, new_parts, save_sd3
 from livemoments.networks.sd3 import SD3_MEDIUM, make_transformer
 
 WEIGHTS = stored.WEIGHTS
@@ -179,7 +179,7 @@ def base(tmp_path) -> Path:
 
 
 def test_both_branches_begin_as_sd3(base):
-    dual = new_dual_branch(base, torch.float32)
+    dual = new_parts(base, torch.float32).dual
     wanted = load_file(base / "transformer" / WEIGHTS)
     for net in (dual.restoration, dual.reference):
         state = net.state_dict()
@@ -192,7 +192,7 @@ def test_both_branches_begin_as_sd3(base):
 
 
 def test_a_beginning_can_be_trained_saved_and_loaded(base, tmp_path):
-    dual = new_dual_branch(base, torch.float32)
+    dual = new_parts(base, torch.float32).dual
     settings = dual.motion_encoder.config
     assert settings.channels == (512, 1024, 32, 32)
     assert (settings.embeddings, settings.blocks_per_embedding) == (2, 2)  # for three blocks
@@ -213,10 +213,10 @@ def test_only_the_projections_may_be_absent(base):
     del state["proj_out.bias"]
     save_file(state, path, metadata={"format": "pt"})
     with pytest.raises(WeightsError, match=r"missing: proj_out\.bias;"):
-        new_dual_branch(base, torch.float32)
+        new_parts(base, torch.float32)
     shutil.rmtree(base / "transformer")
     with pytest.raises(WeightsError, match="no such folder"):
-        new_dual_branch(base, torch.float32)
+        new_parts(base, torch.float32)
 
 
 # --- what is there, by the headers ----------------------------------------------------------------

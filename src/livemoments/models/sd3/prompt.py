@@ -4,17 +4,16 @@ Whether the release was trained with T5's share of them is not known: without `t
 diffusers takes zeros for it. The result of making them says which it was.
 """
 
-import importlib.util
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from livemoments.errors import MissingExtraError, WeightsError, first_line, list_some
+from livemoments.errors import WeightsError, first_line, list_some
+from livemoments.extras import need_sd3
 from livemoments.files import atomic_output, check_output
 from livemoments.models.sd3.quiet import quiet_transformers
 from livemoments.models.sd3.stored import (
@@ -45,22 +44,6 @@ WITHOUT_T5 = (
     "made without T5: BASE has no text_encoder_3, and its tokens are zeros, as diffusers has them;"
     " whether the release was trained so is not known"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmptyPrompt:
-    """What `embed_empty_prompt` wrote."""
-
-    path: Path
-    tokens: int
-    width: int
-    pooled: int
-    t5: bool  # whether T5 was there; else its tokens are zeros
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain values, and a note on what is not known."""
-        note = WITH_T5 if self.t5 else WITHOUT_T5
-        return {**vars(self), "path": str(self.path), "note": note}
 
 
 def prompt_files(folders: Sequence[Path]) -> list[Path]:
@@ -124,11 +107,13 @@ def write_prompt(path: Path, prompt: Prompt) -> None:
     write_file(path, dict(zip(NAMES, (prompt.tokens, prompt.pooled), strict=True)))
 
 
-def embed_empty_prompt(base: Path | str, output: Path, *, overwrite: bool = False) -> EmptyPrompt:
+def embed_empty_prompt(
+    base: Path | str, output: Path, *, overwrite: bool = False
+) -> dict[str, object]:
     """Make `empty_prompt.safetensors` with the text encoders of SD3-medium's folder, in float32.
 
-    T5 may be absent; then its tokens are zeros, and the result says so. With T5 this needs some
-    20 GB of memory. Whether either agrees with the release's own embeddings is not known.
+    T5 may be absent; then its tokens are zeros, and the facts that are returned say so. With T5
+    this needs some 20 GB of memory. Whether the release was trained with either is not known.
 
     Args:
         base: SD3-medium's folder, or its name in the Hugging Face cache.
@@ -140,11 +125,7 @@ def embed_empty_prompt(base: Path | str, output: Path, *, overwrite: bool = Fals
         OutputError: the file exists or cannot be written.
         MissingExtraError: transformers is not installed.
     """
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtraError(
-            "embedding the prompt needs transformers, which is not installed;"
-            " pip install 'livemoments[sd3]'"
-        )
+    need_sd3("embedding the prompt")
     check_output(output, overwrite=overwrite)
     folder = find_folder(base)
     t5 = os.path.isdir(folder / T5)
@@ -158,9 +139,14 @@ def embed_empty_prompt(base: Path | str, output: Path, *, overwrite: bool = Fals
     with write_errors(output), atomic_output(output, overwrite=overwrite) as temporary:
         write_prompt(temporary, prompt)
     _, tokens, width = prompt.tokens.shape
-    return EmptyPrompt(
-        path=output, tokens=tokens, width=width, pooled=prompt.pooled.shape[-1], t5=t5
-    )
+    return {
+        "path": str(output),
+        "tokens": tokens,
+        "width": width,
+        "pooled": prompt.pooled.shape[-1],
+        "t5": t5,
+        "note": WITH_T5 if t5 else WITHOUT_T5,
+    }
 
 
 def _embed(folder: Path, t5: bool) -> Prompt:

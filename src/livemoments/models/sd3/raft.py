@@ -17,18 +17,12 @@ import torch
 from torch import Tensor
 
 from livemoments.align.flow import resize_flow
-from livemoments.errors import (
-    ConfigError,
-    DeviceError,
-    InputError,
-    MissingExtraError,
-    WeightsError,
-    first_line,
-)
+from livemoments.errors import DeviceError, MissingExtraError, WeightsError, first_line
 from livemoments.models.sd3.stored import differences, open_file
 
 STRIDE_PX = 8  # of the features; torchvision takes only sides that are multiples of it
 SMALLEST_SIDE_PX = 128  # below, the coarsest correlations are too small for torchvision
+ITERATIONS = 20  # refinements of the flow, as in the paper
 MAX_PIXELS = 1_600_000  # of the pictures compared; see RaftFlow
 SOURCE = "give torchvision's raft_large_C_T_SKHT_V1-0b8c9e55.pth, or no file to have it downloaded"
 
@@ -41,9 +35,7 @@ class RaftFlow:
     reduced to about as many, and the flow is enlarged to their size.
     """
 
-    def __init__(
-        self, weights: Path | None = None, device: str = "cpu", iterations: int = 20
-    ) -> None:
+    def __init__(self, weights: Path | None = None, device: str = "cpu") -> None:
         """Build the network and read its weights.
 
         Args:
@@ -51,16 +43,12 @@ class RaftFlow:
                 that torchvision publishes, out of torch.hub's cache or downloaded (20 MB).
             device: where PyTorch computes: cpu, cuda, cuda:1, mps. On cuda the features are found
                 in half precision.
-            iterations: refinements of the flow; the paper runs 20.
 
         Raises:
-            ConfigError: iterations is below 1.
             DeviceError: the device is not there.
             MissingExtraError: a torchvision that fits PyTorch is not installed.
             WeightsError: the weights are missing, damaged, of another network, or not to be had.
         """
-        if iterations < 1:
-            raise ConfigError(f"iterations of RAFT must be at least 1, got {iterations}")
         if weights is not None and not weights.is_file():
             raise WeightsError(f"{weights}: no such file of RAFT weights; {SOURCE}")
         optical_flow = _optical_flow()
@@ -87,20 +75,16 @@ class RaftFlow:
         if device.startswith("cuda"):
             _halve_features(self._network, "cuda")
         self._device = device
-        self._iterations = iterations
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Estimate the flow first -> second: a pixel p of first is at p + flow[p] in second.
 
-        first and second are uint8 of one size, H x W (grey) or H x W x 3 (RGB). Returns float32
-        H x W x 2, x then y, in pixels.
+        first and second are uint8 luma, H x W. Returns float32 H x W x 2, x then y, in pixels.
 
         Raises:
-            InputError: the pictures are of another kind, or of two sizes.
             DeviceError: the device's memory does not suffice.
         """
-        _check_pair(first, second)
-        height, width = first.shape[:2]
+        height, width = first.shape
         ratio = (MAX_PIXELS / (height * width)) ** 0.5
         if ratio < 1:
             size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
@@ -111,12 +95,12 @@ class RaftFlow:
 
     def _estimate(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Estimate the flow of two pictures no larger than MAX_PIXELS, as __call__ returns it."""
-        h, w = first.shape[:2]
+        h, w = first.shape
         rows, columns = _padding(h), _padding(w)
         try:
             with torch.inference_mode():
                 batches = (self._batch(picture, rows, columns) for picture in (first, second))
-                flow = self._network(*batches, num_flow_updates=self._iterations)[-1]
+                flow = self._network(*batches, num_flow_updates=ITERATIONS)[-1]
         except torch.OutOfMemoryError as error:
             raise DeviceError(
                 f"device {self._device}: too little memory for RAFT on {w} x {h} pixels "
@@ -132,22 +116,8 @@ class RaftFlow:
         self, picture: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]
     ) -> Tensor:
         """Repeat a picture's edges and bring it to the device, float32 (1, 3, H, W) in [-1, 1]."""
-        if picture.ndim == 2:
-            picture = np.repeat(picture[..., None], 3, axis=2)
-        padded = np.pad(picture, (rows, columns, (0, 0)), mode="edge")
-        batch = torch.from_numpy(np.ascontiguousarray(padded.transpose(2, 0, 1)[None]))
-        return batch.to(self._device).float() / 127.5 - 1
-
-
-def _check_pair(first: np.ndarray, second: np.ndarray) -> None:
-    for picture in (first, second):
-        layers = picture.shape[2:]
-        of_kind = picture.dtype == np.uint8 and picture.ndim > 1 and layers in ((), (3,))
-        if not of_kind or not picture.size or picture.shape != first.shape:
-            raise InputError(
-                f"RAFT cannot compare {first.dtype} {first.shape} and {second.dtype} "
-                f"{second.shape}; give two uint8 pictures of one size, H x W or H x W x 3"
-            )
+        luma = torch.from_numpy(np.pad(picture, (rows, columns), mode="edge"))
+        return luma.expand(1, 3, -1, -1).to(self._device).float() / 127.5 - 1
 
 
 def _padding(side_px: int) -> tuple[int, int]:

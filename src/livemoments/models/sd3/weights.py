@@ -107,41 +107,35 @@ def check_sd3(config: Sd3Config) -> dict[str, Any]:
     }
 
 
-def new_dual_branch(base: Path | str, dtype: torch.dtype) -> DualBranch:
+def new_parts(base: Path | str, dtype: torch.dtype) -> Sd3Parts:
     """Make both branches out of SD3-medium's own transformer: where training begins (paper, B.2).
 
     The motion projections are zero, and the MotionEncoder is drawn by PyTorch's own generator.
+    The autoencoder and the empty prompt are SD3-medium's.
 
     Args:
         base: SD3-medium's folder, or its name in the Hugging Face cache.
         dtype: Of the weights.
 
     Raises:
-        WeightsError: the transformer is missing, damaged or not SD3-medium's.
+        WeightsError: something is missing, damaged or not SD3-medium's.
     """
-    folder = find_folder(base) / "transformer"
+    folder = find_folder(base)
     restoration, reference = (
-        _open_transformer(folder, guided=guided, fresh=MOTION_PROJECTION).load(dtype)
+        _open_transformer(folder / "transformer", guided=guided, fresh=MOTION_PROJECTION).load(
+            dtype
+        )
         for guided in (True, False)
     )
     blocks, width = len(restoration.transformer_blocks), restoration.inner_dim
     embeddings = min(EMBEDDINGS, -(-blocks // 2))
     encoder = _make_motion_encoder((512, 1024, width, width), embeddings, blocks)
     dual = DualBranch(restoration, reference, encoder.to(dtype))
-    return dual.train().requires_grad_(True)
-
-
-def new_parts(base: Path | str, dtype: torch.dtype) -> Sd3Parts:
-    """Make `new_dual_branch`, with SD3-medium's autoencoder and its empty prompt.
-
-    Raises:
-        WeightsError: something is missing, damaged or not SD3-medium's.
-    """
-    folder = find_folder(base)
-    dual = new_dual_branch(folder, dtype)
-    vae = _open_vae(folder / "vae", dual.restoration.config)
-    prompt = _read_prompt(prompt_files([folder]), folder, dual.restoration)
-    return Sd3Parts(dual=dual, vae=vae.load(dtype), prompt=prompt)
+    return Sd3Parts(
+        dual=dual.train().requires_grad_(True),
+        vae=_open_vae(folder / "vae", restoration.config).load(dtype),
+        prompt=_read_prompt(prompt_files([folder]), folder, restoration),
+    )
 
 
 def save_sd3(
