@@ -45,15 +45,10 @@ HLG_PEAK_NITS = 1000.0
 
 @dataclass(frozen=True, kw_only=True)
 class ColourSpace:
-    """The colour space of a still, and of every picture made for it.
+    """The colour space of a still, and of every picture made for it."""
 
-    Attributes:
-        name: "sRGB", "Display P3", "Adobe RGB" or "unknown".
-        icc: The profile's bytes; None means sRGB without a profile.
-    """
-
-    name: str = "sRGB"
-    icc: bytes | None = None
+    name: str = "sRGB"  # "sRGB", "Display P3", "Adobe RGB" or "unknown"
+    icc: bytes | None = None  # the profile's bytes; None means sRGB without a profile
 
 
 def recognise_profile(icc: bytes | None) -> ColourSpace:
@@ -122,19 +117,12 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipColour:
-    """How a clip's numbers mean colour, in H.273 codes, as the file states them (2: unstated).
+    """How a clip's numbers mean colour, in H.273 codes, as the file states them (2: unstated)."""
 
-    Attributes:
-        primaries: 1 BT.709, 5 and 6 BT.601, 9 BT.2020, 12 Display P3.
-        transfer: 1 BT.709, 6 BT.601, 13 sRGB, 16 PQ, 18 HLG.
-        matrix: 1 BT.709, 5 and 6 BT.601, 9 BT.2020.
-        full_range: True where black is 0 and white 255 (8 bits).
-    """
-
-    primaries: int = 2
-    transfer: int = 2
-    matrix: int = 2
-    full_range: bool = False
+    primaries: int = 2  # 1 BT.709, 5 and 6 BT.601, 9 BT.2020, 12 Display P3
+    transfer: int = 2  # 1 BT.709, 6 BT.601, 13 sRGB, 16 PQ, 18 HLG
+    matrix: int = 2  # 1 BT.709, 5 and 6 BT.601, 9 BT.2020
+    full_range: bool = False  # true where black is 0 and white 255 (8 bits)
 
     @property
     def primaries_name(self) -> str:

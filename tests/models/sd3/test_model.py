@@ -226,7 +226,7 @@ def test_the_pipeline_of_five_lines(tmp_path):
 
 def test_too_little_memory_is_said_before_anything_runs(monkeypatch):
     monkeypatch.setattr(sd3_memory, "free_gb", lambda device: 0.001)
-    with pytest.raises(DeviceError, match=r"needs about .* GB .* --model compact"):
+    with pytest.raises(DeviceError, match=r"needs about .* GB .* the model compact"):
         Sd3Model(tiny_parts(0), replace(ON_CPU, batch=2))
 
 

@@ -32,17 +32,11 @@ NO_RULES = "rules of this form"
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedFile:
-    """What check_file found.
+    """What check_file found."""
 
-    Attributes:
-        files: The file, or the still's and the clip's.
-        form: Whose rules were held against them.
-        findings: One for each rule.
-    """
-
-    files: tuple[Path, ...]
-    form: str
-    findings: tuple[Finding, ...]
+    files: tuple[Path, ...]  # the file, or the still's and the clip's
+    form: str  # whose rules were held against them
+    findings: tuple[Finding, ...]  # one for each rule
 
     @property
     def passed(self) -> bool:

@@ -24,18 +24,12 @@ MAX_INDEX = 4 * 1024 * 1024  # bytes of one table: a phone's have some kilobytes
 
 @dataclass(frozen=True, kw_only=True)
 class HeifItem:
-    """One item.
+    """One item."""
 
-    Attributes:
-        id: Its number.
-        type: Four letters: "hvc1", "grid", "Exif", "mime", "tmap", ...
-        content_type: MIME type of a "mime" item; else empty.
-        extents: First byte in the file, and length, of each of its pieces.
-    """
-
-    id: int
-    type: bytes
-    content_type: bytes = b""
+    id: int  # its number
+    type: bytes  # four letters: "hvc1", "grid", "Exif", "mime", "tmap", ..
+    content_type: bytes = b""  # MIME type of a "mime" item; else empty
+    # First byte in the file, and length, of each of its pieces.
     extents: tuple[tuple[int, int], ...] = ()
 
 

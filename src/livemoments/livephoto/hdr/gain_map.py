@@ -24,27 +24,17 @@ MAX_HEADROOM = 8.0  # of Apple's maps: three stops, as their maker note's formul
 
 @dataclass(frozen=True, kw_only=True)
 class GainMap:
-    """A gain map, upright, as large or smaller than its picture, whose whole view it covers.
+    """A gain map, upright, as large or smaller than its picture, whose whole view it covers."""
 
-    Attributes:
-        values: float32 h x w, or h x w x 3 for red, green and blue; in [0, 1].
-        min_stops: Of each channel, at value 0.
-        max_stops: At value 1.
-        gamma: The exponent that values were stored with.
-        offset_sdr: Added to the linear SDR picture before the gain.
-        offset_hdr: Subtracted after it.
-        capacity_min: log2 of how much brighter than SDR white a display must be for any gain.
-        capacity_max: Likewise for all of it.
-    """
-
-    values: np.ndarray
-    min_stops: RGB
-    max_stops: RGB
-    gamma: RGB = (1.0, 1.0, 1.0)
-    offset_sdr: RGB = (0.0, 0.0, 0.0)
-    offset_hdr: RGB = (0.0, 0.0, 0.0)
+    values: np.ndarray  # float32 h x w, or h x w x 3 for red, green and blue; in [0, 1]
+    min_stops: RGB  # of each channel, at value 0
+    max_stops: RGB  # at value 1
+    gamma: RGB = (1.0, 1.0, 1.0)  # the exponent that values were stored with
+    offset_sdr: RGB = (0.0, 0.0, 0.0)  # added to the linear SDR picture before the gain
+    offset_hdr: RGB = (0.0, 0.0, 0.0)  # subtracted after it
+    # Log2 of how much brighter than SDR white a display must be for any gain.
     capacity_min: float = 0.0
-    capacity_max: float
+    capacity_max: float  # likewise for all of it
 
     @property
     def height(self) -> int:

@@ -27,25 +27,18 @@ class ContainerItem:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionFacts:
-    """What XMP says about a clip inside the photo; nothing here is verified yet.
+    """What XMP says about a clip inside the photo; nothing here is verified yet."""
 
-    Attributes:
-        motion_photo: Camera:MotionPhoto is 1.
-        micro_video: Camera:MicroVideo is 1 (the form before version 1.0).
-        micro_video_offset: Bytes from the clip's first byte to the end of the file, or None.
-        timestamp_us: The key photo's time in the clip, microseconds; None when absent or -1.
-        items: The container's directory, in order.
-        oplus_video_length: Bytes of the clip as OPPO's own words state them, or None.
-        namespaces: Every namespace that a word of the packet belongs to.
-    """
-
-    motion_photo: bool = False
-    micro_video: bool = False
+    motion_photo: bool = False  # camera:MotionPhoto is 1
+    micro_video: bool = False  # camera:MicroVideo is 1 (the form before version 1.0)
+    # Bytes from the clip's first byte to the end of the file, or None.
     micro_video_offset: int | None = None
+    # The key photo's time in the clip, microseconds; None when absent or -1.
     timestamp_us: int | None = None
-    items: tuple[ContainerItem, ...] = ()
+    items: tuple[ContainerItem, ...] = ()  # the container's directory, in order
+    # Bytes of the clip as OPPO's own words state them, or None.
     oplus_video_length: int | None = None
-    namespaces: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()  # every namespace that a word of the packet belongs to
 
     @property
     def promises_clip(self) -> bool:

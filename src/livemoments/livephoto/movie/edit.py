@@ -41,19 +41,13 @@ CHUNK = 1 << 20
 
 @dataclass(eq=False)
 class Node:
-    """A box in memory.
+    """A box in memory."""
 
-    Attributes:
-        type: Four letters, or the number of an 'ilst' entry.
-        data: A leaf's payload; of a box that holds boxes, what comes before the first of them.
-        children: The boxes in it, or None for a leaf.
-        tail: What follows the last whole child: a terminator, padding, or damage.
-    """
-
-    type: bytes
+    type: bytes  # four letters, or the number of an 'ilst' entry
+    # A leaf's payload; of a box that holds boxes, what comes before the first of them.
     data: bytes = b""
-    children: list["Node"] | None = None
-    tail: bytes = b""
+    children: list["Node"] | None = None  # the boxes in it, or None for a leaf
+    tail: bytes = b""  # what follows the last whole child: a terminator, padding, or damage
 
     @property
     def nodes(self) -> list["Node"]:
@@ -124,25 +118,18 @@ def parse_box(kind: bytes, payload: bytes) -> Node:
 
 @dataclass(eq=False)
 class Movie:
-    """A MOV or MP4: its index in memory, its media in the file.
+    """A MOV or MP4: its index in memory, its media in the file."""
 
-    Attributes:
-        source: The file's bytes.
-        boxes: The boxes at its top.
-        ftyp: Payload of 'ftyp', empty for none.
-        moov: The index. Chunk offsets in it count in the source, beyond its end in `brought`, and
-            beyond that in `media`.
-        media: New samples.
-        brought: Samples of another file. To be set before anything is added to `media`.
-        dropped: Runs of bytes (start, end) of the source's media that are left out, ascending.
-    """
-
-    source: Source
-    boxes: tuple[Box, ...]
-    ftyp: bytes
+    source: Source  # the file's bytes
+    boxes: tuple[Box, ...]  # the boxes at its top
+    ftyp: bytes  # payload of 'ftyp', empty for none
+    # The index. Chunk offsets in it count in the source, beyond its end in `brought`, and beyond
+    # that in `media`.
     moov: Node
-    media: bytearray = field(default_factory=bytearray)
+    media: bytearray = field(default_factory=bytearray)  # new samples
+    # Samples of another file. To be set before anything is added to `media`.
     brought: Source | None = None
+    # Runs of bytes (start, end) of the source's media that are left out, ascending.
     dropped: tuple[tuple[int, int], ...] = ()
 
     @property

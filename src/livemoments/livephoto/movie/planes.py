@@ -26,17 +26,11 @@ LAYOUTS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Planes:
-    """Y', Cb and Cr of a picture, uint8 or uint16 code values.
+    """Y', Cb and Cr of a picture, uint8 or uint16 code values."""
 
-    Attributes:
-        layout: A key of LAYOUTS.
-        luma: (H, W).
-        chroma: Cb and Cr, smaller as the layout says.
-    """
-
-    layout: str
-    luma: np.ndarray
-    chroma: tuple[np.ndarray, np.ndarray]
+    layout: str  # a key of LAYOUTS
+    luma: np.ndarray  # (H, W)
+    chroma: tuple[np.ndarray, np.ndarray]  # cb and Cr, smaller as the layout says
 
     @property
     def bits(self) -> int:

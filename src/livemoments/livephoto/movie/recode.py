@@ -58,17 +58,11 @@ SCALES = (1, 2, 4)
 
 @dataclass(frozen=True, kw_only=True)
 class RewriteChoice:
-    """How a clip's pictures are written anew.
+    """How a clip's pictures are written anew."""
 
-    Attributes:
-        scale: The sides' length in the clip's; more than 1 enlarges by cubic interpolation.
-        quicktime: Whether it becomes a MOV, else an MP4; None: what it is.
-        coding: How they are coded.
-    """
-
-    scale: int = 1
-    quicktime: bool | None = None
-    coding: CodingChoice = field(default_factory=CodingChoice)
+    scale: int = 1  # the sides' length in the clip's; more than 1 enlarges by cubic interpolation
+    quicktime: bool | None = None  # whether it becomes a MOV, else an MP4; None: what it is
+    coding: CodingChoice = field(default_factory=CodingChoice)  # how they are coded
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:

@@ -24,23 +24,14 @@ from livemoments.livephoto.movie.tables import (
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One sample of a track.
+    """One sample of a track."""
 
-    Attributes:
-        offset: Its first byte in the file.
-        size: In bytes.
-        decode_time: In the track's time scale.
-        show_time: In the track's time scale.
-        duration: Until the next one is decoded.
-        key: Whether it can be decoded without others.
-    """
-
-    offset: int
-    size: int
-    decode_time: int
-    show_time: int
-    duration: int
-    key: bool
+    offset: int  # its first byte in the file
+    size: int  # in bytes
+    decode_time: int  # in the track's time scale
+    show_time: int  # in the track's time scale
+    duration: int  # until the next one is decoded
+    key: bool  # whether it can be decoded without others
 
 
 def read_samples(track: Node, name: str) -> list[Sample]:

@@ -23,18 +23,12 @@ _TRACK = {0: (12, 20), 1: (20, 28)}  # tkhd
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """One entry of an edit list.
+    """One entry of an edit list."""
 
-    Attributes:
-        duration: Of the movie, in its time scale.
-        media_time: Where in the track's media it starts, in the media's time scale; -1: nothing
-            is shown.
-        rate: 16.16 fixed point; 0x10000 is normal speed.
-    """
-
-    duration: int
+    duration: int  # of the movie, in its time scale
+    # Where in the track's media it starts, in the media's time scale; -1: nothing is shown.
     media_time: int
-    rate: int = 0x10000
+    rate: int = 0x10000  # 16.16 fixed point; 0x10000 is normal speed
 
 
 def timescale(header: Node) -> int:

@@ -27,17 +27,13 @@ MAX_SAMPLE = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class StillImageTime:
-    """What the still-image-time track says.
+    """What the still-image-time track says."""
 
-    Attributes:
-        time_s: When the still was taken, seconds of the clip.
-        transform: Raw 3x3 matrix, float64: frame -> still in reference units, sensor
-            orientation, origin at the bottom left; None where the file has none.
-        reference_size: Width and height of those units in pixels, or None.
-    """
-
-    time_s: float
+    time_s: float  # when the still was taken, seconds of the clip
+    # Raw 3x3 matrix, float64: frame -> still in reference units, sensor orientation, origin at the
+    # bottom left; None where the file has none.
     transform: np.ndarray | None = None
+    # Width and height of those units in pixels, or None.
     reference_size: tuple[float, float] | None = None
 
 

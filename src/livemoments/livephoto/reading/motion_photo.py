@@ -31,19 +31,13 @@ FIRST_BOX = re.compile(rb"\0\0[\0-\x0f][\0-\xff]ftyp")
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedClip:
-    """A clip found inside a photo.
+    """A clip found inside a photo."""
 
-    Attributes:
-        source: Its bytes.
-        kind: "google-motion-photo", "microvideo", "samsung", "huawei" or "honor".
-        stated: What the file says of the key photo's time, the most trusted first.
-        notes: What is unusual about how it is stored.
-    """
-
-    source: Source
-    kind: str
+    source: Source  # its bytes
+    kind: str  # "google-motion-photo", "microvideo", "samsung", "huawei" or "honor"
+    # What the file says of the key photo's time, the most trusted first.
     stated: tuple[StatedTime, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what is unusual about how it is stored
 
 
 def find_embedded_clip(photo: Source, facts: MotionFacts) -> EmbeddedClip | None:

@@ -32,17 +32,11 @@ ENCRYPTED = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """The halves found in an archive.
+    """The halves found in an archive."""
 
-    Attributes:
-        still: Bytes of the still.
-        video: Bytes of the video.
-        notes: What is unusual about the archive.
-    """
-
-    still: Source
-    video: Source
-    notes: tuple[str, ...] = ()
+    still: Source  # bytes of the still
+    video: Source  # bytes of the video
+    notes: tuple[str, ...] = ()  # what is unusual about the archive
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,23 +25,15 @@ LISTED = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two files that make a Live Photo.
+    """Two files that make a Live Photo."""
 
-    Attributes:
-        still: The key photo's facts.
-        video: The clip's bytes.
-        video_identifier: Identifier of the video, Apple's or vivo's, or None.
-        by_name: True where only their names, or what holds both, say that they belong together.
-        package: "livp" or "pvt" where such a package holds both, else None.
-        notes: What is unusual about how they are kept.
-    """
-
-    still: Still
-    video: Source
-    video_identifier: str | None
+    still: Still  # the key photo's facts
+    video: Source  # the clip's bytes
+    video_identifier: str | None  # identifier of the video, Apple's or vivo's, or None
+    # True where only their names, or what holds both, say that they belong together.
     by_name: bool = False
-    package: str | None = None
-    notes: tuple[str, ...] = ()
+    package: str | None = None  # "livp" or "pvt" where such a package holds both, else None
+    notes: tuple[str, ...] = ()  # what is unusual about how they are kept
 
 
 def resolve(path: Path) -> Path:

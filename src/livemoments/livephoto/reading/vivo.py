@@ -32,17 +32,13 @@ MOST = 100_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class VivoTail:
-    """What a tail says; of a photo usually the identifier alone.
+    """What a tail says; of a photo usually the identifier alone."""
 
-    Attributes:
-        identifier: What photo and clip share, or None.
-        frame: Number of the clip's frame that was the key photo when it was taken, from 0.
-        cover_ms: Time of the key photo that was chosen later in the gallery, milliseconds of the
-            clip; None where it never was changed.
-    """
-
-    identifier: str | None
+    identifier: str | None  # what photo and clip share, or None
+    # Number of the clip's frame that was the key photo when it was taken, from 0.
     frame: int | None = None
+    # Time of the key photo that was chosen later in the gallery, milliseconds of the clip; None
+    # where it never was changed.
     cover_ms: int | None = None
 
 

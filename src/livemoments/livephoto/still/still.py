@@ -59,42 +59,27 @@ _WARNINGS_LOCK = threading.RLock()
 
 @dataclass(frozen=True, kw_only=True)
 class Still:
-    """A still picture. Every size is that of the upright picture, orientation applied.
+    """A still picture. Every size is that of the upright picture, orientation applied."""
 
-    Attributes:
-        path: The file, or None for a picture that never was one.
-        format: "JPEG", "HEIC", "PNG", "TIFF", "WEBP", "AVIF" or "BMP".
-        width: Pixels.
-        height: Pixels.
-        colour: Colour space of what pixels() returns.
-        exif: EXIF as TIFF bytes (no 'Exif' prefix), orientation tag as in the file; or None.
-        xmp: XMP packet, or None.
-        iptc: IPTC-IIM of a JPEG, or None.
-        orientation: EXIF orientation, 1-8, as in the file; 1 for HEIC, whose decoder turns it.
-        make: Maker of the camera, or None.
-        model: Camera model, or None.
-        software: Software or system version that wrote the file, or None.
-        taken: When it was taken, with a time zone where EXIF has one; or None.
-        identifier: Apple content identifier, or None.
-        mode: Pillow's name of the pixel layout in the file, such as "RGB" or "CMYK".
-        data: The picture's bytes, where it was unpacked from the file; None where it is the file.
-    """
-
-    path: Path | None
-    format: str
-    width: int
-    height: int
+    path: Path | None  # the file, or None for a picture that never was one
+    format: str  # "JPEG", "HEIC", "PNG", "TIFF", "WEBP", "AVIF" or "BMP"
+    width: int  # pixels
+    height: int  # pixels
+    # Colour space of what pixels() returns.
     colour: ColourSpace = field(default_factory=ColourSpace)
+    # EXIF as TIFF bytes (no 'Exif' prefix), orientation tag as in the file; or None.
     exif: bytes | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
+    xmp: bytes | None = None  # XMP packet, or None
+    iptc: bytes | None = None  # IPTC-IIM of a JPEG, or None
+    # EXIF orientation, 1-8, as in the file; 1 for HEIC, whose decoder turns it.
     orientation: int = 1
-    make: str | None = None
-    model: str | None = None
-    software: str | None = None
-    taken: datetime | None = None
-    identifier: str | None = None
-    mode: str = "RGB"
+    make: str | None = None  # maker of the camera, or None
+    model: str | None = None  # camera model, or None
+    software: str | None = None  # software or system version that wrote the file, or None
+    taken: datetime | None = None  # when it was taken, with a time zone where EXIF has one; or None
+    identifier: str | None = None  # Apple content identifier, or None
+    mode: str = "RGB"  # pillow's name of the pixel layout in the file, such as "RGB" or "CMYK"
+    # The picture's bytes, where it was unpacked from the file; None where it is the file.
     data: bytes | None = field(default=None, repr=False)
 
     @property

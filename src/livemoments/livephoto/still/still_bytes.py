@@ -32,23 +32,14 @@ ENCODE_ANEW = "end OUT in the other format, .jpg or .heic, to have it encoded an
 
 @dataclass(frozen=True, kw_only=True)
 class StillFile:
-    """A key photo's file, without its clip.
+    """A key photo's file, without its clip."""
 
-    Attributes:
-        name: Of the file, for messages.
-        format: "JPEG" or "HEIC".
-        data: The picture's bytes; of a JPEG those of its first picture.
-        exif: EXIF as TIFF bytes, as the file has it; or None.
-        xmp: XMP packet as the file has it, or None.
-        attached: Whole pictures behind a JPEG's own, in order.
-    """
-
-    name: str
-    format: str
-    data: bytes
-    exif: bytes | None
-    xmp: bytes | None
-    attached: tuple[AttachedPicture, ...] = ()
+    name: str  # of the file, for messages
+    format: str  # "JPEG" or "HEIC"
+    data: bytes  # the picture's bytes; of a JPEG those of its first picture
+    exif: bytes | None  # EXIF as TIFF bytes, as the file has it; or None
+    xmp: bytes | None  # XMP packet as the file has it, or None
+    attached: tuple[AttachedPicture, ...] = ()  # whole pictures behind a JPEG's own, in order
 
     def auxiliary(self) -> tuple[str, ...]:
         """What the file holds beside its picture that encoding it anew loses, in its own words."""

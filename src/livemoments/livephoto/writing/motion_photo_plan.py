@@ -52,25 +52,16 @@ class Attachment:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionPhotoPlan:
-    """What is written behind the still, of which only one number depends on the still.
+    """What is written behind the still, of which only one number depends on the still."""
 
-    Attributes:
-        format: Of file.
-        heic: Whether the still is a HEIC, else a JPEG.
-        clip: The clip's bytes.
-        timestamp_us: The picture's time in it, microseconds.
-        trailer: Samsung's, for Samsung's format.
-        attachments: Google's format as JPEG: pictures between still and clip.
-        notes: What was left out or changed, one sentence each.
-    """
-
-    format: Format
-    heic: bool
-    clip: bytes
-    timestamp_us: int
-    trailer: SefTrailer
+    format: Format  # of file
+    heic: bool  # whether the still is a HEIC, else a JPEG
+    clip: bytes  # the clip's bytes
+    timestamp_us: int  # the picture's time in it, microseconds
+    trailer: SefTrailer  # Samsung's, for Samsung's format
+    # Google's format as JPEG: pictures between still and clip.
     attachments: tuple[Attachment, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was left out or changed, one sentence each
 
     def around_clip(self, still_length: int) -> Surroundings:
         """What stands between still and clip, and behind the clip."""

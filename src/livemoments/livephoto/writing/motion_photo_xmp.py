@@ -51,6 +51,13 @@ def motion_photo_packet(
     return _packet(xmp, properties, items)
 
 
+def packet_of_jpeg_and_clip(clip_bytes: int, timestamp_us: int) -> bytes:
+    """Return the packet of a JPEG with an MP4 of so many bytes behind it, and nothing else."""
+    still = ContainerItem(mime="image/jpeg", semantic="Primary", length=0, padding=0)
+    clip = ContainerItem(mime="video/mp4", semantic="MotionPhoto", length=clip_bytes, padding=0)
+    return motion_photo_packet(None, [still, clip], timestamp_us)
+
+
 def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> bytes:
     """A packet of MicroVideo version 1.
 

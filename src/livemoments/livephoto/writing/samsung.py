@@ -57,19 +57,13 @@ VERSION_BLOCK = SefData(type=MOTION_PHOTO_VERSION, name="MotionPhoto_Version", d
 
 @dataclass(frozen=True, kw_only=True)
 class SefTrailer:
-    """A trailer to be written.
+    """A trailer to be written."""
 
-    Attributes:
-        blocks: In file order; one of them is the clip's.
-        version: Of the directory.
-        in_video_box: Whether 'sefd' lies within 'mpvd' (HEIC only).
-        notes: What of the source's trailer was left out.
-    """
-
+    # In file order; one of them is the clip's.
     blocks: tuple[SefData, ...] = (CLIP_BLOCK, VERSION_BLOCK)
-    version: int = DIRECTORY_VERSION
-    in_video_box: bool = False
-    notes: tuple[str, ...] = ()
+    version: int = DIRECTORY_VERSION  # of the directory
+    in_video_box: bool = False  # whether 'sefd' lies within 'mpvd' (HEIC only)
+    notes: tuple[str, ...] = ()  # what of the source's trailer was left out
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ alignment. `official` does as the release does: Euler steps, sampled latents, th
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from copy import copy
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from livemoments.align.dense import shrink
 from livemoments.align.estimators import DisFlow, FlowEstimator, equalised, grey
 from livemoments.align.flow import invert, pixel_grid
 from livemoments.errors import ConfigError
+from livemoments.models.cache import ModelCache
 from livemoments.models.sd3.config import Sd3Config
 from livemoments.models.sd3.memory import (
     Placement,
@@ -63,6 +64,14 @@ class Sd3Model:
         if config.compile and not self.placement.offload:
             self.compile()
 
+    def with_config(self, config: Sd3Config) -> "Sd3Model":
+        """Return the same networks, where they are, with other settings of sampling."""
+        other = copy(self)
+        other.config, other.batch = config, config.batch
+        if config.compile and not self.config.compile:
+            other.compile()
+        return other
+
     def compile(self) -> None:
         """Have torch.compile make faster code of the blocks; their first run then takes minutes."""
         for net in (self.dual.reference, self.dual.restoration):
@@ -85,16 +94,11 @@ class Sd3Model:
                 f"tiles of {m} x {n} pixels are too large for this model: {self.largest_px} a side "
                 "at most; make them smaller"
             )
-        views = [self._views(tile) for tile in tiles]
-        z_frame = self._encode([frame for frame, _, _ in views], rngs)
-        z_key = self._encode([key for _, key, _ in views], rngs)
+        z_frame, z_key, flow = self.latents(tiles, rngs)
         shape = z_frame.shape[1:]
         noise = np.stack([rng.standard_normal(shape, np.float32) for rng in rngs])
-        flow = np.stack([flow for _, _, flow in views]).transpose(0, 3, 1, 2)
-        z = self._sample(
-            z_frame, z_key, self._tensor(flow), torch.from_numpy(noise).to(z_frame.device), steps
-        )
-        pictures = self._decode(z)[:, :n, :m]
+        z = self._sample(z_frame, z_key, flow, torch.from_numpy(noise).to(z_frame.device), steps)
+        pictures = self.decode(z)[:, :n, :m]
         return [
             TileResult(
                 image=np.ascontiguousarray(picture),
@@ -102,6 +106,26 @@ class Sd3Model:
             )
             for tile, picture in zip(tiles, pictures, strict=True)
         ]
+
+    def latents(
+        self, tiles: Sequence[TileInput], rngs: Sequence[np.random.Generator]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the bridge begins with, of tiles of one size, on the device.
+
+        The latents of the frames and of the key photo's crops, (B, 16, h, w) float32, and the flow
+        key -> frame (B, 2, H, W) in pixels. In official mode each rng draws its tile's latents.
+        """
+        views = [self._views(tile) for tile in tiles]
+        z_frame = self._encode([frame for frame, _, _ in views], rngs)
+        z_key = self._encode([key for _, key, _ in views], rngs)
+        flow = np.stack([flow for _, _, flow in views]).transpose(0, 3, 1, 2)
+        return z_frame, z_key, self._tensor(flow)
+
+    def decode(self, z: Tensor) -> np.ndarray:
+        """Return the pictures B x H x W x 3 float32 of latents, not clipped."""
+        planes = torch.cat([decode(self.vae, one[None]) for one in z])
+        pictures: np.ndarray = planes.permute(0, 2, 3, 1).cpu().numpy()
+        return pictures
 
     def _sample(
         self, z_frame: Tensor, z_key: Tensor, flow: Tensor, noise: Tensor, steps: int
@@ -137,12 +161,6 @@ class Sd3Model:
             latents.append(encode(self.vae, planes, draw))
         return torch.cat(latents)
 
-    def _decode(self, z: Tensor) -> np.ndarray:
-        """Pictures B x H x W x 3 float32, not clipped."""
-        planes = torch.cat([decode(self.vae, one[None]) for one in z])
-        pictures: np.ndarray = planes.permute(0, 2, 3, 1).cpu().numpy()
-        return pictures
-
     def _views(self, tile: TileInput) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The frame, PCR's crop of the key photo and the flow key -> frame between them.
 
@@ -170,16 +188,22 @@ class Sd3Model:
         return tensor.to(self.placement.device, dtype or self.placement.dtype)
 
 
-@lru_cache(maxsize=1)
+def _load(config: Sd3Config) -> Sd3Model:
+    dtype = resolve_dtype(config, resolve_device(config))
+    return Sd3Model(load_sd3(config, dtype), config)
+
+
+MODELS = ModelCache(_load, size=1)
+
+
 def load_sd3_model(config: Sd3Config) -> Sd3Model:
-    """A Sd3Model, made once and kept.
+    """Return the model of a config, loaded once.
 
     Raises:
         WeightsError: weights that are missing or cannot be used.
         DeviceError: no such device, or its memory does not suffice.
     """
-    dtype = resolve_dtype(config, resolve_device(config))
-    return Sd3Model(load_sd3(config, dtype), config)
+    return MODELS.get(config)
 
 
 def _raft(config: Sd3Config, device: torch.device) -> FlowEstimator:
