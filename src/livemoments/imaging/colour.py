@@ -8,7 +8,7 @@ A frame's Y'CbCr becomes R'G'B' by the matrix and range of its own stream:
 
 An SDR clip's R'G'B' is taken as shown with the sRGB curve, as viewers do, whichever of the SDR
 camera curves (BT.709, BT.601, sRGB) it names. Where clip and still have the same primaries the
-numbers are therefore kept; otherwise they are made linear, multiplied by
+numbers therefore stay; otherwise they are made linear, multiplied by
 M = XYZ->still . clip->XYZ (white is D65 throughout) and given the still's curve.
 """
 

@@ -335,7 +335,7 @@ def test_embeddings_that_no_encoder_made_are_refused(tiny, name, tensor, said):
 def test_half_of_the_releases_prompt_is_refused(tiny):
     (tiny / PROMPT).unlink()
     torch.save(torch.ones(40), tiny / "pooled_prompt_embeds.pt")
-    assert_refused(tiny, "prompt_embeds.pt, is not beside it")
+    assert_refused(tiny, "prompt_embeds.pt, is not next to it")
 
 
 # --- where weights are looked for -----------------------------------------------------------------

@@ -28,7 +28,7 @@ class DemoResult:
     live_photo_path: Path  # the Motion Photo
     truth_path: Path  # what the restored moment should look like
     restored_path: Path  # what it does look like
-    before_after_path: Path  # crops of both beside the frame and the key photo
+    before_after_path: Path  # crops of both next to the frame and the key photo
     time_s: float  # the restored moment
     # Of the frame, enlarged bicubically, against the truth in the clip's tone: the frame is not to
     # be blamed for that.

@@ -82,7 +82,7 @@ def measure_costs(config: CostConfig, progress: Progress | None = None) -> Exper
     write_run(run, config.output)
     write_report(run, config.output, config.output)
     return Experiment(
-        table=TABLES[0], run=run, beside=dict.fromkeys(["livemoments", "sd3"], PAPERS)
+        table=TABLES[0], run=run, paper_rows=dict.fromkeys(["livemoments", "sd3"], PAPERS)
     )
 
 

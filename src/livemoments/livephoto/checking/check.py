@@ -1,4 +1,4 @@
-"""Whether a Live Photo obeys the rules of its own form, whichever that is: the dispatcher."""
+"""Check a Live Photo against the rules of its own format, whichever that is."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ class CheckedFile:
         }
 
     def lines(self) -> list[str]:
-        """The same for people: a rule a line, the summary last."""
+        """Return the same for people: a rule a line, the summary last."""
         lines = []
         for each in self.findings:
             why = f" ({each.quirk})" if each.result == "quirk" else ""

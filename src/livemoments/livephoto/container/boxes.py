@@ -1,4 +1,4 @@
-"""Boxes of ISO base media files (MOV, MP4, HEIC), walked without trusting a single length.
+"""Walk the boxes of ISO base media files (MOV, MP4, HEIC), trusting no stated length.
 
 A box is u32 size, four letters, payload. Size 1 means that a u64 size follows, size 0 that the
 box runs to the end of what holds it. Nothing here reads a payload unless asked to, and every

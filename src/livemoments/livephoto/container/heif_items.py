@@ -1,4 +1,4 @@
-"""The items of a HEIC file (ISO/IEC 23008-12): what there is, where it lies, what refers to it.
+"""List the items of a HEIC file (ISO/IEC 23008-12): where each lies, and what refers to it.
 
 Decoders hand out pictures; the XMP that belongs to an auxiliary picture has to be looked up here.
 """
@@ -76,7 +76,7 @@ def read_items(stream: ByteStream, length: int) -> HeifItems:
 
 
 def item_bytes(stream: ByteStream, item: HeifItem, limit: int) -> bytes:
-    """An item's bytes.
+    """Return an item's bytes.
 
     Raises:
         DamagedFileError: They are not all there, or more than limit.

@@ -1,4 +1,4 @@
-"""A run of bytes: a whole file, the clip inside a photo, or what was unpacked from an archive."""
+"""A run of bytes to read from: a whole file, the clip inside a photo, or a part of an archive."""
 
 import io
 import os

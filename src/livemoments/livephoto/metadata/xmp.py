@@ -1,4 +1,4 @@
-"""The few facts a motion photo's XMP states; the XML may come from anywhere, so it is not trusted.
+"""Read the few facts of a motion photo's XMP; the XML may come from anywhere, so it is not trusted.
 
 Google Motion Photo 1.0 and MicroVideo v1: developer.android.com/media/platform/motion-photo-format
 """
@@ -80,7 +80,7 @@ def parse_motion_facts(xmp: bytes | None) -> MotionFacts:
 
 
 def harmless_text(xmp: bytes | None) -> str | None:
-    """The packet as text that an XML parser may see; None if there is none, or a hostile one."""
+    """Return the packet as text for an XML parser; None if there is none, or a hostile one."""
     if not xmp or len(xmp) > MAX_XMP:
         return None
     text = xmp.decode("utf-8", "replace").strip("\ufeff\0 \r\n\t")

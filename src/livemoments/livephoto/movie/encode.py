@@ -1,4 +1,4 @@
-"""Pictures coded as H.264 or HEVC, through PyAV, into a MOV that holds them alone.
+"""Encode pictures as H.264 or HEVC, through PyAV, into a MOV that holds them alone.
 
 Made to be put in the place of a clip's own pictures: coded in the order in which they are shown,
 key frames where they are asked for, so that a phone's index stays true of them. The quality is a
@@ -55,12 +55,12 @@ class PictureForm:
     layout: str  # a key of planes.LAYOUTS
     width: int  # in pixels
     height: int  # in pixels
-    rate: Fraction  # pictures a second, on average; only said to players of the bare stream
+    rate: Fraction  # pictures a second, on average; a hint to players of the bare stream
     colour: ClipColour = field(default_factory=ClipColour)  # what the numbers mean, stated as it is
 
 
 def coding_for(clip_codec: str) -> tuple[str, tuple[str, ...]]:
-    """The coding that pictures of a clip get, and notes: its own, where there is an encoder.
+    """Choose the coding for a clip's new pictures: its own, where there is an encoder; with notes.
 
     Raises:
         OutputError: There is no encoder at all.

@@ -1,4 +1,4 @@
-"""The tracks of a MOV or MP4: what each is, how it is turned, when it starts."""
+"""Read the tracks of a MOV or MP4: what each is, how it is turned, when it starts."""
 
 import struct
 from collections.abc import Iterator
@@ -108,7 +108,7 @@ def _payload(stream: ByteStream, parent: Box, path: str) -> bytes:
 
 
 def _start_s(edits: bytes, movie_scale: int, media_scale: int) -> float:
-    """When a track's first sample is shown: its empty edits, less the media skipped after them."""
+    """Return when a track's first sample is shown: its empty edits, less the media skipped then."""
     if len(edits) < 8:
         return 0.0
     long_form, count = edits[0] == 1, struct.unpack_from(">I", edits, 4)[0]
@@ -151,7 +151,7 @@ def small_boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int,
 
 
 def first_sample(stream: ByteStream, trak: Box) -> tuple[int, int] | None:
-    """Where a track's first sample lies in the stream, (offset, size) in bytes; or None."""
+    """Return where a track's first sample lies in the stream, (offset, size) in bytes; or None."""
     sizes = _payload(stream, trak, "mdia/minf/stbl/stsz")
     offsets = _payload(stream, trak, "mdia/minf/stbl/stco")
     width = ">I"

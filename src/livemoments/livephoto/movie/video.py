@@ -1,4 +1,4 @@
-"""The clip: which track is shown, when each frame is, and frames decoded upright by time.
+"""Read the clip: which track is shown, when each frame is, and frames decoded upright by time.
 
 Frames are found by their presentation times (pts), never by number / rate: phones write
 variable frame timing. Opening reads the index and the packets' times, and decodes nothing.
@@ -336,7 +336,7 @@ def _display(movie: MovieFacts | None, track_id: int) -> tuple[float, float, flo
 def _quarter_turn(
     matrix: tuple[float, float, float, float],
 ) -> tuple[float, float, float, float]:
-    """The turns and mirrors nearest to any display matrix: a damaged one may be singular."""
+    """Return the turns and mirrors nearest to a display matrix: a damaged one may be singular."""
     a, b, c, d = (-1.0 if value < 0 else 1.0 for value in matrix)
     return (a, 0.0, 0.0, d) if abs(matrix[0]) >= abs(matrix[1]) else (0.0, b, c, 0.0)
 

@@ -1,4 +1,4 @@
-"""The footer of Huawei, HarmonyOS and Honor: texts of 20 bytes each, padded, at the file's end.
+"""Read the footer of Huawei, HarmonyOS and Honor: texts of 20 bytes, padded, at the file's end.
 
     [picture][MP4][cinemagraph]['v3_f<frame>'][<start>:<cover> in ms]['LIVE_<n>']
 
@@ -56,7 +56,7 @@ def read_footer(source: Source) -> LiveFooter | None:
 
 
 def is_honor(stream: ByteStream, start: int) -> bool:
-    """Whether Honor's marker stands before the clip that starts at this byte."""
+    """Return whether Honor's marker stands before the clip that starts at this byte."""
     if start < len(HONOR_MARKER):
         return False
     stream.seek(start - len(HONOR_MARKER))

@@ -118,12 +118,12 @@ def _video_facts(clip: Clip) -> dict[str, Any]:
 
 
 def same_shape(still: Still, clip: Clip) -> bool:
-    """Whether still and clip have the same aspect ratio, within what rounding explains."""
+    """Return whether still and clip have the same aspect ratio, within what rounding explains."""
     return abs(still.width / still.height / (clip.width / clip.height) - 1) <= SHAPE_TOLERANCE
 
 
 def unusual(still: Still, clip: Clip) -> tuple[str, ...]:
-    """What is unusual about a still and a clip, whatever holds them."""
+    """List what is unusual about a still and a clip, whatever holds them."""
     notes = []
     # The standard-gamut primaries differ too little to speak of.
     wide = still.colour.name != "sRGB" or clip.colour.primaries_name in ("p3", "bt2020")

@@ -1,7 +1,7 @@
-"""Finding the key photo's time by its content, where no metadata tells it.
+"""Find the key photo's time by its content, where no metadata state it.
 
 Still and frames are made small and grey, freed of tone (local mean and contrast removed), each
-frame is laid on the still by a small shift, and their correlation says how alike they are.
+frame is laid on the still by a small shift, and their correlation measures how similar they are.
 """
 
 from collections.abc import Sequence

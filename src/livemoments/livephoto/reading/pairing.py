@@ -1,4 +1,4 @@
-"""Finding the other half of a Live Photo kept in two files.
+"""Find the other half of a Live Photo stored in two files.
 
 The identifier decides, Apple's or vivo's; names only say where to look first. Programs rename the
 halves: IMG_1.HEIC + IMG_1.MOV, IMG_1_3.mov (Photos' library), IMG_1_HEVC.MOV (iCloud downloaders).
@@ -33,7 +33,7 @@ class Pair:
     # True where only their names, or what holds both, say that they belong together.
     by_name: bool = False
     package: str | None = None  # "livp" or "pvt" where such a package holds both, else None
-    notes: tuple[str, ...] = ()  # what is unusual about how they are kept
+    notes: tuple[str, ...] = ()  # what is unusual about how they are stored
 
 
 def resolve(path: Path) -> Path:
@@ -88,7 +88,7 @@ def find_video(still: Still) -> Pair:
     wanted = f"{path.stem}.MOV or {path.stem}.MP4"
     if wanted_id:
         wanted += f", or a video with the content identifier {wanted_id}"
-    raise PairingError(f"{path.name}: no video beside it; expected {wanted} in the same folder")
+    raise PairingError(f"{path.name}: no video next to it; expected {wanted} in the same folder")
 
 
 def find_still(video: Path) -> Pair:
@@ -118,7 +118,7 @@ def find_still(video: Path) -> Pair:
         if identifier:
             wanted += f", or a still with the content identifier {identifier}"
         raise PairingError(
-            f"{video.name}: no still beside it; expected {wanted} in the same folder"
+            f"{video.name}: no still next to it; expected {wanted} in the same folder"
         )
     if identifier and still_identifier(by_name):
         raise mismatch(by_name, video, identifier)
@@ -160,13 +160,13 @@ def video_identifier(video: Path | Source, *, strict: bool = False) -> str | Non
 
 
 def same_identifier(one: str | None, other: str | None) -> bool:
-    """Whether two content identifiers are there and equal, whatever their case."""
+    """Return whether two content identifiers are there and equal, whatever their case."""
     return bool(one and other) and str(one).upper() == str(other).upper()
 
 
 def _path(still: Still) -> Path:
     if still.path is None:
-        raise PairingError("this still has no file, so no clip can be looked for beside it")
+        raise PairingError("this still has no file, so no clip can be looked for next to it")
     return still.path
 
 
@@ -193,13 +193,13 @@ def _distance(path: Path, other: Path) -> tuple[int, str]:
 
 
 def _same_stem(one: Path, other: Path) -> bool:
-    """Whether two names are one stem, but for an ending after '_' on the video's side."""
+    """Return whether two names are one stem, but for an ending after '_' on the video's side."""
     a, b = sorted((one.stem.lower(), other.stem.lower()), key=len)
     return a == b or (b.startswith(a + "_") and b[len(a) + 1 :] in ("3", "hevc"))
 
 
 def _only_one(folder: Path) -> Path:
-    """The still (or motion photo) of the one Live Photo in a folder."""
+    """Return the still (or motion photo) of the one Live Photo in a folder."""
     files = _files(folder)
     stills = [each for each in files if each.suffix.lower() in STILL_SUFFIXES | ARCHIVE_SUFFIXES]
     live = [each for each in stills[:MAX_CANDIDATES] if _has_clip(each)]

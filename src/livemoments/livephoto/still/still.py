@@ -1,4 +1,4 @@
-"""The key photo: its facts read from the header, its pixels decoded on demand, always upright."""
+"""Read the key photo: its facts from the header, its pixels on demand, always upright."""
 
 import io
 import logging
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError
+from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError, first_line
 from livemoments.imaging.colour import ColourSpace, recognise_profile
 from livemoments.livephoto.container.iptc import iptc_of
 from livemoments.livephoto.container.source import HEAD_BYTES, Source, file_size, kind_of, sniff
@@ -227,7 +227,7 @@ def _through_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """16-bit and wider grey -> 8 bits; 'I' and 'F' hold 16 bits or 8, told by their values."""
+    """Reduce grey of 16 bits and more to 8; 'I' and 'F' hold 16 bits or 8, as their values show."""
     values = np.asarray(image).astype(np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     wide = image.mode.startswith("I;16") or values.max(initial=0.0) > 255
@@ -327,16 +327,10 @@ def _taken(tags: Image.Exif, details: dict[int, Any]) -> datetime | None:
 
 
 def _offset(text: str) -> timezone | None:
-    """A time zone from '+09:00', or None."""
+    """Parse a time zone such as '+09:00'; return None for others."""
     try:
         hours, minutes = int(text[1:3]), int(text[4:6])
         sign = {"+": 1, "-": -1}[text[0]]
         return timezone(sign * timedelta(hours=hours, minutes=minutes))
     except (ValueError, LookupError):
         return None
-
-
-def first_line(error: BaseException) -> str:
-    """What a decoder says is wrong, for a message of one line."""
-    text = str(error).strip().splitlines()
-    return text[0][:120] if text else type(error).__name__

@@ -31,7 +31,7 @@ class Placement:
     dtype: torch.dtype  # of the transformers
     offload: bool  # blocks stay in main memory and visit the device one by one
     needs_gb: float  # estimated peak on the device, 10^9 bytes
-    has_gb: float | None  # free there before loading; None: not told
+    has_gb: float | None  # free there before loading; None: not known
 
 
 def resolve_device(config: Sd3Config) -> torch.device:

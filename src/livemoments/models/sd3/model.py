@@ -177,7 +177,7 @@ class Sd3Model:
         if self._flow is None:
             to_key = tile.positions - np.array([left, top], np.float32) - pixel_grid(n, m)
             return frame, key, invert(_extended(to_key, height, width))
-        # As in training, where the key frame is degraded alike: sharp against soft misleads.
+        # As in training, where the key frame is degraded too: sharp against soft misleads.
         small = shrink(grey(key), round(height / tile.enlarged), round(width / tile.enlarged))
         key_frame = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
         return frame, key, self._flow(equalised(key_frame), equalised(grey(frame)))

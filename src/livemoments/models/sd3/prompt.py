@@ -63,7 +63,7 @@ def prompt_files(folders: Sequence[Path]) -> list[Path]:
         found = [folder / name for name in RELEASED if os.path.isfile(folder / name)]
         if len(found) == 1:
             other = next(name for name in RELEASED if name != found[0].name)
-            raise WeightsError(f"{found[0]}: the prompt's other file, {other}, is not beside it")
+            raise WeightsError(f"{found[0]}: the prompt's other file, {other}, is not next to it")
         if found:
             return found
     return []

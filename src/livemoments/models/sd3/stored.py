@@ -193,10 +193,14 @@ def compare(module: nn.Module, stored: Stored, fresh: str | None = None) -> None
             f"{name} ({entry.dtype})" for name, entry in found.items() if "float" not in entry.dtype
         ],
     }
-    said = "; ".join(f"{what}: {list_some(names)}" for what, names in problems.items() if names)
-    if said:
+    differences = "; ".join(
+        f"{what}: {list_some(names)}" for what, names in problems.items() if names
+    )
+    if differences:
         kind = type(module).__name__
-        raise WeightsError(f"{stored.source}: not the weights of this {kind}; {said}; {AGAIN}")
+        raise WeightsError(
+            f"{stored.source}: not the weights of this {kind}; {differences}; {AGAIN}"
+        )
 
 
 def fill(module: nn.Module, stored: Stored, dtype: torch.dtype, fresh: str | None = None) -> Any:  # noqa: ANN401 - the module

@@ -91,7 +91,7 @@ def load_sd3(config: Sd3Config, dtype: torch.dtype) -> Sd3Parts:
     """The model's parts on the CPU, in evaluation mode, with nothing to train.
 
     All are of dtype, but for the autoencoder where that is bfloat16: of 8 bits, its own values
-    would show in pictures, and it is kept in float32.
+    would show in pictures, and it stays in float32.
 
     Raises:
         WeightsError: something is missing, damaged or of another model.
