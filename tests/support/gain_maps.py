@@ -77,3 +77,13 @@ def scan(jpeg: bytes) -> bytes:
     """A JPEG from its first table on: what no metadata changes."""
     tables = [part.start for part in segments(io.BytesIO(jpeg)) if part.marker == 0xDB]
     return jpeg[tables[0] : jpeg.index(b"\xff\xd9", tables[0]) + 2]
+
+
+def apply_gain_map(sdr: np.ndarray, gain_map: GainMap, display_stops: float) -> np.ndarray:
+    """The HDR picture that a display shows, linear RGB: the formula of hdr/gain_map.py."""
+    span = gain_map.capacity_max - gain_map.capacity_min
+    weight = np.float32(np.clip((display_stops - gain_map.capacity_min) / span, 0, 1))
+    stops = gain_map.stops()
+    stops = stops if stops.ndim == 3 else stops[..., None]
+    before, after = (np.array(x, np.float32) for x in (gain_map.offset_sdr, gain_map.offset_hdr))
+    return (sdr + before) * np.exp2(weight * stops) - after

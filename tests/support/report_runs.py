@@ -30,12 +30,12 @@ def image(name: str, width: int = 64, height: int = 48, *, truth: bool = True) -
     )  # fmt: skip
 
 
-def score(method: str, of: str, said=None, seconds=1.5, **values) -> ImageScore:
+def score(method: str, of: str, message=None, seconds=1.5, **values) -> ImageScore:
     """Values by the metric's name with its hyphens as underscores."""
     names = {m.name.replace("-", "_"): m.name for m in (PSNR, LPIPS, NIQE)}
     return ImageScore(
         method=method, image=of, values={names[k]: v for k, v in values.items()},
-        said=said or {}, seconds=seconds, picture=f"{method}/{of}.png",
+        message=message or {}, seconds=seconds, picture=f"{method}/{of}.png",
     )  # fmt: skip
 
 

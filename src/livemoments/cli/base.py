@@ -60,7 +60,7 @@ class Command(TyperCommand):
 class LongCommand(Command):
     """A command that writes as it goes, and keeps that when it is cancelled."""
 
-    when_cancelled = "cancelled; what was finished is kept"
+    when_cancelled = "cancelled; what was finished stays"
 
 
 app = typer.Typer(

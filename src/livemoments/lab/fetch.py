@@ -218,11 +218,13 @@ def _run(command: Sequence[str], folder: Path, what: str) -> str:
     except OSError as error:
         raise MissingExtraError(f"{what}: cannot start {command[0]}: {error.strerror}") from error
     if done.returncode != 0:
-        said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        printed = [
+            line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()
+        ]
         # The first error line says what failed; what follows it is advice and logs.
         starts = ("E:", "ERROR", "npm error")
-        errors = [line for line in said if line.startswith(starts) and " code E" not in line]
-        reason = (errors or said[-1:] or [f"exit code {done.returncode}"])[0]
+        errors = [line for line in printed if line.startswith(starts) and " code E" not in line]
+        reason = (errors or printed[-1:] or [f"exit code {done.returncode}"])[0]
         raise MissingFileError(
             f"{what}: {Path(command[0]).name} could not fetch it: {reason}; "
             "check the network and run again"

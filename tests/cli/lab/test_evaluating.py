@@ -178,9 +178,9 @@ def test_stopped_and_given_again_it_goes_on(pairs, tmp_path):
             time.sleep(0.05)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate()
-    assert process.returncode == 130, said
-    assert said.decode().splitlines()[-1] == "livemoments: cancelled; what was finished is kept"
+        _, message = process.communicate()
+    assert process.returncode == 130, message
+    assert message.decode().splitlines()[-1] == "livemoments: cancelled; what was finished stays"
     assert counted.read_text() == "x" and not (output / "run.json").exists()
     counted.write_text("xx")  # it will not sleep again
     done = subprocess.run(command, capture_output=True, text=True)

@@ -36,7 +36,7 @@ def found(table: str = "3") -> Experiment:
             scores=[ImageScore(method="RestorationNet", image="one", values={"DINO-Q": 0.75})],
             published=as_report_tables([table]),
         ),
-        beside={"RestorationNet": "RestorationNet"},
+        paper_rows={"RestorationNet": "RestorationNet"},
     )  # fmt: skip
 
 

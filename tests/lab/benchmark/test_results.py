@@ -54,7 +54,7 @@ def run():
         scores=[
             score("frame", "a", 30.0, seconds=0.1),
             score("frame", "b", 20.0, seconds=0.3),
-            score("frame", "c", None, said={"PSNR-Y": "no truth"}),
+            score("frame", "c", None, message={"PSNR-Y": "no truth"}),
             score("ours", "a", 33.5, lpips=0.05, seconds=2.0),
             score("ours", "b", 24.5, lpips=0.20),
         ],

@@ -116,7 +116,7 @@ class TestARun:
     def test_a_set_without_truths_has_other_metrics(self, config, tmp_path, monkeypatch):
         level = Metric(
             name="CLIP-Q", better="higher", against="key photo",
-            measure=lambda a, b: Score(value=float(a.mean() - b.mean()), said="grey"),
+            measure=lambda a, b: Score(value=float(a.mean() - b.mean()), message="grey"),
         )  # fmt: skip
         monkeypatch.setattr(scoring, "make_metrics", lambda names, sources: [psnr(), level])
         folder = write_pairs(tmp_path / "real", truths=False)
@@ -125,7 +125,7 @@ class TestARun:
         assert {m.name: m.missing for m in run.metrics} == {
             "PSNR-Y": "the set has no truth", "CLIP-Q": ""
         }  # fmt: skip
-        assert [*run.scores[0].values] == ["CLIP-Q"] and run.scores[0].said == {"CLIP-Q": "grey"}
+        assert [*run.scores[0].values] == ["CLIP-Q"] and run.scores[0].message == {"CLIP-Q": "grey"}
         assert run.images[0].truth is None
 
 
@@ -345,7 +345,7 @@ class TestTheSet:
         run = evaluate(config)
         score = next(s for s in run.scores if (s.method, s.image) == ("frame", "b"))
         assert score.values["PSNR-Y"] is None
-        assert score.said["PSNR-Y"] == "the set has no truth"
+        assert score.message["PSNR-Y"] == "the set has no truth"
         assert run.mean("frame", "PSNR-Y").count == 2
 
 
@@ -360,18 +360,18 @@ class TestMetrics:
         assert [*run.scores[0].values] == ["PSNR-Y"] and "SSIM" not in run.to_csv()
 
     @pytest.mark.parametrize(
-        ("measure", "said"),
+        ("measure", "message"),
         [
             (lambda a, b: float("nan"), "it gave nan"),
-            (lambda a, b: Score(value=float("inf"), said="odd"), r"it gave inf (odd)"),
-            (lambda a, b: Score(value=None, said="no face"), "no face"),
+            (lambda a, b: Score(value=float("inf"), message="odd"), r"it gave inf (odd)"),
+            (lambda a, b: Score(value=None, message="no face"), "no face"),
         ],
     )
-    def test_no_number_is_none_and_says_why(self, config, monkeypatch, measure, said):
+    def test_no_number_is_none_and_says_why(self, config, monkeypatch, measure, message):
         made = Metric(name="SSIM-Y", better="higher", against="truth", measure=measure)
         self.use(monkeypatch, psnr(), made)
         score = evaluate(config).scores[0]
-        assert score.values["SSIM-Y"] is None and score.said["SSIM-Y"] == said
+        assert score.values["SSIM-Y"] is None and score.message["SSIM-Y"] == message
         assert score.values["PSNR-Y"] is not None
 
     @pytest.mark.parametrize(("error", "again"), [(InputError("small"), 0), (MemoryError(), 6)])
@@ -384,7 +384,7 @@ class TestMetrics:
 
         made = Metric(name="SSIM-Y", better="higher", against="truth", measure=measure)
         self.use(monkeypatch, psnr(), made)
-        assert evaluate(config).scores[0].said["SSIM-Y"] in ("small", "MemoryError")
+        assert evaluate(config).scores[0].message["SSIM-Y"] in ("small", "MemoryError")
         assert len(asked) == 6
         asked.clear()
         evaluate(config)
@@ -401,7 +401,7 @@ class TestMetrics:
 
         means = SetMetric(
             name="patch-FID", extract=extract,
-            distance=lambda a, b: Score(value=float(np.abs(a - b).sum()), said=f"of {len(a)}"),
+            distance=lambda a, b: Score(value=float(np.abs(a - b).sum()), message=f"of {len(a)}"),
         )  # fmt: skip
         self.use(monkeypatch, psnr(), means)
         asked = replace(config, metrics=("PSNR-Y", "patch-FID"))

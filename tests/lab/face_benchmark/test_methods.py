@@ -30,7 +30,7 @@ def test_the_main_model_gives_whole_pictures(kind):
     clip, told = poor_clip(3), []
     models = FakeModels()
     method = MainWhole() if kind == "whole" else MainOnFaces(FaceFinder(models), Embedder(models))
-    found = list(method.restore(clip, lambda *said: told.append(said)))
+    found = list(method.restore(clip, lambda *message: told.append(message)))
     assert [each.shape for each in found] == [frame.shape for frame in clip.frames]
     assert all(each.dtype == np.uint8 for each in found)
     assert told == [(method.name, index, 3) for index in (1, 2, 3)]

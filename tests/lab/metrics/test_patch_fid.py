@@ -122,8 +122,8 @@ class TestFrechetDistance:
             for n in (8, 40, 400)
         ]
         assert drawn[0].value > drawn[1].value > drawn[2].value > 0
-        assert "of 8 and 8 patches, fewer than the 16 dimensions: too large" in drawn[0].said
-        assert "of 400 and 400 patches: too large for so few" in drawn[2].said
+        assert "of 8 and 8 patches, fewer than the 16 dimensions: too large" in drawn[0].message
+        assert "of 400 and 400 patches: too large for so few" in drawn[2].message
 
     def test_many_samples_need_no_warning(self):
         found = FrechetDistance(value=1.0, counts=(ENOUGH, ENOUGH), dimensions=2048)

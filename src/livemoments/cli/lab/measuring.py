@@ -52,9 +52,9 @@ def ablation(
 ) -> None:
     """Train with parts taken away: what each is worth.
 
-    Needs the extra "train": pip install 'livemoments[train]'. Each row is trained alike; scores are
-    on scenes made of photographs that training holds out, and on --pairs. Given again, the command
-    goes on where it was stopped.
+    Needs the extra "train": pip install 'livemoments[train]'. Each row is trained in the same way;
+    scores are on scenes made of photographs that training holds out, and on --pairs. Given again,
+    the command goes on where it was stopped.
     """
     need_torch("an ablation")
     from livemoments.lab.experiments.ablation import NETWORK, ablate, ablate_designs

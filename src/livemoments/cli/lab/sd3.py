@@ -63,9 +63,9 @@ def embed_prompt(
 ) -> None:
     """Make the empty prompt's embeddings, once.
 
-    Needs the extra "sd3": pip install 'livemoments[sd3]'. The sd3 model is told them in place of a
+    Needs the extra "sd3": pip install 'livemoments[sd3]'. The sd3 model takes them in place of a
     prompt. With the encoder T5 this takes some 20 GB of memory; where BASE has none, its part is
-    zeros, and that is said. Which of them the release was trained with is not known.
+    zeros, which the output states. Which of them the release was trained with is not known.
     """
     need_sd3("embedding the prompt")
     from livemoments.models.sd3.prompt import embed_empty_prompt

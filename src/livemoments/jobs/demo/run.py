@@ -23,30 +23,19 @@ BEFORE_AFTER_NAME = "demo-before-after.png"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """What the demo made and how good it is.
+    """What the demo made and how good it is."""
 
-    Attributes:
-        live_photo_path: The Motion Photo.
-        truth_path: What the restored moment should look like.
-        restored_path: What it does look like.
-        before_after_path: Crops of both beside the frame and the key photo.
-        time_s: The restored moment.
-        frame_scores: Of the frame, enlarged bicubically, against the truth in the clip's tone: the
-            frame is not to be blamed for that.
-        restored_scores: Of the restored moment against the truth.
-        share_from_reference: 0 to 1: pixels restored with the key photo's help.
-        seconds: Of everything.
-    """
-
-    live_photo_path: Path
-    truth_path: Path
-    restored_path: Path
-    before_after_path: Path
-    time_s: float
+    live_photo_path: Path  # the Motion Photo
+    truth_path: Path  # what the restored moment should look like
+    restored_path: Path  # what it does look like
+    before_after_path: Path  # crops of both next to the frame and the key photo
+    time_s: float  # the restored moment
+    # Of the frame, enlarged bicubically, against the truth in the clip's tone: the frame is not to
+    # be blamed for that.
     frame_scores: Scores
-    restored_scores: Scores
-    share_from_reference: float
-    seconds: float
+    restored_scores: Scores  # of the restored moment against the truth
+    share_from_reference: float  # 0 to 1: pixels restored with the key photo's help
+    seconds: float  # of everything
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -19,7 +19,7 @@ class SceneConfig:
     duration_s: float = 2.0
     fps: float = 28.0  # on average
     key_time_s: float = 1.35  # about when the key photo is taken: at the nearest frame
-    moment_s: float = 0.55  # about the moment whose truth is kept: at the nearest frame
+    moment_s: float = 0.55  # about the moment whose truth is stored: at the nearest frame
     exposure_s: float = 0.02
     readout_s: float = 0.018  # from the first row to the last: the rolling shutter
     seed: int = 0

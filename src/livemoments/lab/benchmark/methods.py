@@ -138,7 +138,7 @@ def _check_command(template: str) -> None:
 
 
 def _weights_identity(argument: str, case: Case) -> object:
-    # This file names the SHA-256 of the networks beside it.
+    # This file names the SHA-256 of the networks next to it.
     return sha256_of((Path(argument) if argument else SHIPPED) / "compact.json")
 
 

@@ -75,9 +75,9 @@ class Outcome:
         """Everything that was found."""
         config, ran = self.config, [m for m in self.methods if m.name not in self.failed]
         name = config.set_folder.resolve().name
-        said: dict[str, list[str]] = {}  # of sets' metrics; what is said of several, once
-        set_scores = {method.name: self._set_scores(method, said) for method in ran}
-        notes = [*self.images.notes, *(f"{', '.join(of)}: {why}" for why, of in said.items())]
+        message: dict[str, list[str]] = {}  # of sets' metrics; what is said of several, once
+        set_scores = {method.name: self._set_scores(method, message) for method in ran}
+        notes = [*self.images.notes, *(f"{', '.join(of)}: {why}" for why, of in message.items())]
         if config.jobs > 1:
             notes.append(f"seconds were taken with {config.jobs} processes side by side")
         return Run(
@@ -125,7 +125,7 @@ class Outcome:
             method=method.name,
             image=image.name,
             values={name: score["value"] for name, score in found.items()},
-            said={name: score["said"] for name, score in found.items() if score["said"]},
+            message={name: score["said"] for name, score in found.items() if score["said"]},
             seconds=record.seconds,
             picture=picture.as_posix(),
         )
@@ -146,7 +146,7 @@ class Outcome:
                 results = self._features([record.sha256 for record in records], name)
                 truths = self._features([i.files["truth"].sha256 for i in self.with_truth], name)
                 score = given(metric.distance(results, truths))
-                found[name], why = score.value, score.said
+                found[name], why = score.value, score.message
             except LiveMomentsError as error:
                 found[name], why = None, str(error)
             if why:
@@ -164,7 +164,7 @@ class Outcome:
 
 def _image_info(image: SetImage) -> ImageInfo:
     height, width = image.size
-    said = (image.source, f"licence: {image.licence}" if image.licence else "")
+    message = (image.source, f"licence: {image.licence}" if image.licence else "")
     return ImageInfo(
         name=image.name,
         width=width,
@@ -172,5 +172,5 @@ def _image_info(image: SetImage) -> ImageInfo:
         frame=f"{image.name}/frame.png",
         key=f"{image.name}/key.png",
         truth=f"{image.name}/truth.png" if "truth" in image.files else None,
-        source="; ".join(filter(None, said)),
+        source="; ".join(filter(None, message)),
     )

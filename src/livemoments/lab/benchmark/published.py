@@ -15,7 +15,7 @@ from livemoments.errors import ConfigError
 
 FILE = Path(__file__).with_name("published.json")
 OTHER_DATA = (
-    "Published figures, of other data and other machines: they stand beside our own, and are not to"
+    "Published figures, of other data and machines: they stand next to our own, and are not to"
     " be compared with them."
 )
 ARROWS = {"higher": "\u2191", "lower": "\u2193"}
@@ -55,14 +55,14 @@ class PublishedTable:
 
     def on(self, data: str) -> "PublishedTable":
         """Its columns on one set of data alone."""
-        kept = [i for i, column in enumerate(self.columns) if column.on == data]
+        chosen = [i for i, column in enumerate(self.columns) if column.on == data]
         return PublishedTable(
             number=self.number,
             title=self.title,
             section=self.section,
             page=self.page,
-            columns=tuple(self.columns[i] for i in kept),
-            rows={name: tuple(values[i] for i in kept) for name, values in self.rows.items()},
+            columns=tuple(self.columns[i] for i in chosen),
+            rows={name: tuple(values[i] for i in chosen) for name, values in self.rows.items()},
             doubts=self.doubts,
         )
 
@@ -129,8 +129,8 @@ def _texts(columns: Sequence[Column], values: Sequence[float | None]) -> list[st
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, PublishedTable]:
     """All of the file that comes with the package."""
-    kept = json.loads(FILE.read_text(encoding="utf-8"))
-    return {number: _table(number, **table) for number, table in kept["tables"].items()}
+    stored = json.loads(FILE.read_text(encoding="utf-8"))
+    return {number: _table(number, **table) for number, table in stored["tables"].items()}
 
 
 def _table(number: str, *, columns: Any, rows: Any, doubts: Any, **rest: Any) -> PublishedTable:  # noqa: ANN401

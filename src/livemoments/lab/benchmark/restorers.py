@@ -164,16 +164,16 @@ def run_program(template: str, case: Case, *, threads: int = 0) -> np.ndarray:
         words = shlex.split(template)
         for place, path in files.items():
             words = [word.replace(place, str(path)) for word in words]
-        code, said = _run(words, threads, case.name)
+        code, message = _run(words, threads, case.name)
         if code:
-            raise LiveMomentsError(f"{case.name}: {words[0]} ended with code {code}{said}")
+            raise LiveMomentsError(f"{case.name}: {words[0]} ended with code {code}{message}")
         if not files["{output}"].exists():
-            raise MissingFileError(f"{case.name}: {words[0]} wrote no {{output}}{said}")
+            raise MissingFileError(f"{case.name}: {words[0]} wrote no {{output}}{message}")
         return read_picture(files["{output}"])
 
 
 def _run(words: list[str], threads: int, name: str) -> tuple[int, str]:
-    """Run a command; returns its exit code and the last line that it said."""
+    """Run a command; returns its exit code and the last line that it message."""
     environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
     try:
         done = subprocess.run(

@@ -55,8 +55,10 @@ class ImageScore:
 
     method: str
     image: str
-    values: Mapping[str, float | None]  # by metric; None: nothing to measure, and said tells why
-    said: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[
+        str, float | None
+    ]  # by metric; None: nothing to measure, with the reason as message
+    message: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None  # that the method took; None: its pictures were there before
     picture: str = ""  # relative to the run's folder
 

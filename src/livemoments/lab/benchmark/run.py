@@ -1,6 +1,6 @@
 """The benchmark: any method on any set, scored by every metric, in one table.
 
-First the pictures of all methods are made, then they are scored. Everything is kept as soon as it
+First the pictures of all methods are made, then they are scored. Everything is stored as soon as it
 is there, under what it depends on; a run that was stopped and is given again does only the rest. A
 method that fails is left out of the scores, and says why.
 """
@@ -49,7 +49,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Run:
         raise ConfigError("two methods have one name; give them others, as NAME=METHOD")
     if config.output.resolve() == config.set_folder.resolve():
         raise OutputError(f"{config.output}: this is the set; give another folder")
-    as_report_tables(config.published)  # one that is not there is said before the work
+    as_report_tables(config.published)  # checked before the work
     prepared = Workers(config.jobs, config.threads)
     images = open_set(config.set_folder, config.limit, progress)
     folder = RunFolder(config.output)
@@ -167,7 +167,7 @@ class _Work:
     ) -> Iterator[ScoreJob]:
         """The job of measuring a picture by metrics, and by those of sets; none where all is there.
 
-        Of the latter, what they compare is kept by the picture's content.
+        Of the latter, what they compare is stored by the picture's content.
         """
         found = self.found
         places = {n: found.folder.features(sha256, found.version(n)) for n in found.of_sets}

@@ -28,7 +28,9 @@ class Record:
     sha256: str  # of the PNG
     seconds: float | None = None
     parameters_m: float | None = None
-    scores: dict[str, dict[str, Any]] = field(default_factory=dict)  # of, value, said; by metric
+    scores: dict[str, dict[str, Any]] = field(
+        default_factory=dict
+    )  # of, value, said (a message); by metric
 
     def has(self, metric: str, of: str) -> bool:
         """Whether the metric's value is there, measured on the very same."""
@@ -37,7 +39,7 @@ class Record:
     def with_scores(self, given: dict[str, Given], of: dict[str, str]) -> "Record":
         """The record with values of metrics; `of` says by metric what they were measured on."""
         new = {
-            name: {"of": "" if each.again else of[name], "value": each.value, "said": each.said}
+            name: {"of": "" if each.again else of[name], "value": each.value, "said": each.message}
             for name, each in given.items()
         }
         return replace(self, scores={**self.scores, **new})

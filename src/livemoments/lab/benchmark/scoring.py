@@ -17,9 +17,9 @@ from livemoments.lab.benchmark.manifest import read_picture, write_picture
 from livemoments.lab.benchmark.methods import Method
 from livemoments.lab.benchmark.restorers import Case, Loaded, Settings
 from livemoments.lab.metrics.catalogue import Sources, make_metrics
-from livemoments.lab.metrics.metric import Metric, Missing, Score, SetMetric, as_kept, size
+from livemoments.lab.metrics.metric import Metric, Missing, Score, SetMetric, as_stored, size
 
-DIGITS = 6  # that are kept of a value: threads, added up in other orders, change those after them
+DIGITS = 6  # of a value that are stored: threads, added up in other orders, change those after them
 NO_TRUTH = "the set has no truth"
 
 
@@ -63,7 +63,7 @@ class Given:
     """What a metric gave."""
 
     value: float | None
-    said: str = ""
+    message: str = ""
     again: bool = False  # not for good: to be tried again in another run
 
 
@@ -74,15 +74,15 @@ def make_picture(job: PictureJob) -> Made:
         began_s = time.perf_counter()
         picture = loaded.restore(job.case)
         seconds = time.perf_counter() - began_s
-        kept = as_bytes(as_kept(picture, f"the picture of {job.case.name}"))
-        if kept.shape[:2] != (job.case.height, job.case.width):
+        stored = as_bytes(as_stored(picture, f"the picture of {job.case.name}"))
+        if stored.shape[:2] != (job.case.height, job.case.width):
             raise InputError(
-                f"the picture of {job.case.name} is {size(kept)} pixels,"
+                f"the picture of {job.case.name} is {size(stored)} pixels,"
                 f" {job.case.width} x {job.case.height} are wanted"
             )
         job.output.parent.mkdir(parents=True, exist_ok=True)
         with atomic_output(job.output, overwrite=True) as temporary:
-            written = write_picture(temporary, kept)
+            written = write_picture(temporary, stored)
     except LiveMomentsError as error:
         return Made(failed=" ".join(str(error).split()))
     except Exception as error:  # noqa: BLE001 - one method must not end the others' run
@@ -101,7 +101,7 @@ def load(method: Method, settings: Settings) -> Loaded:
 
 
 def score_picture(job: ScoreJob) -> dict[str, Given]:
-    """Score a picture by each metric; of metrics of sets, its features are kept."""
+    """Score a picture by each metric; of metrics of sets, its features are stored."""
     ready = metrics(job.all_metrics, job.sources)
     pictures = {"result": read_picture(job.picture)}
     found = {}
@@ -109,9 +109,9 @@ def score_picture(job: ScoreJob) -> dict[str, Given]:
         try:
             found[name] = _score(ready[name], job, pictures)
         except LiveMomentsError as error:
-            found[name] = Given(value=None, said=" ".join(str(error).split()))
+            found[name] = Given(value=None, message=" ".join(str(error).split()))
         except Exception as error:  # noqa: BLE001 - of others' packages, and of memory
-            found[name] = Given(value=None, said=_named(error), again=True)
+            found[name] = Given(value=None, message=_named(error), again=True)
     return found
 
 
@@ -122,7 +122,7 @@ def metrics(names: tuple[str, ...], sources: Sources) -> dict[str, Metric | SetM
 
 
 def forget() -> None:
-    """Let go of what is kept ready in this process."""
+    """Let go of what is stored ready in this process."""
     load.cache_clear()
     metrics.cache_clear()
 
@@ -137,18 +137,20 @@ def _score(
         return Given(value=None)
     path = job.key if metric.against == "key photo" else job.truth
     if path is None:
-        return Given(value=None, said=NO_TRUTH)
+        return Given(value=None, message=NO_TRUTH)
     if path.name not in pictures:
         pictures[path.name] = read_picture(path)
     return given(metric(pictures["result"], pictures[path.name]))
 
 
 def given(score: Score) -> Given:
-    """A score as it is kept."""
+    """A score as it is stored."""
     if score.value is None or math.isfinite(score.value):
         value = None if score.value is None else round(float(score.value), DIGITS)
-        return Given(value=value, said=score.said)
-    return Given(value=None, said=f"it gave {score.value}{score.said and f' ({score.said})'}")
+        return Given(value=value, message=score.message)
+    return Given(
+        value=None, message=f"it gave {score.value}{score.message and f' ({score.message})'}"
+    )
 
 
 def _keep_features(metric: SetMetric, picture: np.ndarray, path: Path) -> None:
@@ -164,5 +166,5 @@ def digest(*values: object) -> str:
 
 
 def _named(error: Exception) -> str:
-    said = str(error).splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+    message = str(error).splitlines()
+    return f"{type(error).__name__}: {message[0]}" if message else type(error).__name__

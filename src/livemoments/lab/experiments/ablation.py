@@ -1,7 +1,8 @@
 """What each part of the method is worth (LiveMoments, Tables 3 and 7).
 
-Every row is a network of its own, trained alike from the same first weights on the same crops, and
-scored on the same pairs. The last rows change nothing but the sampler of the whole method.
+Every row is a network of its own, trained in the same way from the same first weights on the same
+crops, and scored on the same pairs. The last rows change nothing but the sampler of the whole
+method.
 """
 
 import hashlib

@@ -33,7 +33,7 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
 
 
 def kendall_w(ranked: np.ndarray) -> float | None:
-    """Kendall's W of the ranks (raters, n) of the same n things: 1 for all alike, 0 for none.
+    """Kendall's W of the ranks (raters, n) of the same n things: 1 for all constant, 0 for none.
 
     With the correction for ties (Kendall, Rank Correlation Methods, 1948). None: there is but one
     rater or one thing, or every rater puts all in one place.
@@ -63,6 +63,6 @@ def _centred(*rows: np.ndarray) -> list[np.ndarray]:
     found = []
     for row in rows:
         values = np.asarray(row, np.float64)
-        alike = float(np.ptp(values)) <= 1e-12 * float(np.abs(values).max())
-        found.append(np.zeros(len(values)) if alike else values - values.mean())
+        constant = float(np.ptp(values)) <= 1e-12 * float(np.abs(values).max())
+        found.append(np.zeros(len(values)) if constant else values - values.mean())
     return found

@@ -18,7 +18,7 @@ class Experiment:
 
     table: str  # the number of the paper's
     run: Run
-    beside: Mapping[str, str]  # the paper's row, by method
+    paper_rows: Mapping[str, str]  # the paper's row, by method
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: ours, and apart from them the paper's."""
@@ -30,7 +30,7 @@ class Experiment:
             "published": {
                 "note": OTHER_DATA,
                 "table": self.table,
-                "beside": dict(self.beside),
+                "beside": dict(self.paper_rows),
                 "sets": {data: _values(table) for data, table in sets.items()},
             },
         }
@@ -53,8 +53,8 @@ class Experiment:
         names, shown = [column.name for column in columns], set()
         for method in found.methods:
             rows.append([method.label, *(found.cell(method, column).text for column in columns)])
-            rows += self._published(names, self.beside.get(method.name, ""))
-            shown.add(self.beside.get(method.name, ""))
+            rows += self._published(names, self.paper_rows.get(method.name, ""))
+            shown.add(self.paper_rows.get(method.name, ""))
         others = [row for row in published(self.table).rows if row not in shown]
         return [*rows, *(line for row in others for line in self._published(names, row))]
 

@@ -1,7 +1,7 @@
 """Rows of the paper's ablations: ways to restore an image, each beside the paper's own row.
 
-The design's and the degradation's rows are networks of ours, trained alike and half as wide as the
-shipped ones; the flow's rows run a finished compact model.
+The design's and the degradation's rows are networks of ours, trained in the same way and half as
+wide as the shipped ones; the flow's rows run a finished compact model.
 """
 
 import re
@@ -30,7 +30,7 @@ from livemoments.version import __version__
 
 WHOLE_METHOD = "livemoments"  # as the benchmark calls it; a report compares the others with it
 FULL = "LiveMoments (full model)"  # as Tables 3 and 7 call it
-DESIGN_BESIDE = {  # rows of ablation.ROWS and of Tables 3 and 7
+DESIGN_PAPER_ROWS = {  # rows of ablation.ROWS and of Tables 3 and 7
     "RestorationNet": "RestorationNet",
     "+ ReferenceNet": "RestorationNet + ReferenceNet",
     "+ ReferenceNet, motion-guided attention": FULL,
@@ -38,7 +38,7 @@ DESIGN_BESIDE = {  # rows of ablation.ROWS and of Tables 3 and 7
     "+ ReferenceNet, warp latents": "RestorationNet + ReferenceNet + warp RefLatent",
     "+ ReferenceNet, warp pixels": "RestorationNet + ReferenceNet + warp RefImage",
 }
-DEGRADATION_BESIDE = {  # presets of training and rows of Table 8
+DEGRADATION_PAPER_ROWS = {  # presets of training and rows of Table 8
     "stablesr-moderate": "Moderate-StableSR",
     "stablesr": "StableSR",
     "seesr": "SeeSR",
@@ -58,7 +58,7 @@ class Row:
     identity: object = None  # what its pictures depend on besides the image, as plain values
     detail: str = ""
     failed: str = ""
-    beside: str = ""  # the paper's row; empty: there is none
+    paper_row: str = ""  # the paper's row; empty: there is none
 
 
 def design_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator[Row]:
@@ -71,20 +71,20 @@ def design_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator
             restore=_by(model, parts),
             identity=_trained(base, parts),
             detail=f"a network of its own, trained for {base.steps} steps",
-            beside=DESIGN_BESIDE.get(label, ""),
+            paper_row=DESIGN_PAPER_ROWS.get(label, ""),
         )
         yield row
         if label == UNMOVED:
             label = f"{label}, without PCR"
             yield replace(
-                row, name=slug(label), label=label, beside="", identity=[row.identity, label],
+                row, name=slug(label), label=label, paper_row="", identity=[row.identity, label],
                 restore=_by(model, parts, Sampler(retrieve=False)),
             )  # fmt: skip
 
 
 def degradation_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator[Row]:
     """One network for each degradation of training (Table 8), trained alike."""
-    for preset, beside in DEGRADATION_BESIDE.items():
+    for preset, paper_row in DEGRADATION_PAPER_ROWS.items():
         config = replace(base, pairs=replace(base.pairs, preset=preset))
         yield Row(
             name=WHOLE_METHOD if preset == base.pairs.preset else preset,
@@ -92,7 +92,7 @@ def degradation_rows(base: TrainConfig, progress: Progress | None = None) -> Ite
             restore=_by(train_row(config, WHOLE, progress), WHOLE),
             identity=_trained(config, WHOLE),
             detail=f"the whole method, trained for {base.steps} steps",
-            beside=beside,
+            paper_row=paper_row,
         )
 
 
@@ -101,13 +101,13 @@ def flow_rows(
 ) -> Iterator[Row]:
     """A finished model with noise in the flow, and with other estimators of it (Table 9).
 
-    The networks are told the confidence of the flow as it was, so that nothing but they themselves
+    The networks get the confidence of the flow as it was, so that nothing but they themselves
     can refuse the noise, as in the paper, which has no confidence.
     """
     about = [__version__, model.about["sha256"]]
     usual = Row(
         name=WHOLE_METHOD, label="the usual flow (DIS, medium)", identity=about,
-        restore=lambda image: restore_compact(model, image), beside="LiveMoments",
+        restore=lambda image: restore_compact(model, image), paper_row="LiveMoments",
     )  # fmt: skip
     yield usual
     yield Row(
@@ -121,7 +121,7 @@ def flow_rows(
             restore=_with_noise(model, share, seed),
             identity=[about, share, seed],
             detail="Gaussian noise of that share of the flow's mean length, pixel by pixel",
-            beside=f"LiveMoments + {share:.0%} noise",
+            paper_row=f"LiveMoments + {share:.0%} noise",
         )
     for name in ESTIMATORS:
         yield _estimator_row(model, name, raft_weights, [about, name, str(raft_weights)])
@@ -182,7 +182,7 @@ def _estimator_row(
         identity=identity,
         detail="the coarse flow and its way back; the fine pass is that of DIS, medium, in all",
         # The paper's own estimator is RAFT; its two others are not to be had here.
-        beside="LiveMoments" if name == "raft" else "",
+        paper_row="LiveMoments" if name == "raft" else "",
     )
     try:
         estimator = make_estimator(name, raft_weights)

@@ -6,9 +6,9 @@ flow noise        Gaussian noise of 10 to 200 % of the flow's mean length (LiveM
 hidden places     where the truth cannot be seen in the key photo: the error should be no larger
                   than without reference.
 
-The first two are measured twice. "trusting": the networks are told the confidence of the right key
+The first two are measured twice. "trusting": the networks get the confidence of the right key
 photo and of the flow as it was, so that nothing but they themselves can refuse. "doubting": they
-are told the confidence that the program has in what it then sees, as users have it; registration,
+get the confidence that the program has in what it then sees, as users have it; registration,
 which refuses most wrong key photos before, is in neither.
 """
 
@@ -27,7 +27,7 @@ from livemoments.models.compact import CompactModel
 from livemoments.models.tile import TileInput
 from livemoments.progress import Progress
 
-MOODS = ("trusting", "doubting")  # what the networks are told of the reference
+TRUST = ("trusting", "doubting")  # which confidence in the reference the networks get
 NOISE_SHARES = (0.1, 0.2, 0.4, 0.8, 1.0, 2.0)
 HIDDEN_BELOW = 0.1  # of visibility
 CLOSE = 0.02  # how much worse than without reference the LPIPS with a wrong one may be
@@ -53,13 +53,13 @@ class Safety:
     def lines(self) -> list[str]:
         """A table."""
         rows = {"with reference": self.with_reference, "without reference": self.without_reference}
-        for how in MOODS:
+        for how in TRUST:
             rows[f"wrong reference, {how}"] = self.wrong_reference[how]
             for share, quality in self.flow_noise[how].items():
                 rows[f"flow + {share:.0%} noise, {how}"] = quality
         lines = [f"{f'{self.pairs} pairs':30s} PSNR-Y SSIM-Y  LPIPS  DISTS"]
         lines += [f"{name:30s} {quality}" for name, quality in rows.items()]
-        for how in MOODS:
+        for how in TRUST:
             more = self.wrong_reference[how].lpips / self.without_reference.lpips - 1
             lines.append(
                 f"wrong against without reference, {how}: LPIPS {more:+.1%} (at most {CLOSE:+.0%})"
@@ -88,9 +88,9 @@ def measure_safety(
     if len(pairs) < 2:
         raise ConfigError("to have a wrong reference takes two pairs or more, got 1")
     plain, without = [], []
-    wrong: dict[str, list[Quality]] = {how: [] for how in MOODS}
+    wrong: dict[str, list[Quality]] = {how: [] for how in TRUST}
     noisy: dict[str, dict[float, list[Quality]]] = {
-        how: {share: [] for share in NOISE_SHARES} for how in MOODS
+        how: {share: [] for share in NOISE_SHARES} for how in TRUST
     }
     hidden: list[tuple[float, float, float, float]] = []
     for at, pair in enumerate(pairs):
@@ -98,7 +98,7 @@ def measure_safety(
         plain.append(scorer(restored, pair.truth))
         without.append(scorer(alone, pair.truth))
         mistaken = _mistaken(pair, pairs)
-        for how in MOODS:
+        for how in TRUST:
             wrong[how].append(scorer(restore(model, _told(how, mistaken)), pair.truth))
             for share in NOISE_SHARES:
                 rng = np.random.default_rng([seed, at])  # the same noise, more of it
@@ -181,5 +181,5 @@ def _confidence(views: Views) -> np.ndarray:
     warped = sample(soft, pixel_grid(*flow.shape[:2]) + flow, cv2.INTER_LINEAR)
     nothing: np.ndarray = np.zeros(flow.shape[:2], np.float32)
     found = confidence(frame, warped, flow, nothing, inside(flow, *flow.shape[:2]))
-    # What the way there and back said of the flow as it was still holds.
+    # What the way there and back found of the flow as it was still holds.
     return np.minimum(found, np.maximum(views.confidence, 0))

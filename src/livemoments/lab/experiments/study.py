@@ -32,14 +32,14 @@ Within = list[tuple[np.ndarray, np.ndarray]]  # preference and metric, image by 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """One metric against people's preference; None: nothing to correlate, and said tells why."""
+    """One metric against people's preference; None: nothing to correlate, see message."""
 
     spearman: Interval | None  # mean over images of the correlation within each
     pearson: Interval | None
     pooled_spearman: Interval | None  # over all pictures, each image standardised
     pooled_pearson: Interval | None
     images: int  # in which both vary
-    said: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class Study:
         ]
         for name, found in self.metrics.items():
             row = f"{name:18s} {_text(found.spearman):22s} {_text(found.pearson):22s}"
-            lines.append(f"{row} {found.images:6d}  {found.said}".rstrip())
+            lines.append(f"{row} {found.images:6d}  {found.message}".rstrip())
         lines += [
             "",
             f"within each image, then averaged; in brackets the {LEVEL:.0%} interval over images;"
@@ -114,7 +114,7 @@ def correlate(
         for metric in scored.metrics
     }
     if all(found.spearman is None for found in metrics.values()):
-        reasons = "; ".join(f"{name}: {found.said}" for name, found in metrics.items())
+        reasons = "; ".join(f"{name}: {found.message}" for name, found in metrics.items())
         raise InputError(f"{scores}: no metric can be correlated ({reasons})")
     means = _mean_ranks(preference)
     return Study(
@@ -211,10 +211,10 @@ def _measure(
         ):
             within.append((people, metric))
     if not within:
-        said = "it has the same value for every method" if values else "no values"
+        message = "it has the same value for every method" if values else "no values"
         return Agreement(
             spearman=None, pearson=None, pooled_spearman=None, pooled_pearson=None, images=0,
-            said=said,
+            message=message,
         )  # fmt: skip
     left_out = len(preference) - len(within)
     return Agreement(
@@ -223,7 +223,7 @@ def _measure(
         pooled_spearman=_pooled(spearman, within, seed),
         pooled_pearson=_pooled(pearson, within, seed),
         images=len(within),
-        said=f"{left_out} images without differences are left out" if left_out else "",
+        message=f"{left_out} images without differences are left out" if left_out else "",
     )
 
 

@@ -36,7 +36,7 @@ from livemoments.lab.experiments.rows import (
     flow_rows,
 )
 from livemoments.lab.metrics.catalogue import Sources
-from livemoments.lab.metrics.metric import as_kept
+from livemoments.lab.metrics.metric import as_stored
 from livemoments.lab.report.write import write_report
 from livemoments.lab.training.data.pairs import PairConfig
 from livemoments.lab.training.run.config import TrainConfig
@@ -123,8 +123,8 @@ def run_experiment(
         run = _named(run, rows)
         write_run(run, config.output)
         write_report(run, config.output, config.set_folder)
-    beside = {row.name: row.beside for row in rows if row.beside}
-    return Experiment(table=preset.number, run=run, beside=beside or _ours(run.methods))
+    paper_rows = {row.name: row.paper_row for row in rows if row.paper_row}
+    return Experiment(table=preset.number, run=run, paper_rows=paper_rows or _ours(run.methods))
 
 
 def _evaluation(
@@ -182,7 +182,7 @@ def _make(
         if missing:
             aligned = read_aligned(config.set_folder, image)
             for name in missing:
-                _keep(folders[name], image, as_kept(able[name](aligned), name))
+                _keep(folders[name], image, as_stored(able[name](aligned), name))
         if progress:
             progress("restoring", done, len(found.images))
     return [f"{name}=folder:{folder}" for name, folder in folders.items()]

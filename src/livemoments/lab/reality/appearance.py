@@ -40,7 +40,7 @@ STATISTICS = (
     Statistic("high band", "dB", "luma energy at 0.4-0.5 cycles/px, relative to 0.02-0.1"),
     Statistic("slope", "", "exponent with which luma power falls with frequency"),
     Statistic("blockiness", "", "mean step across 8-px block borders over that elsewhere; 1: none"),
-    Statistic("halo", "", "overshoot beside the strongest edges, relative to their height"),
+    Statistic("halo", "", "overshoot next to the strongest edges, relative to their height"),
 )
 
 
@@ -148,14 +148,14 @@ def band_energies(spectrum: np.ndarray) -> dict[str, float]:
 
 
 def spectral_slope(spectrum: np.ndarray) -> float:
-    """The exponent of power ~ frequency^slope from 0.02 up, every octave counting alike.
+    """The exponent of power ~ frequency^slope from 0.02 up, every octave with the same weight.
 
     About -2 for photographs (Field, JOSA A 4, 1987), less where blur has emptied the top.
     """
     f = frequencies()
-    kept = f > BASE_BAND[0]
-    x, y = np.log10(f[kept]), np.log10(spectrum[kept] + 1e-15)
-    return float(np.polyfit(x, y, 1, w=np.sqrt(1 / f[kept]))[0])
+    counted = f > BASE_BAND[0]
+    x, y = np.log10(f[counted]), np.log10(spectrum[counted] + 1e-15)
+    return float(np.polyfit(x, y, 1, w=np.sqrt(1 / f[counted]))[0])
 
 
 def blockiness(luma: np.ndarray, places: np.ndarray) -> float:
@@ -183,7 +183,7 @@ def halo(luma: np.ndarray, places: np.ndarray) -> float:
 
     Of the 1 % strongest gradients the profile across the edge is read: what lies 5 to 7 px off is
     its level, the extremes 1 to 4 px off overshoot it or do not. Mean of both sides, in [0, 1];
-    texture beside an edge counts too, so it is above 0 for any photograph.
+    texture next to an edge counts too, so it is above 0 for any photograph.
     """
     strength, along_x, along_y = _gradient(luma)
     inner = np.zeros_like(places)

@@ -19,7 +19,7 @@ class Encoded:
     """Pictures as a page holds them, by their numbers."""
 
     uris: tuple[str, ...]
-    how: str  # the crops were kept
+    how: str  # the crops are stored
 
 
 @dataclass(kw_only=True)

@@ -15,7 +15,7 @@ from livemoments.lab.report.album import Album
 from livemoments.lab.report.findings import Findings, named
 from livemoments.livephoto.still.still import opened, to_rgb
 
-CROP_PX = 216  # a side: six beside each other on a wide page
+CROP_PX = 216  # a side: six next to each other on a wide page
 MAX_IMAGES = 12  # that are shown
 FULL_IMAGES = 5  # of so many or fewer, three crops each, else two
 THUMB_PX = 640  # the long side of a whole picture
@@ -125,7 +125,7 @@ def _read_all(findings: Findings, image: ImageInfo, folder: Path, set_folder: Pa
         if score and score.picture:
             methods.append(_read(folder, score.picture, label, method=method.name))
         else:
-            why = method.failed or "its picture was not kept"
+            why = method.failed or "its picture is not there"
             methods.append(_Source(label=label, method=method.name, missing=why))
     key_note = "the same place of it, not aligned"
     return _Pictures(

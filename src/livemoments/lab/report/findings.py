@@ -56,7 +56,7 @@ class Cell:
     text: str
     spread: str = ""  # its interval; empty: it has none
     rank: str = ""  # "best", "second" or neither
-    said: str = ""  # why there is none, or of how many images it is
+    message: str = ""  # why there is none, or of how many images it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Lead:
     metric: MetricInfo
     best: tuple[str, ...]  # as named; several: they are equal as printed
     second: tuple[str, ...]
-    clear: bool | None  # None: it cannot be told
+    clear: bool | None  # None: not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class Findings:
         key = (method.name, column.name)
         mean = self.means.get(key)
         if mean is None:
-            return Cell(text=DASH, said=self._why_missing(method, column.metric))
+            return Cell(text=DASH, message=self._why_missing(method, column.metric))
         digits = self.digits[column.name]
         most = _most(self.means, column.name)
         of_set = column.metric.against == "set"
@@ -153,7 +153,7 @@ class Findings:
             text=printed(mean.mean, digits),
             spread="" if of_set or mean.count < 2 else spread(mean, digits),
             rank=self.ranks.get(key, ""),
-            said=f"mean of {mean.count} of {most} images" if mean.count < most else "",
+            message=f"mean of {mean.count} of {most} images" if mean.count < most else "",
         )
 
     def _cost(self, method: MethodInfo, name: str) -> Cell:
@@ -161,21 +161,21 @@ class Findings:
         if name == "seconds":
             found = self.run.seconds(method.name)
             if found is None:
-                return Cell(text=DASH, said="its pictures were there before")
+                return Cell(text=DASH, message="its pictures were there before")
             few = found.count < 2
             return Cell(
                 text=printed(found.mean, digits), spread="" if few else spread(found, digits)
             )
         value = method.cost.get(name)
         if value is None:
-            return Cell(text=DASH, said="not stated for this method")
+            return Cell(text=DASH, message="not stated for this method")
         return Cell(text=printed(value, digits))
 
     def _why_missing(self, method: MethodInfo, metric: MetricInfo) -> str:
         if metric.against == "set":
             return method.failed or "the notes at the end say why, where it is known"
         scores = [score for score in self.run.scores if score.method == method.name]
-        reasons = list(dict.fromkeys(r for s in scores if (r := s.said.get(metric.name))))
+        reasons = list(dict.fromkeys(r for s in scores if (r := s.message.get(metric.name))))
         if not reasons:
             return method.failed or "no value was measured"
         more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""

@@ -12,10 +12,10 @@ from livemoments.lab.report.markup import Markup, join, tag
 SCORES = 2  # under a crop
 
 
-def gallery(findings: Findings, shown: Iterable[ShownImage], kept: Encoded) -> Markup:
+def gallery(findings: Findings, shown: Iterable[ShownImage], encoded: Encoded) -> Markup:
     """All shown images."""
     scores = {(score.image, score.method): score for score in findings.run.scores}
-    wall = _Wall(findings=findings, kept=kept, scores=scores, metrics=_metrics(findings))
+    wall = _Wall(findings=findings, encoded=encoded, scores=scores, metrics=_metrics(findings))
     return join(wall.article(number, each) for number, each in enumerate(shown, 1))
 
 
@@ -33,7 +33,7 @@ class _Wall:
     """What the pictures hang on."""
 
     findings: Findings
-    kept: Encoded
+    encoded: Encoded
     scores: Mapping[tuple[str, str], ImageScore]  # by image and method
     metrics: Sequence[MetricInfo]  # that stand under a crop
 
@@ -111,5 +111,5 @@ class _Wall:
     def _img(
         self, number: int, alt: str, width: int | None = None, height: int | None = None
     ) -> Markup:
-        uri = Markup(self.kept.uris[number])
+        uri = Markup(self.encoded.uris[number])
         return tag("img", src=uri, alt=alt, width=width, height=height)

@@ -34,7 +34,7 @@ class _Section:
     content: Markup
 
 
-def page(findings: Findings, shown: Sequence[ShownImage], kept: Encoded) -> str:
+def page(findings: Findings, shown: Sequence[ShownImage], encoded: Encoded) -> str:
     """The whole document."""
     sections = [
         section
@@ -42,7 +42,7 @@ def page(findings: Findings, shown: Sequence[ShownImage], kept: Encoded) -> str:
             _results(findings),
             _plots(findings),
             _paired(findings),
-            _pictures(findings, shown, kept),
+            _pictures(findings, shown, encoded),
             _images(findings),
             _published(findings),
             _made(findings),
@@ -128,7 +128,7 @@ def _paired(findings: Findings) -> _Section | None:
     return _Section(name="paired", title=f"{name} against the others", content=content)
 
 
-def _pictures(findings: Findings, shown: Sequence[ShownImage], kept: Encoded) -> _Section | None:
+def _pictures(findings: Findings, shown: Sequence[ShownImage], encoded: Encoded) -> _Section | None:
     if not shown:
         return None
     order, title = "In the order of the set.", "Pictures"
@@ -140,8 +140,8 @@ def _pictures(findings: Findings, shown: Sequence[ShownImage], kept: Encoded) ->
     of = f"{len(shown)} of {counted(total, 'image')}. " if len(shown) < total else ""
     words = (
         f"{of}{order} Crops of {CROP_PX} px, one pixel of the picture to one of the page, kept "
-        f"{kept.how}. Smaller pictures are enlarged to the size of the others; the key photo shows "
-        "the same place of the picture, which moved between the two moments. The scores are of "
+        f"{encoded.how}. Smaller pictures are enlarged to the size of the others; the key photo "
+        "shows the same place of the picture, which moved between the two moments. The scores are of "
         "the whole image."
     )
     hint = (
@@ -151,7 +151,7 @@ def _pictures(findings: Findings, shown: Sequence[ShownImage], kept: Encoded) ->
     content = [
         tag("p", words, class_="note"),
         tag("p", hint, class_="note scripted"),
-        gallery(findings, shown, kept),
+        gallery(findings, shown, encoded),
     ]
     return _Section(name="pictures", title=title, content=join(content))
 
@@ -191,7 +191,7 @@ def _section(section: _Section) -> Markup:
 def _list(title: str, pairs: Iterable[tuple[str, object]]) -> Markup | None:
     """Names and what is said of them."""
     rows = [
-        tag("div", tag("dt", name), tag("dd", DASH if said == "" else said)) for name, said in pairs
+        tag("div", tag("dt", name), tag("dd", DASH if text == "" else text)) for name, text in pairs
     ]
     if not rows:
         return None

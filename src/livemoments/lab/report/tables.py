@@ -39,10 +39,10 @@ def _main_table(findings: Findings, columns: Sequence[Column]) -> Markup:
 def _mean_cell(cell: Cell) -> Markup:
     """The mean, marked, over its interval."""
     if cell.text == DASH:
-        return tag("td", _dash(cell.said))
+        return tag("td", _dash(cell.message))
     mark = {"best": "strong", "second": "u"}.get(cell.rank, "span")
     number = tag(mark, cell.text, class_="number", title=SPOKEN[cell.rank] or None)
-    notes = [tag("small", text) for text in (cell.spread, cell.said) if text]
+    notes = [tag("small", text) for text in (cell.spread, cell.message) if text]
     return tag("td", number, *notes)
 
 
@@ -51,8 +51,8 @@ def paired_tables(findings: Findings) -> Markup:
     if findings.reference is None:
         return Markup()
     name = named(findings.reference)
-    kept = [[c for c in each if c.metric in findings.by_image] for each in findings.tables()]
-    return join(_paired_table(findings, name, columns) for columns in kept if columns)
+    measured = [[c for c in each if c.metric in findings.by_image] for each in findings.tables()]
+    return join(_paired_table(findings, name, columns) for columns in measured if columns)
 
 
 def _paired_table(findings: Findings, name: str, columns: Sequence[Column]) -> Markup:
@@ -101,12 +101,12 @@ def _score_row(
     cells = [tag("th", score.image, scope="row"), tag("td", label, class_="text")]
     for column in columns:
         value = score.values.get(column.name) if column.metric else score.seconds
-        said = score.said.get(column.name, "") if column.metric else ""
+        message = score.message.get(column.name, "") if column.metric else ""
         if value is None:
-            cells.append(tag("td", _dash(said or _nothing(column))))
+            cells.append(tag("td", _dash(message or _nothing(column))))
         else:
             number = printed(value, findings.digits[column.name])
-            cells.append(tag("td", number, title=said or None))
+            cells.append(tag("td", number, title=message or None))
     return tag("tr", *cells)
 
 
@@ -161,8 +161,8 @@ def _row(findings: Findings, method: MethodInfo, cells: Iterable[Markup]) -> Mar
     return tag("tr", tag("th", named(method), scope="row"), *cells, class_=ours)
 
 
-def _dash(said: str) -> Markup:
-    return tag("abbr", DASH, title=said)
+def _dash(message: str) -> Markup:
+    return tag("abbr", DASH, title=message)
 
 
 def _groups_in_words(columns: Sequence[Column]) -> str:

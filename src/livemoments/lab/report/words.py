@@ -44,8 +44,8 @@ def summary(findings: Findings) -> list[Sentence]:
     """The run in a paragraph."""
     run, methods = findings.run, findings.methods
     if not methods:
-        said = "No method gave a picture that could be scored; the reasons stand below."
-        return [Sentence("", said)]
+        message = "No method gave a picture that could be scored; the reasons stand below."
+        return [Sentence("", message)]
     scope = f"{counted(len(methods), 'method')} on {counted(len(run.images), 'image')}"
     sentences = [Sentence("", f"{scope}, scored by {counted(len(findings.metrics), 'metric')}.")]
     if len(methods) == 1:

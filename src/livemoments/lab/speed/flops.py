@@ -55,9 +55,9 @@ def onnx_tflops(path: Path, sizes: Sizes) -> float:
     """
     model = _read(path)
     nodes = [node for node in model.graph.node if node.op_type in COUNTED]
-    told = _told_shapes(model, nodes)
+    known = _known_shapes(model, nodes)
     total = 0.0
-    for node, shape in zip(nodes, _run(model, path, sizes, told), strict=True):
+    for node, shape in zip(nodes, _run(model, path, sizes, known), strict=True):
         total += 2.0 * float(np.prod(shape["out"])) * _inner(node, shape["weight"])
     return total / 1e12
 
@@ -100,7 +100,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401
         raise WeightsError(f"{path}: not a network that can be read ({error})") from error
 
 
-def _told_shapes(model: Any, nodes: list[Any]) -> list[dict[str, str]]:  # noqa: ANN401
+def _known_shapes(model: Any, nodes: list[Any]) -> list[dict[str, str]]:  # noqa: ANN401
     """Let a model give nothing but the shapes of what nodes take and give; returns their names.
 
     What is between them is only known when it runs: windows of attention are cut by sizes that the
@@ -109,23 +109,23 @@ def _told_shapes(model: Any, nodes: list[Any]) -> list[dict[str, str]]:  # noqa:
     from onnx import TensorProto, helper
 
     del model.graph.output[:]
-    told = []
+    known = []
     for at, node in enumerate(nodes):
         names = {"out": node.output[0], "weight": node.input[1]}
-        told.append({part: f"livemoments_{at}_{part}" for part in names})
+        known.append({part: f"livemoments_{at}_{part}" for part in names})
         for part, name in names.items():
-            shape = told[-1][part]
+            shape = known[-1][part]
             model.graph.node.append(helper.make_node("Shape", [name], [shape]))
             info = helper.make_tensor_value_info(shape, TensorProto.INT64, [None])
             model.graph.output.append(info)
-    return told
+    return known
 
 
 def _run(
     model: Any,  # noqa: ANN401
     path: Path,
     sizes: Sizes,
-    told: list[dict[str, str]],
+    known: list[dict[str, str]],
 ) -> list[dict[str, np.ndarray]]:
     """The shapes that were asked for, of a run on nothing."""
     import onnxruntime
@@ -136,13 +136,13 @@ def _run(
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        wanted = [name for parts in told for name in parts.values()]
+        wanted = [name for parts in known for name in parts.values()]
         feed = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
         found = dict(zip(wanted, session.run(wanted, feed), strict=True))
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{path}: it cannot be run on {dict(sizes)}: {reason}") from error
-    return [{part: found[name] for part, name in parts.items()} for parts in told]
+    return [{part: found[name] for part, name in parts.items()} for parts in known]
 
 
 def _inner(node: Any, weight: np.ndarray) -> float:  # noqa: ANN401

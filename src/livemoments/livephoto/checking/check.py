@@ -1,4 +1,4 @@
-"""Whether a Live Photo obeys the rules of its own form, whichever that is: the dispatcher."""
+"""Check a Live Photo against the rules of its own format, whichever that is."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,17 +32,11 @@ NO_RULES = "rules of this form"
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedFile:
-    """What check_file found.
+    """What check_file found."""
 
-    Attributes:
-        files: The file, or the still's and the clip's.
-        form: Whose rules were held against them.
-        findings: One for each rule.
-    """
-
-    files: tuple[Path, ...]
-    form: str
-    findings: tuple[Finding, ...]
+    files: tuple[Path, ...]  # the file, or the still's and the clip's
+    form: str  # whose rules were held against them
+    findings: tuple[Finding, ...]  # one for each rule
 
     @property
     def passed(self) -> bool:
@@ -76,7 +70,7 @@ class CheckedFile:
         }
 
     def lines(self) -> list[str]:
-        """The same for people: a rule a line, the summary last."""
+        """Return the same for people: a rule a line, the summary last."""
         lines = []
         for each in self.findings:
             why = f" ({each.quirk})" if each.result == "quirk" else ""

@@ -1,7 +1,7 @@
-"""What checking a Live or Motion Photo file yields: one finding for each rule of its format.
+"""Findings of a check of a Live or Motion Photo file: one for each rule of its format.
 
-A check never raises on a bad file: it says which rules hold, which are broken, and which the file
-gives no ground to judge.
+A check never raises on a bad file: it reports which rules hold, which are broken, and which the
+file gives no ground to judge.
 """
 
 import struct
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from livemoments.errors import InputError
 
-Verdict = tuple[bool | None, str]  # what Finding says beside the rule
+Verdict = tuple[bool | None, str]  # what a Finding states about the rule
 Subject = TypeVar("Subject")
 
 
@@ -35,17 +35,17 @@ class Finding:
 
 
 def broken(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings whose rule the file breaks, quirks of phones too: what we write has none."""
+    """Return the findings whose rule the file breaks, quirks of phones too: ours have none."""
     return [finding for finding in findings if finding.passed is False]
 
 
 def failed(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings whose rule the file breaks otherwise than phones themselves do."""
+    """Return the findings whose rule the file breaks otherwise than phones themselves do."""
     return [finding for finding in broken(findings) if not finding.quirk]
 
 
 def with_quirk(finding: Finding, quirk: str) -> Finding:
-    """The finding, excused if its rule is broken and there is something to say for it."""
+    """Excuse a finding whose rule is broken, if there is a known reason for it."""
     return replace(finding, quirk=quirk) if finding.passed is False else finding
 
 

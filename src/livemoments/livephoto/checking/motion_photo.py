@@ -1,4 +1,4 @@
-"""Whether a motion photo keeps the rules of its format: Google's 1.0, MicroVideo, Samsung's.
+"""Check a motion photo against the rules of its format: Google's 1.0, MicroVideo, Samsung's.
 
 Rules are Google's. Where Samsung adds bytes by design (its trailer behind the clip) the rule does
 not apply; where its phones state wrong numbers the rule is broken, which is a quirk where the clip
@@ -106,7 +106,7 @@ class _Photo:
         return self.facts.items[0].padding if self.facts.items else 0
 
     def item(self, semantic: str) -> ContainerItem | None:
-        """The first item of the directory with this meaning."""
+        """Return the first item of the directory with this meaning."""
         return next((each for each in self.facts.items if each.semantic == semantic), None)
 
 
@@ -220,7 +220,7 @@ def _track_time(photo: _Photo) -> Verdict:
 
 
 def _of_version_1(rule: Callable[[_Photo], Verdict]) -> Callable[[_Photo], Verdict]:
-    """The rule where the file has a directory, or should have one."""
+    """Apply the rule only where the file has a directory, or should have one."""
 
     def verdict(photo: _Photo) -> Verdict:
         if photo.micro:

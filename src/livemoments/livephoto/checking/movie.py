@@ -1,6 +1,6 @@
-"""Whether a MOV or MP4 is sound: its boxes whole, its index true of its media.
+"""Check whether a MOV or MP4 is sound: its boxes whole, its index true of its media.
 
-For the clip of any Live or Motion Photo; rules of QuickTime and ISO/IEC 14496-12 alike.
+For the clip of any Live or Motion Photo; rules of both QuickTime and ISO/IEC 14496-12.
 """
 
 from collections.abc import Callable, Iterator

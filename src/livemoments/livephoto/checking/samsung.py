@@ -1,6 +1,6 @@
-"""The rules of Samsung's trailer (SEF), held against a file; read apart from samsung.py.
+"""Check Samsung's trailer (SEF) against its rules.
 
-The reader there passes over what is broken; here every broken thing is told.
+The reader in reading/samsung.py passes over what is broken; here everything broken is reported.
 """
 
 import struct
@@ -52,7 +52,7 @@ def check_trailer(photo: Source, clip: Source | None) -> list[Finding]:
 
 
 def _entries(stream: ByteStream, head: int, end: int) -> list[_Entry] | None:
-    """The directory's entries; None where it is not one, or its size does not fit its count."""
+    """Return the directory's entries; None where it is none, or its size does not fit its count."""
     if head < 0:
         return None
     stream.seek(head)

@@ -1,4 +1,4 @@
-"""A run of bytes: a whole file, the clip inside a photo, or what was unpacked from an archive."""
+"""A run of bytes to read from: a whole file, the clip inside a photo, or a part of an archive."""
 
 import io
 import os
@@ -97,18 +97,12 @@ class FileSlice(io.RawIOBase):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where media bytes lie: a file, and a range of it.
+    """Where media bytes lie: a file, and a range of it."""
 
-    Attributes:
-        path: The file.
-        start: First byte.
-        length: Number of bytes.
-        data: The bytes counted by start, where they were unpacked from the file; else None.
-    """
-
-    path: Path
-    start: int
-    length: int
+    path: Path  # the file
+    start: int  # first byte
+    length: int  # number of bytes
+    # The bytes counted by start, where they were unpacked from the file; else None.
     data: bytes | None = field(default=None, repr=False)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""A gain map: how much brighter than its SDR picture each place may be shown, in stops.
+"""Describe a gain map: how much brighter than its SDR picture each place may be, in stops.
 
 The convention of Ultra HDR 1.1 and ISO 21496-1, into which Apple's maps are turned:
 
@@ -24,27 +24,17 @@ MAX_HEADROOM = 8.0  # of Apple's maps: three stops, as their maker note's formul
 
 @dataclass(frozen=True, kw_only=True)
 class GainMap:
-    """A gain map, upright, as large or smaller than its picture, whose whole view it covers.
+    """A gain map, upright, as large or smaller than its picture, whose whole view it covers."""
 
-    Attributes:
-        values: float32 h x w, or h x w x 3 for red, green and blue; in [0, 1].
-        min_stops: Of each channel, at value 0.
-        max_stops: At value 1.
-        gamma: The exponent that values were stored with.
-        offset_sdr: Added to the linear SDR picture before the gain.
-        offset_hdr: Subtracted after it.
-        capacity_min: log2 of how much brighter than SDR white a display must be for any gain.
-        capacity_max: Likewise for all of it.
-    """
-
-    values: np.ndarray
-    min_stops: RGB
-    max_stops: RGB
-    gamma: RGB = (1.0, 1.0, 1.0)
-    offset_sdr: RGB = (0.0, 0.0, 0.0)
-    offset_hdr: RGB = (0.0, 0.0, 0.0)
+    values: np.ndarray  # float32 h x w, or h x w x 3 for red, green and blue; in [0, 1]
+    min_stops: RGB  # of each channel, at value 0
+    max_stops: RGB  # at value 1
+    gamma: RGB = (1.0, 1.0, 1.0)  # the exponent that values were stored with
+    offset_sdr: RGB = (0.0, 0.0, 0.0)  # added to the linear SDR picture before the gain
+    offset_hdr: RGB = (0.0, 0.0, 0.0)  # subtracted after it
+    # Log2 of how much brighter than SDR white a display must be for any gain.
     capacity_min: float = 0.0
-    capacity_max: float
+    capacity_max: float  # likewise for all of it
 
     @property
     def height(self) -> int:
@@ -57,18 +47,18 @@ class GainMap:
         return self.values.shape[1]
 
     @property
-    def channels_alike(self) -> bool:
+    def has_equal_channels(self) -> bool:
         """Whether red, green and blue have the same numbers; they may still have values apart."""
         channels = (self.min_stops, self.max_stops, self.gamma, self.offset_sdr, self.offset_hdr)
         return all(len(set(each)) == 1 for each in channels)
 
     def stops(self) -> np.ndarray:
-        """The gain of every place, float32 like values, in stops."""
+        """Return the gain of every place, float32 like values, in stops."""
         low, high, gamma = map(self._channels, (self.min_stops, self.max_stops, self.gamma))
         return low + (high - low) * self.values ** (1 / gamma)
 
     def with_stops(self, stops: np.ndarray) -> "GainMap":
-        """The same convention with other gains, of any size; clipped to what it can say."""
+        """Return the same convention with other gains, of any size; clipped to its range."""
         low, high, gamma = map(self._channels, (self.min_stops, self.max_stops, self.gamma))
         share = (stops - low) / np.maximum(high - low, np.float32(1e-6))
         values = np.clip(share, 0, 1).astype(np.float32) ** gamma
@@ -99,27 +89,6 @@ def check_gain_map(gain_map: GainMap) -> GainMap:
     return gain_map
 
 
-def apply_gain_map(sdr: np.ndarray, gain_map: GainMap, display_stops: float) -> np.ndarray:
-    """The HDR picture that a display shows.
-
-    Args:
-        sdr: Linear RGB, float32 H x W x 3, white 1; of the map's own size.
-        gain_map: The map.
-        display_stops: log2 of how much brighter than SDR white the display can be.
-
-    Returns:
-        Linear RGB, float32 H x W x 3, SDR white still 1.
-    """
-    span = gain_map.capacity_max - gain_map.capacity_min
-    weight = np.float32(np.clip((display_stops - gain_map.capacity_min) / span, 0, 1))
-    stops = gain_map.stops()
-    stops = stops if stops.ndim == 3 else stops[..., None]
-    offset_sdr, offset_hdr = (
-        np.array(offset, np.float32) for offset in (gain_map.offset_sdr, gain_map.offset_hdr)
-    )
-    return (sdr + offset_sdr) * np.exp2(weight * stops) - offset_hdr
-
-
 def from_apple(values: np.ndarray, headroom: float) -> GainMap:
     """Turn Apple's map into this convention.
 
@@ -142,10 +111,10 @@ def from_apple(values: np.ndarray, headroom: float) -> GainMap:
 
 
 def apple_values(gain_map: GainMap) -> np.ndarray | None:
-    """What from_apple makes this map of, float32 h x w; None where Apple cannot say the same."""
+    """Return the values h x w that from_apple turns into this map; None where there are none."""
     most = gain_map.max_stops[0]
     from_sdr = (gain_map.min_stops, gain_map.offset_sdr, gain_map.offset_hdr)
-    if gain_map.values.ndim == 3 or not gain_map.channels_alike or any(map(any, from_sdr)):
+    if gain_map.values.ndim == 3 or not gain_map.has_equal_channels or any(map(any, from_sdr)):
         return None
     if gain_map.capacity_min != 0 or abs(gain_map.capacity_max - most) > 1e-3:
         return None
@@ -168,7 +137,7 @@ def linear_to_rec709(linear: np.ndarray) -> np.ndarray:
 
 
 def headroom_of_maker_note(headroom: float, gain: float) -> float:
-    """Apple's headroom from its maker note's fields 33 and 48, as Apple's page computes it."""
+    """Compute Apple's headroom from its maker note's fields 33 and 48 (Apple's own formula)."""
     if headroom < 1:
         stops = -20.0 * gain + 1.8 if gain <= 0.01 else -0.101 * gain + 1.601
     else:

@@ -1,4 +1,4 @@
-"""A gain map put into a HEIC as iPhones store theirs, which libheif reads but cannot write.
+"""Put a gain map into a HEIC as iPhones store theirs, which libheif reads but cannot write.
 
 The map is encoded as a HEIC of its own; its one item then moves over as an auxiliary picture of the
 other file's: hidden, with Apple's name in 'auxC', with XMP that says how bright its white is. The
@@ -26,15 +26,12 @@ MOST_PROPERTIES = 127  # that short numbers in 'ipma' can name
 
 
 def with_apple_gain_map(heic: bytes, gain_map: GainMap, quality: int) -> bytes:
-    """A HEIC with a gain map in Apple's way.
+    """Put a gain map of the picture's view into a HEIC of one picture, in Apple's way.
 
-    Args:
-        heic: A file of one picture, as libheif writes it.
-        gain_map: Of the picture's view; see apple_values.
-        quality: 1 to 100, of libheif.
+    quality is 1 to 100, of libheif; see apple_values for the maps that can be stored so.
 
     Raises:
-        OutputError: The map cannot be said by Apple's formula, or not be encoded.
+        OutputError: Apple's formula cannot express the map, or it cannot be encoded.
     """
     values = apple_values(gain_map)
     if values is None:
@@ -53,17 +50,11 @@ def with_apple_gain_map(heic: bytes, gain_map: GainMap, quality: int) -> bytes:
 
 
 def with_auxiliary(heic: bytes, auxiliary: bytes, *, name: str, xmp: bytes) -> bytes:
-    """A HEIC to whose picture another HEIC's picture belongs as an auxiliary one.
-
-    Args:
-        heic: A file of one picture, as libheif writes it.
-        auxiliary: Another, of a single item.
-        name: What kind of auxiliary picture it is.
-        xmp: Metadata of the auxiliary picture.
+    """Make another HEIC's only picture an auxiliary picture of this HEIC's only one.
 
     Raises:
-        DamagedFileError: One of them is broken.
-        UnsupportedFileError: One of them is of a layout that libheif does not write.
+        DamagedFileError: one of them is broken.
+        UnsupportedFileError: one of them is of a layout that libheif does not write.
     """
     whole, other = HeicEditor(heic), HeicEditor(auxiliary)
     own, theirs = _properties(whole), _properties(other)
@@ -88,7 +79,7 @@ def with_auxiliary(heic: bytes, auxiliary: bytes, *, name: str, xmp: bytes) -> b
 
 
 def _properties(heic: HeicEditor) -> dict[bytes, bytes]:
-    """The payloads of 'ipco', which lists properties, and 'ipma', which says whose they are."""
+    """Return the payloads of 'ipco', which lists properties, and 'ipma', which assigns them."""
     found = dict(_inner(heic.table(b"iprp") or b""))
     if not {b"ipco", b"ipma"} <= found.keys():
         raise DamagedFileError("its picture has no properties")
@@ -109,7 +100,7 @@ def _count(properties: bytes) -> int:
 
 
 def _links_of(links: bytes, item: int) -> bytes:
-    """The numbers of an item's properties, each with its flag, from 'ipma'."""
+    """Return the numbers of an item's properties, each with its flag, from 'ipma'."""
     at = 8
     for _ in range(struct.unpack_from(">I", links, 4)[0]):
         number, count = struct.unpack_from(">HB", links, at)

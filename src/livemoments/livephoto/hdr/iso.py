@@ -1,4 +1,4 @@
-"""Gain map metadata of ISO 21496-1: fractions in big-endian bytes.
+"""Read and write the gain map metadata of ISO 21496-1: fractions in big-endian bytes.
 
 u16 minimum version, u16 writer version, u8 flags; then, each a numerator and a denominator (or
 numerators alone, with one common denominator before them): headroom of the base and of the
@@ -35,8 +35,8 @@ class GainMapNumbers:
 
 
 def iso_metadata(gain_map: GainMap) -> bytes:
-    """The metadata of a gain map."""
-    channels = 1 if gain_map.channels_alike else 3
+    """Return the metadata of a gain map."""
+    channels = 1 if gain_map.has_equal_channels else 3
     flags = BASE_COLOURS | (MULTI_CHANNEL if channels == 3 else 0)
     numbers = [_fraction(gain_map.capacity_min, "I"), _fraction(gain_map.capacity_max, "I")]
     for channel in range(channels):

@@ -33,12 +33,7 @@ NOTICE = segment_bytes(APP2, ISO_NAME + ISO_VERSION)
 
 
 def gain_map_jpeg(gain_map: GainMap, quality: int = 95) -> bytes:
-    """A gain map as a JPEG that says what its values mean; it goes right behind the picture's.
-
-    Args:
-        gain_map: Upright, like the picture.
-        quality: 1 to 100.
-    """
+    """Encode an upright gain map as a JPEG that states what its values mean."""
     codes = np.rint(gain_map.values * 255).astype(np.uint8)
     stream = io.BytesIO()
     try:
@@ -52,13 +47,9 @@ def gain_map_jpeg(gain_map: GainMap, quality: int = 95) -> bytes:
 
 
 def with_gain_map_index(picture: bytes, gain_map_length: int) -> bytes:
-    """A picture's JPEG that says that a gain map's JPEG is right behind its end.
+    """Announce in a picture's JPEG that a gain map's JPEG of so many bytes is right behind its end.
 
-    The XMP is not touched: see hdr_xmp for the words that it needs.
-
-    Args:
-        picture: A JPEG.
-        gain_map_length: Bytes of the gain map's JPEG.
+    The XMP is not touched: hdr/xmp.py has the packet that it needs.
     """
     at = behind_metadata(picture)  # MPF wants to be behind EXIF; XMP is an APP1 too
     index = mpf_segment(len(picture) + len(NOTICE), at + len(NOTICE), gain_map_length)

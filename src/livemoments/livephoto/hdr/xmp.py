@@ -1,4 +1,4 @@
-"""What XMP says of gain maps: Adobe's words, which Ultra HDR uses, and Apple's.
+"""Read and write the XMP about gain maps: Adobe's words, which Ultra HDR uses, and Apple's.
 
 Each word may be an attribute or an element, and of three channels an rdf:Seq.
 developer.android.com/media/platform/hdr-image-format
@@ -31,7 +31,7 @@ MAX_NUMBER = 40  # letters
 
 
 def read_hdrgm(xmp: bytes | None) -> GainMapNumbers | None:
-    """The numbers of a gain map in its own packet, or None where it has none of them.
+    """Read the numbers of a gain map in its own packet; None where it has none of them.
 
     Raises:
         DamagedFileError: A number is missing or is none.
@@ -54,17 +54,17 @@ def read_hdrgm(xmp: bytes | None) -> GainMapNumbers | None:
 
 
 def has_hdr_version(xmp: bytes | None) -> bool:
-    """Whether a picture's packet says that a gain map belongs to it."""
+    """Return whether a picture's packet states that a gain map belongs to it."""
     return "Version" in _words(xmp, HDRGM)
 
 
 def apple_words(xmp: bytes | None) -> dict[str, str]:
-    """Apple's words about a gain map: HDRGainMapVersion and, from iOS 18 on, HDRGainMapHeadroom."""
+    """Return Apple's words about a gain map: HDRGainMapVersion and HDRGainMapHeadroom (iOS 18)."""
     return {name: values[0] for name, values in _words(xmp, APPLE_MAP).items()}
 
 
 def apple_packet(headroom: float) -> bytes:
-    """The packet of Apple's auxiliary picture, in the words of iOS 18."""
+    """Return the packet of Apple's auxiliary picture, in the words of iOS 18."""
     return as_packet(
         f'<x:xmpmeta xmlns:x="{META}"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""'
         f' xmlns:HDRGainMap="{APPLE_MAP}"><HDRGainMap:HDRGainMapVersion>{APPLE_VERSION}'
@@ -74,7 +74,7 @@ def apple_packet(headroom: float) -> bytes:
 
 
 def hdrgm_packet(gain_map: GainMap) -> bytes:
-    """The packet of a gain map's own JPEG."""
+    """Return the packet of a gain map's own JPEG."""
     texts = {
         "Version": [VERSION],
         "GainMapMin": _texts(gain_map.min_stops),
@@ -102,11 +102,9 @@ def hdrgm_packet(gain_map: GainMap) -> bytes:
 
 
 def ultra_hdr_packet(xmp: bytes | None, gain_map_length: int) -> bytes:
-    """A picture's packet that says: behind me comes a gain map of so many bytes.
+    """Announce in a picture's packet that a gain map's JPEG of so many bytes follows.
 
-    Args:
-        xmp: A packet to add to, without a container's directory; or None.
-        gain_map_length: Bytes of the gain map's JPEG.
+    xmp is a packet to add to, without a container's directory; or None.
     """
     items = "".join(
         f'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="{semantic}"'
@@ -134,12 +132,7 @@ def ultra_hdr_packet(xmp: bytes | None, gain_map_length: int) -> bytes:
 
 
 def with_hdr_version(packet: bytes) -> bytes:
-    """A picture's packet that also says: a gain map belongs to this picture.
-
-    Args:
-        packet: A packet with a description, such as the one with the container's directory, to
-            which the word is added.
-    """
+    """Add to a picture's packet, which has a description, that it has a gain map."""
     root = parse_packet(packet)
     found = root.getElementsByTagNameNS(RDF, "Description") if root is not None else []
     if root is None or not found:
@@ -150,7 +143,7 @@ def with_hdr_version(packet: bytes) -> bytes:
 
 
 def _words(xmp: bytes | None, namespace: str) -> dict[str, list[str]]:
-    """Every word of a namespace with its one or more values."""
+    """Return every word of a namespace with its one or more values."""
     found: dict[str, list[str]] = {}
     root = parse_packet(xmp)
     if root is None:

@@ -1,4 +1,4 @@
-"""Opening a Live Photo or Motion Photo, however it is stored."""
+"""Open a Live Photo or Motion Photo, however it is stored."""
 
 from dataclasses import replace
 from os import PathLike
@@ -116,7 +116,7 @@ def _open_archive(path: Path) -> LivePhoto:
 
 
 def _in_package(pair: Pair) -> Pair:
-    """The pair with what is known of the folder it was found in."""
+    """Add to the pair what is known of the folder it was found in."""
     path = pair.still.path
     if path is None or not in_pvt(path):
         return pair
@@ -158,7 +158,7 @@ def _open_pair(pair: Pair, *, unpaired: str = "pair-by-name") -> LivePhoto:
 
 
 def _pairs_key_time(kind: str, still: Still, clip: Clip, track: StillImageTime | None) -> KeyTime:
-    """The key time of halves that belong together."""
+    """Find the key time of halves that belong together."""
     stated = tail_times(video_tail(clip.source)) if track is None else ()
     if kind == "vivo-pair" or stated:
         return stated_key_time(still, clip, stated, where="the clip's tail")
@@ -185,7 +185,7 @@ def _open_embedded(still: Still, embedded: EmbeddedClip, facts: MotionFacts) -> 
 def _transform(
     track: StillImageTime | None, key: KeyTime, still: Still, clip: Clip
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Apple's homography between upright pictures, where it is there and can hold."""
+    """Return Apple's homography between upright pictures, where it is there and can hold."""
     if track is None or track.transform is None or track.reference_size is None:
         return None, ()
     if key.source == MATCHED:

@@ -1,8 +1,8 @@
-"""A Live Photo as a package: '.livp', a ZIP of still and video, and '.pvt', a folder of them.
+"""Read a Live Photo from a package: '.livp', a ZIP of still and video, or '.pvt', a folder of them.
 
-Cloud services write '.livp', macOS '.pvt'. An archive's two members are unpacked into memory,
-and only there: names in it are never used as paths. Nothing it states is trusted, and what would
-unpack to far more than a Live Photo has is refused before it is unpacked.
+Cloud services write '.livp', macOS '.pvt'. An archive's two members are unpacked into memory, and
+only there: names in it are never used as paths. Nothing it states is trusted, and what would unpack
+to far more than a Live Photo has is refused before it is unpacked.
 """
 
 import struct
@@ -32,17 +32,11 @@ ENCRYPTED = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """The halves found in an archive.
+    """The halves found in an archive."""
 
-    Attributes:
-        still: Bytes of the still.
-        video: Bytes of the video.
-        notes: What is unusual about the archive.
-    """
-
-    still: Source
-    video: Source
-    notes: tuple[str, ...] = ()
+    still: Source  # bytes of the still
+    video: Source  # bytes of the video
+    notes: tuple[str, ...] = ()  # what is unusual about the archive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +53,12 @@ class _Member:
 
 
 def in_pvt(path: Path) -> bool:
-    """Whether a file lies in a '.pvt' folder."""
+    """Return whether a file lies in a '.pvt' folder."""
     return path.absolute().parent.suffix.lower() == PVT_SUFFIX
 
 
 def pvt_notes(path: Path) -> tuple[str, ...]:
-    """What is unusual about the '.pvt' folder that holds this file."""
+    """List what is unusual about the '.pvt' folder that holds this file."""
     if (path.parent / PVT_FACTS).is_file():
         return ()
     return (f"the package has no {PVT_FACTS}, so Apple's programs may not open it",)
@@ -107,7 +101,7 @@ def _half(stream: ByteStream, archive: Source, member: _Member, expected: FileKi
 
 
 def _visible(name: str) -> bool:
-    """Whether a member is neither a folder nor one of the Finder's own files."""
+    """Return whether a member is neither a folder nor one of the Finder's own files."""
     path = PurePosixPath(name)
     return bool(name) and name[-1] != "/" and "__MACOSX" not in path.parts and path.name[0] != "."
 

@@ -1,4 +1,4 @@
-"""Finding the other half of a Live Photo kept in two files.
+"""Find the other half of a Live Photo stored in two files.
 
 The identifier decides, Apple's or vivo's; names only say where to look first. Programs rename the
 halves: IMG_1.HEIC + IMG_1.MOV, IMG_1_3.mov (Photos' library), IMG_1_HEVC.MOV (iCloud downloaders).
@@ -25,23 +25,15 @@ LISTED = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two files that make a Live Photo.
+    """Two files that make a Live Photo."""
 
-    Attributes:
-        still: The key photo's facts.
-        video: The clip's bytes.
-        video_identifier: Identifier of the video, Apple's or vivo's, or None.
-        by_name: True where only their names, or what holds both, say that they belong together.
-        package: "livp" or "pvt" where such a package holds both, else None.
-        notes: What is unusual about how they are kept.
-    """
-
-    still: Still
-    video: Source
-    video_identifier: str | None
+    still: Still  # the key photo's facts
+    video: Source  # the clip's bytes
+    video_identifier: str | None  # identifier of the video, Apple's or vivo's, or None
+    # True where only their names, or what holds both, say that they belong together.
     by_name: bool = False
-    package: str | None = None
-    notes: tuple[str, ...] = ()
+    package: str | None = None  # "livp" or "pvt" where such a package holds both, else None
+    notes: tuple[str, ...] = ()  # what is unusual about how they are stored
 
 
 def resolve(path: Path) -> Path:
@@ -96,7 +88,7 @@ def find_video(still: Still) -> Pair:
     wanted = f"{path.stem}.MOV or {path.stem}.MP4"
     if wanted_id:
         wanted += f", or a video with the content identifier {wanted_id}"
-    raise PairingError(f"{path.name}: no video beside it; expected {wanted} in the same folder")
+    raise PairingError(f"{path.name}: no video next to it; expected {wanted} in the same folder")
 
 
 def find_still(video: Path) -> Pair:
@@ -126,7 +118,7 @@ def find_still(video: Path) -> Pair:
         if identifier:
             wanted += f", or a still with the content identifier {identifier}"
         raise PairingError(
-            f"{video.name}: no still beside it; expected {wanted} in the same folder"
+            f"{video.name}: no still next to it; expected {wanted} in the same folder"
         )
     if identifier and still_identifier(by_name):
         raise mismatch(by_name, video, identifier)
@@ -168,13 +160,13 @@ def video_identifier(video: Path | Source, *, strict: bool = False) -> str | Non
 
 
 def same_identifier(one: str | None, other: str | None) -> bool:
-    """Whether two content identifiers are there and equal, whatever their case."""
+    """Return whether two content identifiers are there and equal, whatever their case."""
     return bool(one and other) and str(one).upper() == str(other).upper()
 
 
 def _path(still: Still) -> Path:
     if still.path is None:
-        raise PairingError("this still has no file, so no clip can be looked for beside it")
+        raise PairingError("this still has no file, so no clip can be looked for next to it")
     return still.path
 
 
@@ -201,13 +193,13 @@ def _distance(path: Path, other: Path) -> tuple[int, str]:
 
 
 def _same_stem(one: Path, other: Path) -> bool:
-    """Whether two names are one stem, but for an ending after '_' on the video's side."""
+    """Return whether two names are one stem, but for an ending after '_' on the video's side."""
     a, b = sorted((one.stem.lower(), other.stem.lower()), key=len)
     return a == b or (b.startswith(a + "_") and b[len(a) + 1 :] in ("3", "hevc"))
 
 
 def _only_one(folder: Path) -> Path:
-    """The still (or motion photo) of the one Live Photo in a folder."""
+    """Return the still (or motion photo) of the one Live Photo in a folder."""
     files = _files(folder)
     stills = [each for each in files if each.suffix.lower() in STILL_SUFFIXES | ARCHIVE_SUFFIXES]
     live = [each for each in stills[:MAX_CANDIDATES] if _has_clip(each)]

@@ -1,4 +1,4 @@
-"""What changes in the metadata of a key photo that stays the same but gets another container.
+"""Adapt the metadata of a still that is copied into another format.
 
 Place, dates, camera, lens, authors, orientation, maker notes, thumbnail: all stay. What goes is
 what names the Live Photo that it was half of, and makers' words about a clip in this very file.
@@ -51,7 +51,7 @@ def exif_named(exif: bytes | None, identifier: str) -> tuple[bytes, tuple[str, .
 
 
 def exif_named_in_jpeg(exif: bytes | None, identifier: str) -> tuple[bytes, tuple[str, ...]]:
-    """As exif_named, short enough for a JPEG: first the thumbnail gives way, then maker notes."""
+    """Do as exif_named, short enough for a JPEG: first the thumbnail goes, then maker notes."""
     named, notes = exif_named(exif, identifier)
     if exif is None or len(named) <= JPEG_EXIF_ROOM:
         return named, notes

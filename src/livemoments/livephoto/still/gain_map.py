@@ -1,7 +1,7 @@
 """Find the gain map that belongs to a still: Apple's in HEIC and JPEG, Ultra HDR's in JPEG.
 
-A gain map that cannot be trusted in every number is left out and said so: a picture without one is
-right on every display, a picture with a wrong one is not.
+A gain map that cannot be trusted in every number is left out, with the reason: a picture without
+one is right on every display, a picture with a wrong one is not.
 """
 
 import io
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import ExifTags, ImageOps
 
-from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError
+from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError, first_line
 from livemoments.livephoto.container.heif_items import HeifItems, item_bytes, read_items
 from livemoments.livephoto.container.heif_tables import XMP_MIME
 from livemoments.livephoto.container.jpeg_parts import (
@@ -66,7 +66,7 @@ def read_gain_map(still: "Still") -> FoundGainMap:
 
 
 def _fitting(gain_map: GainMap, still: "Still") -> GainMap:
-    """The map, once it is sure to be of the still's shape, upright like it."""
+    """Return the map if it is surely of the still's shape, upright like it."""
     shape = (gain_map.width / gain_map.height) / (still.width / still.height)
     if abs(shape - 1) > SAME_SHAPE or gain_map.width > still.width:
         raise UnsupportedFileError(
@@ -77,10 +77,10 @@ def _fitting(gain_map: GainMap, still: "Still") -> GainMap:
 
 
 def _in_heic(still: "Still") -> GainMap | None:
-    """Apple's auxiliary picture, which libheif turns upright like the still."""
+    """Read Apple's auxiliary picture, which libheif turns upright like the still."""
     import pillow_heif
 
-    from livemoments.livephoto.still.still import DECODER_FAULTS, first_line
+    from livemoments.livephoto.still.still import DECODER_FAULTS
 
     try:
         file = pillow_heif.open_heif(still.path if still.data is None else io.BytesIO(still.data))
@@ -109,7 +109,7 @@ def _refuse_other_kinds(items: HeifItems) -> None:
 
 
 def _described(stream: FileSlice, items: HeifItems, item_id: int) -> dict[str, str]:
-    """What XMP says of an item in Apple's words."""
+    """Read what XMP states of an item in Apple's words."""
     words: dict[str, str] = {}
     for item in items.describing(item_id):
         if item.content_type == XMP_MIME:
@@ -118,7 +118,7 @@ def _described(stream: FileSlice, items: HeifItems, item_id: int) -> dict[str, s
 
 
 def _from_apple(still: "Still", values: np.ndarray, words: dict[str, str]) -> GainMap | None:
-    """Apple's map in our convention; None where it brightens nothing."""
+    """Turn Apple's map into our convention; return None where it brightens nothing."""
     if "HDRGainMapVersion" not in words:
         raise UnsupportedFileError("its gain map states no version; Apple's always do")
     headroom = _stated_headroom(words) or noted_headroom(still.exif)
@@ -140,7 +140,7 @@ def _stated_headroom(words: dict[str, str]) -> float | None:
 
 
 def _in_jpeg(still: "Still") -> GainMap | None:
-    """The first of the further pictures in the file that says of itself that it is a gain map."""
+    """Read the first of the further pictures in the file that declares itself a gain map."""
     length = still.source.length
     with still.source.open(bounded=True) as stream:
         parts = list(segments(stream))
@@ -176,7 +176,7 @@ def _places(
 
 
 def _from_picture(still: "Still", parts: list[Segment], data: bytes) -> GainMap | None:
-    """The gain map that a further picture is; None where it is something else."""
+    """Read the gain map that a further picture is; return None where it is something else."""
     xmp = named(parts, APP1, XMP_NAME)
     words = apple_words(xmp)
     numbers = _numbers(named(parts, APP2, ISO_NAME), xmp)
@@ -190,7 +190,7 @@ def _from_picture(still: "Still", parts: list[Segment], data: bytes) -> GainMap 
     own = {name: value for name, value in vars(numbers).items() if name != "base_colours"}
     gain_map = GainMap(values=values.astype(np.float32) / np.float32(255), **own)
     # The same factor for red, green and blue is the same in every space of their primaries.
-    if not numbers.base_colours and (values.ndim == 3 or not gain_map.channels_alike):
+    if not numbers.base_colours and (values.ndim == 3 or not gain_map.has_equal_channels):
         raise UnsupportedFileError("its gain map is for colours of another space, not read")
     return gain_map
 

@@ -1,8 +1,8 @@
-"""What of the key photo's metadata a restored moment carries on, and what would be a lie about it.
+"""Copy the key photo's metadata to a restored moment, without the fields that are no longer true.
 
-Kept: place, camera, lens, exposure, authors, captions, maker notes. Moved: the dates, by the time
-between the key photo and the moment. Set: orientation 1, sizes, software. Left out: thumbnails,
-and whatever pairs the picture with a clip, a gain map or a depth map that it no longer has.
+Copied: place, camera, lens, exposure, authors, captions, maker notes. Moved: the dates, by the time
+between the key photo and the moment. Set: orientation 1, sizes, software. Left out: thumbnails, and
+whatever pairs the picture with a clip, a gain map or a depth map that it no longer has.
 
 The GPS time stamp stays: EXIF defines it as the time of the position, which is still the phone's.
 """
@@ -85,7 +85,7 @@ def carry_metadata(
 def _finished(
     editor: ExifEditor, width: int, height: int, software: str, notes: list[str]
 ) -> bytes:
-    """The EXIF with all that is set for a new picture, dates apart."""
+    """Set all that a new picture needs in its EXIF, dates apart."""
     editor.put_number("main", tags.ORIENTATION, 1)
     editor.put_text("main", tags.SOFTWARE, software)
     if editor.get("details", EXIF_VERSION) is None:
@@ -191,7 +191,7 @@ def _unpair(editor: ExifEditor, notes: list[str]) -> None:
 
 
 def unpaired_apple_note(note: bytes) -> bytes:
-    """An Apple maker note of the same length without what binds it to a clip or gain map.
+    """Return an Apple maker note of the same length without what binds it to a clip or gain map.
 
     Raises:
         struct.error: The note is cut short.

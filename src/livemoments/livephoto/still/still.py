@@ -1,4 +1,4 @@
-"""The key photo: its facts read from the header, its pixels decoded on demand, always upright."""
+"""Read the key photo: its facts from the header, its pixels on demand, always upright."""
 
 import io
 import logging
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError
+from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError, first_line
 from livemoments.imaging.colour import ColourSpace, recognise_profile
 from livemoments.livephoto.container.iptc import iptc_of
 from livemoments.livephoto.container.source import HEAD_BYTES, Source, file_size, kind_of, sniff
@@ -59,42 +59,27 @@ _WARNINGS_LOCK = threading.RLock()
 
 @dataclass(frozen=True, kw_only=True)
 class Still:
-    """A still picture. Every size is that of the upright picture, orientation applied.
+    """A still picture. Every size is that of the upright picture, orientation applied."""
 
-    Attributes:
-        path: The file, or None for a picture that never was one.
-        format: "JPEG", "HEIC", "PNG", "TIFF", "WEBP", "AVIF" or "BMP".
-        width: Pixels.
-        height: Pixels.
-        colour: Colour space of what pixels() returns.
-        exif: EXIF as TIFF bytes (no 'Exif' prefix), orientation tag as in the file; or None.
-        xmp: XMP packet, or None.
-        iptc: IPTC-IIM of a JPEG, or None.
-        orientation: EXIF orientation, 1-8, as in the file; 1 for HEIC, whose decoder turns it.
-        make: Maker of the camera, or None.
-        model: Camera model, or None.
-        software: Software or system version that wrote the file, or None.
-        taken: When it was taken, with a time zone where EXIF has one; or None.
-        identifier: Apple content identifier, or None.
-        mode: Pillow's name of the pixel layout in the file, such as "RGB" or "CMYK".
-        data: The picture's bytes, where it was unpacked from the file; None where it is the file.
-    """
-
-    path: Path | None
-    format: str
-    width: int
-    height: int
+    path: Path | None  # the file, or None for a picture that never was one
+    format: str  # "JPEG", "HEIC", "PNG", "TIFF", "WEBP", "AVIF" or "BMP"
+    width: int  # pixels
+    height: int  # pixels
+    # Colour space of what pixels() returns.
     colour: ColourSpace = field(default_factory=ColourSpace)
+    # EXIF as TIFF bytes (no 'Exif' prefix), orientation tag as in the file; or None.
     exif: bytes | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
+    xmp: bytes | None = None  # XMP packet, or None
+    iptc: bytes | None = None  # IPTC-IIM of a JPEG, or None
+    # EXIF orientation, 1-8, as in the file; 1 for HEIC, whose decoder turns it.
     orientation: int = 1
-    make: str | None = None
-    model: str | None = None
-    software: str | None = None
-    taken: datetime | None = None
-    identifier: str | None = None
-    mode: str = "RGB"
+    make: str | None = None  # maker of the camera, or None
+    model: str | None = None  # camera model, or None
+    software: str | None = None  # software or system version that wrote the file, or None
+    taken: datetime | None = None  # when it was taken, with a time zone where EXIF has one; or None
+    identifier: str | None = None  # Apple content identifier, or None
+    mode: str = "RGB"  # pillow's name of the pixel layout in the file, such as "RGB" or "CMYK"
+    # The picture's bytes, where it was unpacked from the file; None where it is the file.
     data: bytes | None = field(default=None, repr=False)
 
     @property
@@ -242,7 +227,7 @@ def _through_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """16-bit and wider grey -> 8 bits; 'I' and 'F' hold 16 bits or 8, told by their values."""
+    """Reduce grey of 16 bits and more to 8; 'I' and 'F' hold 16 bits or 8, as their values show."""
     values = np.asarray(image).astype(np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     wide = image.mode.startswith("I;16") or values.max(initial=0.0) > 255
@@ -342,16 +327,10 @@ def _taken(tags: Image.Exif, details: dict[int, Any]) -> datetime | None:
 
 
 def _offset(text: str) -> timezone | None:
-    """A time zone from '+09:00', or None."""
+    """Parse a time zone such as '+09:00'; return None for others."""
     try:
         hours, minutes = int(text[1:3]), int(text[4:6])
         sign = {"+": 1, "-": -1}[text[0]]
         return timezone(sign * timedelta(hours=hours, minutes=minutes))
     except (ValueError, LookupError):
         return None
-
-
-def first_line(error: BaseException) -> str:
-    """What a decoder says is wrong, for a message of one line."""
-    text = str(error).strip().splitlines()
-    return text[0][:120] if text else type(error).__name__

@@ -1,7 +1,7 @@
-"""A key photo's file without its clip, and the same with other metadata: its picture is copied.
+"""Copy a key photo's file without its clip, or with other metadata; its picture is never decoded.
 
-Never decoded, never encoded: the coded picture, and what a file holds beside it (HDR gain map,
-depth, thumbnails, colour profile), come out as they went in.
+The coded picture, and what the file holds with it (HDR gain map, depth, thumbnails, colour
+profile), come out as they went in.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,26 +32,17 @@ ENCODE_ANEW = "end OUT in the other format, .jpg or .heic, to have it encoded an
 
 @dataclass(frozen=True, kw_only=True)
 class StillFile:
-    """A key photo's file, without its clip.
+    """A key photo's file, without its clip."""
 
-    Attributes:
-        name: Of the file, for messages.
-        format: "JPEG" or "HEIC".
-        data: The picture's bytes; of a JPEG those of its first picture.
-        exif: EXIF as TIFF bytes, as the file has it; or None.
-        xmp: XMP packet as the file has it, or None.
-        attached: Whole pictures behind a JPEG's own, in order.
-    """
-
-    name: str
-    format: str
-    data: bytes
-    exif: bytes | None
-    xmp: bytes | None
-    attached: tuple[AttachedPicture, ...] = ()
+    name: str  # of the file, for messages
+    format: str  # "JPEG" or "HEIC"
+    data: bytes  # the picture's bytes; of a JPEG those of its first picture
+    exif: bytes | None  # EXIF as TIFF bytes, as the file has it; or None
+    xmp: bytes | None  # XMP packet as the file has it, or None
+    attached: tuple[AttachedPicture, ...] = ()  # whole pictures behind a JPEG's own, in order
 
     def auxiliary(self) -> tuple[str, ...]:
-        """What the file holds beside its picture that encoding it anew loses, in its own words."""
+        """List what the file holds next to its picture that encoding it anew loses."""
         if self.format == "HEIC":
             return auxiliary_kinds(self.data)
         return tuple(_named(each) for each in self.attached)
@@ -59,16 +50,14 @@ class StillFile:
     def with_metadata(
         self, *, exif: bytes | None, xmp: bytes | None, attached: Sequence[AttachedPicture] = ()
     ) -> bytes:
-        """The picture's bytes with this metadata.
+        """Return the picture's bytes with this EXIF (TIFF bytes) and XMP packet; None for none.
 
-        Args:
-            exif: TIFF bytes, or None for none.
-            xmp: A packet, or None for none; a HEIC keeps its own where it is None.
-            attached: Of the attached pictures, those that will follow right behind.
+        A HEIC keeps its own XMP where none is given. attached are those of the attached pictures
+        that will follow right behind.
 
         Raises:
-            DamagedFileError: The file's tables are broken.
-            UnsupportedFileError: It is built so that nothing in it can be moved.
+            DamagedFileError: the file's tables are broken.
+            UnsupportedFileError: it is built so that nothing in it can be moved.
         """
         with _naming(self.name):
             if self.format == "HEIC":

@@ -131,19 +131,10 @@ def encode_picture(
     edit: Callable[[CarriedMetadata], CarriedMetadata] | None = None,
     gain_map: GainMap | None = None,
 ) -> EncodedPicture:
-    """The bytes that write_picture would write at a path; nothing is written.
+    """Return the bytes that write_picture would write at a path; nothing is written.
 
-    Args:
-        image: As in write_picture, like all that is not named here.
-        path: Its suffix names the format, messages name the path.
-        still: The key photo, or None.
-        software: The software tag.
-        quality: 1 to 100.
-        subsampling: Of chroma.
-        time_shift_s: How far the dates move.
-        edit: What a container of more than a picture changes in the metadata.
-        gain_map: Of the picture's view, or None; a container with a directory of its own puts it
-            in itself.
+    All arguments are as in write_picture, but `edit` is what a container of more than a picture
+    changes in the metadata, and a container that stores the gain map itself gives none.
     """
     if not 1 <= quality <= 100:
         raise ConfigError(f"quality must be from 1 to 100, got {quality}")
@@ -266,7 +257,7 @@ def _plan_gain_map(
 
 
 def _announcing(metadata: CarriedMetadata, gain_map_length: int) -> CarriedMetadata:
-    """The metadata of a JPEG that a gain map's JPEG follows, whose XMP goes before all other."""
+    """Announce a gain map in the metadata of the JPEG before it; its XMP goes before all other."""
     packet, notes = ultra_hdr_packet(metadata.xmp, gain_map_length), metadata.notes
     if len(packet) > JPEG_XMP_ROOM:
         notes += ("the key photo's XMP was left out: with the gain map's it does not fit",)
@@ -275,7 +266,7 @@ def _announcing(metadata: CarriedMetadata, gain_map_length: int) -> CarriedMetad
 
 
 def heic_quality(quality: int) -> int:
-    """libheif's setting that looks the same as one of JPEG's, 1 to 100."""
+    """Return libheif's setting that looks the same as one of JPEG's, 1 to 100."""
     return round(float(np.interp(quality, JPEG_QUALITIES, HEIC_QUALITIES)))
 
 
@@ -297,7 +288,7 @@ def _encode(
     quality: int,
     subsampling: Subsampling,
 ) -> bytes:
-    """The file's bytes for uint8 pixels H x W x 3."""
+    """Encode uint8 pixels H x W x 3 as a file's bytes."""
     options: dict[str, Any] = {"icc_profile": icc} if icc else {}
     if metadata.exif:
         options["exif"] = metadata.exif if file_format == "PNG" else b"Exif\0\0" + metadata.exif

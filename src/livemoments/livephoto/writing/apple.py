@@ -1,4 +1,4 @@
-"""Write a restored moment back as a new Apple Live Photo: a still, and the clip beside it.
+"""Write a restored moment back as a new Apple Live Photo: a still, and its clip as a MOV.
 
 The clip's pictures, sound and timed metadata are copied bit for bit. New are: the content
 identifier that both halves share, so that the new pair is not taken for the old one, and the time
@@ -185,22 +185,19 @@ def check_live_photo_output(
 
 
 def movie_path(still: Path) -> Path:
-    """Where the clip of a Live Photo with this still lies."""
+    """Return where the clip of a Live Photo with this still lies."""
     return still.with_suffix(".MOV" if still.suffix.isupper() else ".mov")
 
 
 def new_identifier() -> str:
-    """A content identifier that nobody has: a random UUID in capitals."""
+    """Return a new content identifier: a random UUID in capitals."""
     return str(uuid.uuid4()).upper()
 
 
 def named_metadata(metadata: CarriedMetadata, identifier: str, path: Path) -> CarriedMetadata:
-    """The metadata with a maker note that names the Live Photo, for a picture encoded anew.
+    """Add a maker note that names the Live Photo to the metadata of a picture that is encoded anew.
 
-    Args:
-        metadata: What encode_picture carries.
-        identifier: The content identifier.
-        path: Where the picture will be: a JPEG has little room.
+    path is where the picture will be: a JPEG has little room.
     """
     exif, notes = exif_with_identifier(metadata.exif, identifier)
     if FORMATS[path.suffix.lower()] == "JPEG" and len(exif) > JPEG_EXIF_ROOM:
@@ -219,7 +216,7 @@ def _keep_track(movie: Movie) -> bool:
 
 
 def _shape_notes(image: np.ndarray, live: LivePhoto) -> tuple[str, ...]:
-    """What is unusual about the picture beside its clip."""
+    """Note where the picture has another shape than its clip."""
     height, width = image.shape[:2]
     if abs(width / height / (live.clip.width / live.clip.height) - 1) <= SHAPE_TOLERANCE:
         return ()

@@ -1,8 +1,8 @@
-"""A Live Photo of one maker's form in another's, both ways, without a loss where that can be.
+"""Convert a Live Photo from one maker's format to another's, without a loss where that can be.
 
-The clip's pictures and sound are copied, the key photo's time is kept. The still's coded picture
-is copied too where it stays a JPEG or a HEIC; its metadata are kept but for what names the old
-form. docs/sharing.md says what is kept and lost in each direction.
+The clip's pictures and sound are copied, and the key photo's time stays. The still's coded picture
+is copied too where it stays a JPEG or a HEIC; its metadata stay but for what names the old format.
+docs/sharing.md lists what stays and what is lost in each direction.
 """
 
 from collections.abc import Callable, Sequence
@@ -92,7 +92,7 @@ class ConvertedFile:
         }
 
     def lines(self) -> list[str]:
-        """The same for people."""
+        """Return the same for people."""
         files = f"{self.still} and {self.movie}" if self.movie else str(self.still)
         how = "copied as they were" if self.still_copied else "copied, the still encoded anew"
         what = "still and clip" if self.still_copied else "clip"
@@ -107,20 +107,20 @@ def convert_file(
     video: Path | None = None,
     overwrite: bool = False,
 ) -> ConvertedFile:
-    """Write a Live Photo in another maker's form; what the command line does.
+    """Write a Live Photo in another maker's format; what `livemoments convert` does.
 
     Args:
-        path: What open_live_photo opens.
-        out: The still's file, whose suffix names its format; a folder; or None: beside `path`,
+        path: what open_live_photo opens.
+        out: the still's file, whose suffix names its format; a folder; or None: next to `path`,
             under a name that galleries know.
-        to: "apple", "google", "samsung" or "microvideo" (Google's form before Motion Photo).
-        video: The clip, where still and clip are paired by hand.
-        overwrite: Whether files that are there already may be replaced; inputs never are.
+        to: one of Format.
+        video: the clip, where still and clip are paired by hand.
+        overwrite: whether files that are there already may be replaced; inputs never are.
 
     Raises:
-        InputError: The Live Photo cannot be read, or its clip cannot be copied.
-        ConfigError: There is no such form.
-        OutputError: It cannot be written where it was asked for; then nothing has changed.
+        InputError: the Live Photo cannot be read, or its clip cannot be copied.
+        ConfigError: there is no such format.
+        OutputError: it cannot be written where it was asked for; then nothing has changed.
     """
     wanted = format_called(to)
     live = open_live_photo(path, video)
@@ -173,7 +173,7 @@ def _to_apple(
 
 
 def _copied_for_apple(file: StillFile, identifier: str) -> EncodedPicture:
-    """The still's file with a name for its Live Photo, and without words about a clip in it."""
+    """Copy the still's file, with a name for its Live Photo and no words about a clip in it."""
     in_jpeg = file.format == "JPEG"
     exif, notes = (exif_named_in_jpeg if in_jpeg else exif_named)(file.exif, identifier)
     named = [each.item for each in file.attached if each.item]
@@ -194,15 +194,15 @@ def _to_motion_photo(
     check_motion_photo_output(out, format, overwrite=overwrite, inputs=inputs)
     copied = _is_copied(live, out)
     file = read_still_file(live.still, live.clip.source) if copied else None
-    kept = _placed(file, format) if file is not None else {}
+    placed = _placed(file, format) if file is not None else {}
     gain_map = read_gain_map(live.still).gain_map if file is None else None
-    attached = [*kept.values(), *gain_map_behind(gain_map, out, format, QUALITY)]
+    attached = [*placed.values(), *gain_map_behind(gain_map, out, format, QUALITY)]
     plan = plan_motion_photo(
         live, out, format, time_s=live.key_time_s, attachments=attached, same_picture=True,
         video=None if other is None else _bytes(other.source),
     )  # fmt: skip
     if file is not None:
-        still = _copied_for_motion_photo(file, plan, list(kept))
+        still = _copied_for_motion_photo(file, plan, list(placed))
     else:
         still = _encoded(live, out, plan.with_packet, gain_map, in_still=plan.heic)
         still = announced(still, plan, gain_map)
@@ -226,7 +226,7 @@ def _converted(live: LivePhoto, done: Written, copied: bool) -> ConvertedFile:
 
 
 def _placed(file: StillFile, format: Format) -> dict[AttachedPicture, Attachment]:
-    """The pictures behind the still's own that a file of this format has a place for."""
+    """Return the pictures behind the still's own that a file of this format has a place for."""
     return {
         each: Attachment(semantic=each.item.semantic, data=each.data)
         for each in file.attached
@@ -235,16 +235,16 @@ def _placed(file: StillFile, format: Format) -> dict[AttachedPicture, Attachment
 
 
 def _copied_for_motion_photo(
-    file: StillFile, plan: MotionPhotoPlan, kept: Sequence[AttachedPicture]
+    file: StillFile, plan: MotionPhotoPlan, placed: Sequence[AttachedPicture]
 ) -> EncodedPicture:
-    """The still's file with words about the clip, and without those that name Apple's form."""
+    """Copy the still's file, with words about the clip and none that name Apple's format."""
     exif = exif_unnamed(file.exif)
     metadata = plan.with_packet(CarriedMetadata(exif=exif or b"", xmp=file.xmp))
     notes = metadata.notes
-    left_out = len(file.attached) - len(kept)
+    left_out = len(file.attached) - len(placed)
     if left_out:
         notes += (f"left out: {left_out} pictures behind the still, for which there is no place",)
-    data = file.with_metadata(exif=exif, xmp=metadata.xmp, attached=kept)
+    data = file.with_metadata(exif=exif, xmp=metadata.xmp, attached=placed)
     return EncodedPicture(data=data, notes=notes)
 
 
@@ -256,7 +256,7 @@ def _encoded(
     *,
     in_still: bool = True,
 ) -> EncodedPicture:
-    """The still in the format of the suffix, encoded anew; its gain map may have another place."""
+    """Encode the still anew in the suffix's format; its gain map may have another place."""
     still, wanted = live.still, STILL_FORMAT[FORMATS[out.suffix.lower()]]
     software = f"livemoments {__version__}: encoded anew as {wanted}"
     encoded = encode_picture(
@@ -274,7 +274,7 @@ def _encoded(
 
 
 def _bytes(source: Source) -> bytes:
-    """A clip as it goes into a file again: as it was taken out, QuickTime or not."""
+    """Return a clip as it goes into a file again: as it was taken out, QuickTime or not."""
     with source.open() as stream:
         return stream.read()
 
@@ -284,7 +284,7 @@ def _is_copied(live: LivePhoto, out: Path) -> bool:
 
 
 def _notes(live: LivePhoto, target: Format) -> tuple[str, ...]:
-    """What is to be known of any conversion of this Live Photo to this form."""
+    """Note what a user should know of this conversion."""
     notes: tuple[str, ...] = ()
     if live.key_time_source == MATCHED:
         notes = (

@@ -96,7 +96,7 @@ def gain_map_behind(
 def announced(
     still: EncodedPicture, plan: MotionPhotoPlan, gain_map: GainMap | None
 ) -> EncodedPicture:
-    """A still encoded anew that says which gain map is behind it; or a note that there is none."""
+    """Announce the gain map behind a still that was encoded anew, or note that there is none."""
     for each in plan.attachments:
         still = replace(still, data=with_gain_map_index(still.data, len(each.data)))
     if gain_map is None or plan.attachments or plan.heic:
@@ -141,13 +141,7 @@ def pack_motion_photo(
 
 
 def motion_photo_name(stem: str, suffix: str, format: Format) -> str:
-    """A file name by which galleries know the format: 'x.MP.jpg' for Google, 'MVIMG_x.jpg' before.
-
-    Args:
-        stem: The name without its suffix.
-        suffix: Such as ".jpg".
-        format: Of file.
-    """
+    """Return a name by which galleries know the format: x.MP.jpg for Google, MVIMG_x.jpg before."""
     if format == "google" and not stem.endswith("MP"):
         return f"{stem}.MP{suffix}"
     if format == "microvideo" and not stem.startswith("MV"):

@@ -1,4 +1,4 @@
-"""What a motion photo holds beside its still: the clip, what surrounds it, and the XMP about both.
+"""Plan what a motion photo holds next to its still: the clip, what surrounds it, and the XMP.
 
 All of it is fixed before the still's bytes are: XMP states lengths that the still must not change.
 """
@@ -52,28 +52,19 @@ class Attachment:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionPhotoPlan:
-    """What is written behind the still, of which only one number depends on the still.
+    """What is written behind the still, of which only one number depends on the still."""
 
-    Attributes:
-        format: Of file.
-        heic: Whether the still is a HEIC, else a JPEG.
-        clip: The clip's bytes.
-        timestamp_us: The picture's time in it, microseconds.
-        trailer: Samsung's, for Samsung's format.
-        attachments: Google's format as JPEG: pictures between still and clip.
-        notes: What was left out or changed, one sentence each.
-    """
-
-    format: Format
-    heic: bool
-    clip: bytes
-    timestamp_us: int
-    trailer: SefTrailer
+    format: Format  # of file
+    heic: bool  # whether the still is a HEIC, else a JPEG
+    clip: bytes  # the clip's bytes
+    timestamp_us: int  # the picture's time in it, microseconds
+    trailer: SefTrailer  # Samsung's, for Samsung's format
+    # Google's format as JPEG: pictures between still and clip.
     attachments: tuple[Attachment, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was left out or changed, one sentence each
 
     def around_clip(self, still_length: int) -> Surroundings:
-        """What stands between still and clip, and behind the clip."""
+        """Return what stands between still and clip, and behind the clip."""
         length = len(self.clip)
         if self.format == "samsung" and self.heic:
             return around_heic_clip(self.trailer, length, still_length)
@@ -86,12 +77,12 @@ class MotionPhotoPlan:
         return Surroundings(before=attached, after=b"")
 
     def pieces(self, still: bytes) -> tuple[bytes, ...]:
-        """The file: still, what follows it, clip, what follows that."""
+        """Return the file in pieces: still, what follows it, clip, what follows that."""
         around = self.around_clip(len(still))
         return still, around.before, self.clip, around.after
 
     def packet(self, xmp: bytes | None) -> bytes:
-        """The XMP: every length that it states is fixed before the still is encoded."""
+        """Return the XMP: every length that it states is fixed before the still is encoded."""
         around = self.around_clip(0)
         length = len(self.clip) + len(around.after)
         if self.format == "microvideo":
@@ -107,7 +98,7 @@ class MotionPhotoPlan:
         return with_hdr_version(packet) if has_gain_map else packet
 
     def with_packet(self, carried: CarriedMetadata) -> CarriedMetadata:
-        """The metadata with XMP that says where the clip is, which comes before all other XMP."""
+        """Put the XMP that says where the clip is into the metadata, before all other XMP."""
         packet, notes = self.packet(carried.xmp), carried.notes
         if not self.heic and len(packet) > JPEG_XMP_ROOM:
             notes += (
@@ -160,13 +151,13 @@ def plan_motion_photo(
 
 
 def _file(live: LivePhoto) -> Source | None:
-    """The still's file, where it is one."""
+    """Return the still's file, where it is one."""
     still = live.still
     return Source.whole(still.path) if still.path is not None and still.data is None else None
 
 
 def _clip(live: LivePhoto, video: bytes | Source | None) -> tuple[bytes, tuple[str, ...]]:
-    """The clip as it goes into the file, and notes; a phone's MOV becomes an MP4 of its streams."""
+    """Return the clip as it goes into the file, and notes; a MOV becomes an MP4 of its streams."""
     if isinstance(video, bytes):
         return video, ()
     source = live.clip.source if video is None else video

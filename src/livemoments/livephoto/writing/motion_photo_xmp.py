@@ -1,4 +1,4 @@
-"""XMP that says where in a photo's file its clip lies: Google's properties, put into a packet.
+"""Write the XMP that states where in a photo's file its clip lies: Google's properties.
 
 Written as Google's camera writes them, by attributes, with the prefixes GCamera, Container and
 Item: Android's own reader (media3) goes by these names, and only looks at the first description.
@@ -36,12 +36,12 @@ EMPTY = (
 def motion_photo_packet(
     xmp: bytes | None, items: Sequence[ContainerItem], timestamp_us: int
 ) -> bytes:
-    """A packet of Motion Photo 1.0.
+    """Return a packet of Motion Photo 1.0.
 
     Args:
-        xmp: A packet to add to, whose properties of clips and containers are replaced; or None.
-        items: The container's directory: the primary picture first, the clip last.
-        timestamp_us: The picture's time in the clip, microseconds.
+        xmp: a packet to add to, whose properties of clips and containers are replaced; or None.
+        items: the container's directory: the primary picture first, the clip last.
+        timestamp_us: the picture's time in the clip, microseconds.
     """
     properties = {
         "MotionPhoto": 1,
@@ -51,13 +51,18 @@ def motion_photo_packet(
     return _packet(xmp, properties, items)
 
 
-def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> bytes:
-    """A packet of MicroVideo version 1.
+def packet_of_jpeg_and_clip(clip_bytes: int, timestamp_us: int) -> bytes:
+    """Return the packet of a JPEG with an MP4 of so many bytes behind it, and nothing else."""
+    still = ContainerItem(mime="image/jpeg", semantic="Primary", length=0, padding=0)
+    clip = ContainerItem(mime="video/mp4", semantic="MotionPhoto", length=clip_bytes, padding=0)
+    return motion_photo_packet(None, [still, clip], timestamp_us)
 
-    Args:
-        xmp: A packet to add to, whose properties of clips and containers are replaced; or None.
-        offset: Bytes from the clip's first one to the end of the file.
-        timestamp_us: The picture's time in the clip, microseconds.
+
+def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> bytes:
+    """Return a packet of MicroVideo version 1.
+
+    xmp and timestamp_us are as for motion_photo_packet; offset counts bytes from the clip's first
+    one to the end of the file.
     """
     properties = {
         "MicroVideo": 1,
@@ -69,14 +74,10 @@ def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> byt
 
 
 def packet_without_clip(xmp: bytes | None, items: Sequence[ContainerItem] = ()) -> bytes | None:
-    """A packet that promises no clip; one that never did stays as it is, byte for byte.
+    """Return a packet that promises no clip; None where nothing of it is left.
 
-    Args:
-        xmp: A packet, or None.
-        items: The container's directory without the clip, where other pictures follow the first.
-
-    Returns:
-        None where there is none, or nothing of it is left.
+    One that never did stays as it is, byte for byte. items are the container's directory without
+    the clip, where other pictures follow the first.
     """
     if xmp is None:
         return None
@@ -106,8 +107,8 @@ def _with_properties(
 ) -> bytes:
     rdf = rdf_of(root) or root
     in_heic = bool(items) and items[0].mime != "image/jpeg"
-    kept = in_heic or any(item.semantic == "GainMap" for item in items)
-    _remove_stale(root, ABOUT_FILE if kept else ABOUT_FILE | {GAIN_MAP})
+    has_gain_map = in_heic or any(item.semantic == "GainMap" for item in items)
+    _remove_stale(root, ABOUT_FILE if has_gain_map else ABOUT_FILE | {GAIN_MAP})
     description = _only_description(rdf)
     used = ("GCamera",) if properties else ()
     for prefix in (*used, "Container", "Item") if items else used:
@@ -125,7 +126,7 @@ def _with_properties(
 
 
 def _only_description(rdf: minidom.Element) -> minidom.Element:
-    """The one description of a packet; what others say of the same thing moves into the first.
+    """Return a packet's one description; what others say of the same thing moves into the first.
 
     They mean the same apart and together, but readers give up at one without their properties.
     """
@@ -180,7 +181,7 @@ def _is_stale(node: minidom.Element | minidom.Attr, stale: frozenset[str]) -> bo
 
 
 def _spoken(element: minidom.Element) -> set[str | None]:
-    """The namespaces of all that is said in an element."""
+    """Return the namespaces that are used in an element."""
     attributes: Any = element.attributes
     found = {element.namespaceURI, *(each.namespaceURI for each in attributes.values())}
     for child in element.childNodes:
@@ -190,7 +191,7 @@ def _spoken(element: minidom.Element) -> set[str | None]:
 
 
 def _remove_declarations(element: minidom.Element, mute: set[str]) -> None:
-    """Remove the names of namespaces in which nothing is said any more."""
+    """Remove the names of namespaces that are not used any more."""
     attributes: Any = element.attributes
     for attribute in list(attributes.values()):
         if attribute.namespaceURI == XMLNS and attribute.value in mute:

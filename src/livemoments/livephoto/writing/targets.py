@@ -1,4 +1,4 @@
-"""The forms in which a Live Photo is written, and what its files are called in each."""
+"""Choose the format of a new Live Photo and the names of its files, and check where it may go."""
 
 import os
 from collections.abc import Iterable
@@ -46,20 +46,20 @@ def check_place(
 
 
 def format_of_source(live: LivePhoto) -> Format:
-    """The form that a source's own phone would know: one file from one file, else Apple's pair."""
+    """Return the format that the source's own phone reads: one file for one file, else a pair."""
     if live.clip.source.embedded and live.kind != "livp":
         return FORMAT_OF_SOURCE.get(live.kind, Format.GOOGLE)
     return Format.APPLE
 
 
 def place_for(live: LivePhoto, stem: str, folder: Path | None, to: Format) -> Path:
-    """A name that galleries know, which is not the source's own.
+    """Return a name that galleries know, which is not the source's own.
 
     Args:
-        live: The source, beside whose files it lies without a folder.
-        stem: The name without its suffix, and without what galleries know a form by.
-        folder: Where it shall be; None: beside the source.
-        to: The form.
+        live: the source; without a folder the file goes next to it.
+        stem: the name without its suffix, and without the marks of a format.
+        folder: where it shall be; None: next to the source.
+        to: the format.
     """
     source = live.path
     folder = folder_next_to(source) if folder is None else folder
@@ -72,12 +72,12 @@ def place_for(live: LivePhoto, stem: str, folder: Path | None, to: Format) -> Pa
 
 
 def folder_next_to(source: Path) -> Path:
-    """The folder of a file; a package's own, for that holds a Live Photo's files and no others."""
+    """Return the folder of a file; of one in a package, the folder next to the package."""
     return source.absolute().parent.parent if in_pvt(source) else source.parent
 
 
 def bare_stem(source: Path) -> str:
-    """A file's name without its suffix, and without what galleries know a form by."""
+    """Return a file's name without its suffix, and without the marks of a format."""
     stem = source.stem.removesuffix(".MP")
     return f"IMG_{stem.removeprefix('MVIMG_')}" if stem.startswith("MVIMG_") else stem
 
@@ -87,7 +87,7 @@ def _name(stem: str, suffix: str, to: Format) -> str:
 
 
 def _suffix(live: LivePhoto, source: Path, to: Format) -> str:
-    """The source's own, where the form has it; else that of the format nearest to it."""
+    """Return the source's own suffix, where the format has it; else the nearest format's."""
     wanted = live.still.format
     if wanted not in COPIED_FORMATS or to is Format.MICROVIDEO:
         wanted = "JPEG"

@@ -216,7 +216,7 @@ def _load(config: Sd3Config) -> Sd3Model:
     return Sd3Model(load_sd3(config, dtype), config)
 
 
-_MODELS = ModelCache(_load, size=1)
+MODELS = ModelCache(_load, size=1)
 
 
 def load_sd3_model(config: Sd3Config) -> Sd3Model:
@@ -226,7 +226,7 @@ def load_sd3_model(config: Sd3Config) -> Sd3Model:
         WeightsError: weights that are missing or cannot be used.
         DeviceError: no such device, or its memory does not suffice.
     """
-    return _MODELS.get(config)
+    return MODELS.get(config)
 
 
 def _extend(plane: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -292,6 +292,6 @@ def test_a_stopped_training_saves_and_leaves_no_process_behind(folder, tmp_path,
     assert process.returncode == code, said
     *_, written, cancelled = said.splitlines()
     assert written.startswith("step ") and written.endswith(", last.pt written")
-    assert cancelled == "livemoments: cancelled; what was finished is kept"
+    assert cancelled == "livemoments: cancelled; what was finished stays"
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["position"]["step"] >= 1
     assert waited(lambda: not any(lives(pid) for pid in helpers), 5)
