@@ -346,15 +346,18 @@ def names_of(path: Path) -> set[str]:
     return names
 
 
+def home_of(dotted: str) -> str:
+    """The longest beginning of a dotted name that is a module."""
+    parts = dotted.split(".")
+    homes = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return max((home for home in homes if home in MODULES), key=len, default="")
+
+
 def is_there(dotted: str) -> bool:
     """Whether a dotted name within the package is a module, or a name that a module defines."""
-    parts = dotted.split(".")
-    for count in range(len(parts), 0, -1):
-        path = MODULES.get(".".join(parts[:count]))
-        if path is not None:
-            rest = ".".join(parts[count:])
-            return not rest or rest in names_of(path)
-    return (SOURCE / "/".join(parts)).is_dir()
+    home = home_of(dotted)
+    rest = dotted.removeprefix(home).removeprefix(".")
+    return bool(home) and (not rest or rest in names_of(MODULES[home]))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -380,7 +383,24 @@ def test_every_row_of_the_papers_table_leads_to_code():
         codes = re.findall(r"`([^`]+)`", here)
         assert codes, here
         for code in codes:
-            if "." in code:
-                home = ".".join(part for part in code.split(".") if part[0].islower())
-            lost += [code] if not is_there(code if "." in code else f"{home}.{code}") else []
+            home = home_of(code) if "." in code else home
+            lost += [] if is_there(code if "." in code else f"{home}.{code}") else [code]
     assert not lost
+
+
+def test_the_answers_of_contributing_lead_to_code():
+    """Every answer names files, and after a file the names that it defines."""
+    rows = re.findall(
+        r"^\| (Where|What) (.+\?) \| (.+) \|$", PAGES["CONTRIBUTING.md"], re.MULTILINE
+    )
+    assert len(rows) >= 5
+    for _, question, answer in rows:
+        names: set[str] = set()
+        codes = re.findall(r"`([^`]+)`", answer)
+        assert any(code.endswith(".py") for code in codes), question
+        for code in codes:
+            if code.endswith(".py"):
+                place = next(top / code for top in (SOURCE, ROOT) if (top / code).is_file())
+                names = names_of(place)
+            elif code.isidentifier():
+                assert code in names, f"{question}: {code}"
