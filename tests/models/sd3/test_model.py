@@ -55,8 +55,9 @@ def flow_of(model: Sd3Model, tile: TileInput) -> np.ndarray:
     return model.latents(tile, np.random.default_rng(0)).flow[0].permute(1, 2, 0).numpy()
 
 
-@pytest.mark.parametrize("size", [(64, 64), (16, 33), (70, 101)])
-@pytest.mark.parametrize("reference", [True, False])
+@pytest.mark.parametrize(
+    ("size", "reference"), [((64, 64), True), ((16, 33), False), ((70, 101), True)]
+)
 def test_a_tile_of_any_size_comes_back(model, size, reference):
     result = run(model, tile_of(*size, reference=reference), steps=2)
     assert result.image.shape == (*size, 3) and result.image.dtype == np.float32
@@ -75,9 +76,9 @@ def test_tiles_together_are_as_tiles_alone(official):
     model = Sd3Model(tiny_parts(0), replace(ON_CPU, official=official, batch=3))
     tiles = [tile_of(32, 32, shift=(i, -i)) for i in range(3)]
     seeds = [np.random.default_rng(i) for i in range(3)]
-    together = model.restore_tiles(tiles, 3, seeds)
+    together = model.restore_tiles(tiles, 2, seeds)
     for i, (tile, result) in enumerate(zip(tiles, together, strict=True)):
-        np.testing.assert_allclose(result.image, run(model, tile, 3, i).image, atol=1e-4)
+        np.testing.assert_allclose(result.image, run(model, tile, 2, i).image, atol=1e-4)
 
 
 def test_reference_and_motion_change_the_result(model):
@@ -267,7 +268,7 @@ def test_running_out_of_memory_is_one_clear_error(model, monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
-def test_a_device_that_is_not_there_is_said(device):
+def test_a_device_that_is_not_there_is_named(device):
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if there[device]:
         pytest.skip(f"there is {device} here")

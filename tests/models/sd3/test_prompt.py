@@ -26,7 +26,7 @@ def written(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def base(written, tmp_path) -> Path:
-    """A folder of text encoders to spoil."""
+    """A folder of text encoders to damage."""
     return Path(shutil.copytree(written, tmp_path / "base"))
 
 
@@ -59,7 +59,7 @@ def test_its_share_is_what_the_encoder_says(written, tmp_path):
     torch.testing.assert_close(prompt.tokens[:, CLIP_TOKENS:], wanted, atol=1e-6, rtol=0)
 
 
-def test_without_t5_its_tokens_are_zeros_and_that_is_said(base, tmp_path):
+def test_without_t5_its_tokens_are_zeros_as_the_note_says(base, tmp_path):
     whole = embed(base, tmp_path / "whole.safetensors")[1]
     shutil.rmtree(base / "text_encoder_3")
     made, prompt = embed(base, tmp_path / "made.safetensors")
@@ -85,11 +85,11 @@ def test_half_precision_files_do(base, tmp_path):
     torch.testing.assert_close(prompt.tokens, whole.tokens, atol=0.02, rtol=0)
 
 
-def assert_refused(base: Path | str, output: Path, *said: str) -> None:
+def assert_refused(base: Path | str, output: Path, *words: str) -> None:
     with pytest.raises(WeightsError) as caught:
         embed_empty_prompt(base, output)
     message = str(caught.value)
-    assert "\n" not in message and [word for word in said if word not in message] == [], message
+    assert "\n" not in message and [word for word in words if word not in message] == [], message
     assert not output.exists()
 
 

@@ -199,7 +199,7 @@ def version_of(installed: dict[str, str]):
     return version
 
 
-def test_what_was_found_is_said(monkeypatch, put):
+def test_the_versions_that_were_found_are_named(monkeypatch, put):
     put("raise RuntimeError('operator is gone')")
     found = {"torch": "2.13.0", "torchvision": "0.11.1"}
     monkeypatch.setattr(raft.metadata, "version", version_of(found))

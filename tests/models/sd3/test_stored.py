@@ -95,16 +95,13 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path, name):
 
 def test_a_file_or_a_missing_parent_is_refused(tmp_path):
     (tmp_path / "file").write_text("precious")
-    for folder, said in ((tmp_path / "file", "this is a file"), (tmp_path / "a/b", "create it")):
-        with pytest.raises(OutputError, match=said):
+    for folder, message in ((tmp_path / "file", "this is a file"), (tmp_path / "a/b", "create it")):
+        with pytest.raises(OutputError, match=message):
             save(folder, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize(
-    "failure",
-    [OSError(errno.ENOSPC, "no space left"), SafetensorError("I/O error"), KeyboardInterrupt()],
-)
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "no space left"), KeyboardInterrupt()])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, failure, overwrite):
     folder = tmp_path / "model"
@@ -244,10 +241,10 @@ def hollow(folder: Path, guided: bool) -> None:
     for name, tensor in network.state_dict().items():
         begin, end = end, end + 2 * tensor.numel()
         header[name] = {"dtype": "F16", "shape": list(tensor.shape), "data_offsets": [begin, end]}
-    said = json.dumps(header).encode()
+    header_bytes = json.dumps(header).encode()
     with open(folder / WEIGHTS, "wb") as file:
-        file.write(struct.pack("<Q", len(said)) + said)
-        file.truncate(8 + len(said) + end)
+        file.write(struct.pack("<Q", len(header_bytes)) + header_bytes)
+        file.truncate(8 + len(header_bytes) + end)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="files of holes take their whole size there")
