@@ -4,6 +4,7 @@ What needs torchvision itself is left out where it does not fit the PyTorch at h
 """
 
 import pickle
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,7 +187,7 @@ def test_without_torchvision_there_is_no_raft(monkeypatch, put):
     put("")
     sys.modules["torchvision"] = None  # until put ends
     monkeypatch.setattr(raft.metadata, "version", version_of({}))
-    with pytest.raises(MissingExtraError, match="found PyTorch none and torchvision none .*dis$"):
+    with pytest.raises(MissingExtraError, match="found PyTorch .* and torchvision none .*dis$"):
         RaftFlow()
 
 
@@ -201,9 +202,9 @@ def version_of(installed: dict[str, str]):
 
 def test_the_versions_that_were_found_are_named(monkeypatch, put):
     put("raise RuntimeError('operator is gone')")
-    found = {"torch": "2.13.0", "torchvision": "0.11.1"}
-    monkeypatch.setattr(raft.metadata, "version", version_of(found))
-    with pytest.raises(MissingExtraError, match=r"2\.13\.0 and torchvision 0\.11\.1 \(operator is"):
+    monkeypatch.setattr(raft.metadata, "version", version_of({"torchvision": "0.11.1"}))
+    found = rf"{re.escape(torch.__version__)} and torchvision 0\.11\.1 \(operator is"
+    with pytest.raises(MissingExtraError, match=found):
         RaftFlow()
 
 

@@ -31,7 +31,6 @@ class Placement:
     dtype: torch.dtype  # of the transformers
     offload: bool  # blocks stay in main memory and visit the device one by one
     needs_gb: float  # estimated peak on the device, 10^9 bytes
-    has_gb: float | None  # free there before loading; None: not known
 
 
 def resolve_device(config: Sd3Config) -> torch.device:
@@ -40,20 +39,15 @@ def resolve_device(config: Sd3Config) -> torch.device:
     Raises:
         DeviceError: it is not there.
     """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if config.device == "auto":
-        return torch.device(next(name for name, found in there.items() if found))
-    if not there[config.device]:
-        found = ", ".join(name for name, available in there.items() if available)
+    there = ["cuda"] if torch.cuda.is_available() else []
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    there += ["cpu"]
+    if config.device not in ("auto", *there):
         raise DeviceError(
-            f"device {config.device}: PyTorch finds none here; there is {found}",
+            f"device {config.device}: PyTorch finds none here; there is {', '.join(there)}",
             settings=("device",),
         )
-    return torch.device(config.device)
+    return torch.device(there[0] if config.device == "auto" else config.device)
 
 
 def resolve_dtype(config: Sd3Config, device: torch.device) -> torch.dtype:
@@ -71,10 +65,8 @@ def autoencoder_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
 
 
 def weights_bytes(*modules: nn.Module) -> int:
-    """Count what the parameters and buffers of modules take."""
-    return sum(
-        x.numel() * x.element_size() for m in modules for x in (*m.parameters(), *m.buffers())
-    )
+    """Count the bytes of the parameters and buffers of modules."""
+    return sum(tensor.nbytes for m in modules for tensor in (*m.parameters(), *m.buffers()))
 
 
 def estimate_gb(
@@ -115,15 +107,13 @@ def place(parts: Sd3Parts, config: Sd3Config, tile_px: int) -> Placement:
     """Move the parts to the device, all of them or, where they do not fit, block by block.
 
     Raises:
-        DeviceError: the memory will not do either way.
+        DeviceError: the memory does not suffice either way.
     """
     device = resolve_device(config)
     dtype = resolve_dtype(config, device)
     has = free_gb(device)
-    may = {"none": [False], "blocks": [True], "auto": [False, True]}[config.offload]
-    if device.type == "cpu":
-        may = [False]  # they are there already
-    for offload in may:
+    ways = {"none": [False], "blocks": [True], "auto": [False, True]}[config.offload]
+    for offload in [False] if device.type == "cpu" else ways:  # on the CPU they are already
         needs = estimate_gb(parts, config, dtype, tile_px, offload=offload)
         if has is None or needs <= has:
             break
@@ -137,7 +127,7 @@ def place(parts: Sd3Parts, config: Sd3Config, tile_px: int) -> Placement:
         _move_all_but_blocks(dual, device)
     else:
         dual.to(device)
-    return Placement(device=device, dtype=dtype, offload=offload, needs_gb=needs, has_gb=has)
+    return Placement(device=device, dtype=dtype, offload=offload, needs_gb=needs)
 
 
 def _move_all_but_blocks(dual: DualBranch, device: torch.device) -> None:
@@ -178,7 +168,6 @@ def explain_out_of_memory(config: Sd3Config, placement: Placement) -> Iterator[N
     try:
         yield
     except torch.OutOfMemoryError as error:
-        has = free_gb(placement.device)
-        why = f"out of memory, though {placement.needs_gb:.1f} GB were expected to do; "
-        needs = placement.needs_gb
+        needs, has = placement.needs_gb, free_gb(placement.device)
+        why = f"out of memory, though {needs:.1f} GB were expected to suffice; "
         raise too_little(config, placement.device, needs, has, why) from error

@@ -136,16 +136,16 @@ def _optical_flow() -> Any:  # noqa: ANN401 - a module that may not be installed
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
         raise MissingExtraError(
             f"RAFT needs a torchvision that fits the installed PyTorch; found PyTorch "
-            f"{_version('torch')} and torchvision {_version('torchvision')} ({first_line(error)}); "
+            f"{torch.__version__} and torchvision {_torchvision_version()} ({first_line(error)}); "
             "install the two together, as pytorch.org says, or use flow dis",
             settings=("flow",),
         ) from error
     return optical_flow
 
 
-def _version(package: str) -> str:
+def _torchvision_version() -> str:
     try:
-        return metadata.version(package)
+        return metadata.version("torchvision")
     except metadata.PackageNotFoundError:
         return "none"
 

@@ -197,20 +197,17 @@ def open_file(path: Path) -> Stored:
     if path.suffix == ".safetensors":
         with _safe_file(path) as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
-            entries = {
-                name: Entry(
-                    path,
-                    tuple(each.get_shape()),
-                    DTYPES.get(each.get_dtype(), each.get_dtype().lower()),
-                )
-                for name, each in slices.items()
-            }
+            found = {name: (each.get_shape(), each.get_dtype()) for name, each in slices.items()}
     else:
-        entries = {
-            name: Entry(path, tuple(each.shape), str(each.dtype).removeprefix("torch."))
-            for name, each in _state_dict(path).items()
-        }
-    return Stored(path, entries)
+        state = _state_dict(path).items()
+        found = {name: (each.shape, str(each.dtype).removeprefix("torch.")) for name, each in state}
+    return Stored(
+        path,
+        {
+            name: Entry(path, tuple(shape), DTYPES.get(dtype, dtype.lower()))
+            for name, (shape, dtype) in found.items()
+        },
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -256,7 +253,9 @@ def write_file(path: Path, tensors: dict[str, Tensor]) -> None:
 def _indexed(index: Path) -> dict[str, Entry]:
     """Read the headers of the files that an index names."""
     mapped = read_json(index).get("weight_map")
-    if not isinstance(mapped, dict) or not all(map(_is_plain_name, mapped.values())):
+    if not isinstance(mapped, dict) or not all(
+        isinstance(file, str) and Path(file).name == file != "" for file in mapped.values()
+    ):
         raise WeightsError(f"{index}: not an index of weights; {AGAIN}")
     files = sorted(set(mapped.values()))
     absent = [file for file in files if not os.path.isfile(index.parent / file)]
@@ -268,10 +267,6 @@ def _indexed(index: Path) -> dict[str, Entry]:
         for name, entry in open_file(index.parent / file).entries.items()
         if mapped.get(name, file) == file
     }
-
-
-def _is_plain_name(file: object) -> bool:
-    return isinstance(file, str) and Path(file).name == file != ""
 
 
 @contextmanager
