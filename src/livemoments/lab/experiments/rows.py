@@ -1,4 +1,4 @@
-"""Rows of the paper's ablations: ways to restore an image, each beside the paper's own row.
+"""Make the rows of the paper's ablations: ways to restore an image, with the paper's own row.
 
 The design's and the degradation's rows are networks of ours, trained in the same way and half as
 wide as the shipped ones; the flow's rows run a finished compact model.
@@ -83,7 +83,7 @@ def design_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator
 
 
 def degradation_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator[Row]:
-    """One network for each degradation of training (Table 8), trained alike."""
+    """Train one network for each degradation of training (Table 8)."""
     for preset, paper_row in DEGRADATION_PAPER_ROWS.items():
         config = replace(base, pairs=replace(base.pairs, preset=preset))
         yield Row(
@@ -99,7 +99,7 @@ def degradation_rows(base: TrainConfig, progress: Progress | None = None) -> Ite
 def flow_rows(
     model: CompactModel, *, raft_weights: Path | None = None, seed: int = 0
 ) -> Iterator[Row]:
-    """A finished model with noise in the flow, and with other estimators of it (Table 9).
+    """Make rows with noise in the flow, and with other estimators of it (Table 9).
 
     The networks get the confidence of the flow as it was, so that nothing but they themselves
     can refuse the noise, as in the paper, which has no confidence.
@@ -130,7 +130,7 @@ def flow_rows(
 def restore_compact(
     model: CompactModel, image: AlignedImage, *, reference: bool = True
 ) -> np.ndarray:
-    """An image restored as users have it, but for where its flow comes from."""
+    """Restore an image as users have it, but for where its flow comes from."""
     views = image.views
     height, width = views.frame.shape[:2]
     blended = Stitcher(height, width, 3)
@@ -151,7 +151,7 @@ def restore_compact(
 
 
 def slug(label: str) -> str:
-    """A label as a method's name."""
+    """Turn a label into a method's name."""
     return re.sub(r"[^\w.]+", "-", label, flags=re.ASCII).strip("-")
 
 
@@ -160,7 +160,7 @@ def _by(model: CompactNetworks, parts: Parts, sampler: Sampler | None = None) ->
 
 
 def _trained(config: TrainConfig, parts: Parts) -> object:
-    """What the pictures of a row's network depend on."""
+    """Return what the pictures of a row's network depend on."""
     return [__version__, config.steps, config.fixed(), repr(parts)]
 
 

@@ -1,4 +1,4 @@
-"""Does the reference ever do harm? Three measurements of a compact model, as it runs for users.
+"""Measure whether the reference ever does harm, with a compact model as it runs for users.
 
 wrong reference   another scene's key photo: the result should be what it is without reference.
 flow noise        Gaussian noise of 10 to 200 % of the flow's mean length (LiveMoments, Table 9):
@@ -51,7 +51,7 @@ class Safety:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """A table."""
+        """Return a table."""
         rows = {"with reference": self.with_reference, "without reference": self.without_reference}
         for how in TRUST:
             rows[f"wrong reference, {how}"] = self.wrong_reference[how]
@@ -129,7 +129,7 @@ def measure_safety(
 
 
 def restore(model: CompactModel, views: Views, *, reference: bool = True) -> np.ndarray:
-    """One picture as one tile in one step; float32 RGB H x W x 3 in [0, 1]."""
+    """Restore one picture as one tile in one step; float32 RGB H x W x 3 in [0, 1]."""
     tile = TileInput(frame=views.frame, reference=None, positions=None, confidence=None)
     if reference:
         tile = TileInput(
@@ -143,7 +143,7 @@ def restore(model: CompactModel, views: Views, *, reference: bool = True) -> np.
 
 
 def disturbed(views: Views, share: float, rng: np.random.Generator) -> Views:
-    """The flow with Gaussian noise of a share of its mean length, pixel by pixel (Table 9)."""
+    """Add Gaussian noise to the flow, a share of its mean length, pixel by pixel (Table 9)."""
     flow = views.flow
     length = float(np.hypot(flow[..., 0], flow[..., 1]).mean())
     noise = np.float32(share * length) * rng.standard_normal(flow.shape, np.float32)
@@ -151,12 +151,12 @@ def disturbed(views: Views, share: float, rng: np.random.Generator) -> Views:
 
 
 def _told(how: str, views: Views) -> Views:
-    """The views with the confidence that the networks are to be told."""
+    """Return the views with the confidence that the networks get."""
     return views if how == "trusting" else replace(views, confidence=_confidence(views))
 
 
 def _mistaken(pair: Pair, pairs: Sequence[Pair]) -> Views:
-    """A pair's frame with the key photo, mirrored, that is the least like its own."""
+    """Give a pair's frame the key photo, mirrored, that is the least like its own."""
     height, width = pair.views.frame.shape[:2]
     mirrored = [
         cv2.resize(other.views.key_photo[:, ::-1], (width, height), interpolation=cv2.INTER_AREA)
@@ -168,13 +168,13 @@ def _mistaken(pair: Pair, pairs: Sequence[Pair]) -> Views:
 
 
 def _likeness(first: np.ndarray, second: np.ndarray) -> float:
-    """The correlation of two pictures of one size, coarsely."""
+    """Return the correlation of two pictures of one size, coarsely."""
     small = [cv2.resize(grey(x), (16, 16), interpolation=cv2.INTER_AREA) for x in (first, second)]
     return float(np.corrcoef(small[0].ravel(), small[1].ravel())[0, 1])
 
 
 def _confidence(views: Views) -> np.ndarray:
-    """The program's confidence in a flow, by what frame and warped key photo look like."""
+    """Return the program's confidence in a flow, by what frame and warped key photo look like."""
     flow = views.flow
     frame, key_photo = grey(views.frame), grey(views.key_photo)
     soft = cv2.GaussianBlur(key_photo, (0, 0), 0.8)
