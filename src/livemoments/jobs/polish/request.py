@@ -13,7 +13,7 @@ from livemoments.faces.references import Reference, read_references
 from livemoments.files import check_output
 from livemoments.imaging.colour import between_stills
 from livemoments.livephoto import Clip, ColourSpace, LivePhoto, open_live_photo
-from livemoments.livephoto.container.source import Source, sniff
+from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.movie.edit import read_editable
 from livemoments.livephoto.movie.video import open_clip
 from livemoments.livephoto.still.still import Still, read_still
@@ -149,7 +149,7 @@ def _opened(photo: Path, video: Path | None, *, alone: bool) -> tuple[LivePhoto 
         live = open_live_photo(photo, video)
         return live, live.clip
     except PairingError as error:
-        if video is not None or not photo.is_file() or sniff(photo) != "video":
+        if video is not None or not photo.is_file() or Source.whole(photo).kind != "video":
             raise
         if not alone:
             raise PairingError(
