@@ -192,7 +192,7 @@ def train(
     """
     need_torch("training")
     from livemoments.lab.training import loop
-    from livemoments.lab.training.run.config import settings, tier
+    from livemoments.lab.training.run.config import SD3_MEDIUM, Sd3TrainConfig, settings
     from livemoments.lab.training.run.objective_config import ObjectiveConfig
 
     config = settings(
@@ -203,8 +203,8 @@ def train(
         snapshot_every=snapshot_every, workers=workers, threads=threads, seed=seed, resume=resume,
         objective=None if model == "faces" else ObjectiveConfig(kind=objective), scenes=scenes,
         faces=_faces(portraits, identity_reward) if model == "faces" else None,
-        sd3=tier(
-            weights=weights, base=base, lora=lora, accumulate=accumulate,
+        sd3=Sd3TrainConfig(
+            weights=weights, base=base or SD3_MEDIUM, lora=lora, accumulate=accumulate,
             checkpointing=checkpointing,
         ),
     )  # fmt: skip

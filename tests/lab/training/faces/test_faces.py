@@ -12,6 +12,7 @@ from support.pictures import write_photographs
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from support.tiny import TINY
+from support.tiny_run import take_step
 
 from livemoments.align.flow import pixel_grid, sample
 from livemoments.errors import ConfigError, DamagedFileError, MissingFileError
@@ -32,7 +33,7 @@ from livemoments.lab.training.faces.objective import (
     unrest,
 )
 from livemoments.lab.training.faces.validate import FaceValidation, restore_by_compact, restore_clip
-from livemoments.lab.training.loop import scene_store, train, train_step
+from livemoments.lab.training.loop import train
 from livemoments.lab.training.run.config import FaceTrainConfig, TrainConfig, settings
 from livemoments.lab.training.run.objective_config import ObjectiveConfig
 from livemoments.lab.training.tasks import task_of
@@ -79,7 +80,7 @@ def config(portraits, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clips(config):
-    return scene_store(config)
+    return task_of(config).scenes()
 
 
 @pytest.fixture(scope="module")
@@ -269,21 +270,22 @@ def test_the_compact_model_is_where_it_begins(config, batch, tmp_path):
         torch.nn.init.normal_(compact.model.restoration.out.weight, std=0.05)
         compact.average.load_state_dict(compact.model.state_dict())
     compact.save(tmp_path / "c.pt", config)
-    run = task_of(replace(config, start=tmp_path / "c.pt")).new_run()
+    task = task_of(replace(config, start=tmp_path / "c.pt"))
+    run = task.new_run()
     clip = {name: plane[:1] for name, plane in batch.items()}
     with torch.no_grad():
         ours, theirs = restore_clip(run.model, clip), restore_by_compact(compact.average, clip)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
     rates = [group["share"] for group in run.optimiser.param_groups]
     assert rates == [1.0, config.faces.compact_share]
-    train_step(run, batch, config)
+    take_step(task, run, batch)
     first, second = (group["lr"] for group in run.optimiser.param_groups)
     assert second == pytest.approx(first * config.faces.compact_share)
 
 
 def test_a_run_goes_on_as_if_it_had_not_stopped(config, tmp_path):
-    whole = replace(config, output=tmp_path / "a", kept=config.output, steps=3)
-    parts = replace(config, output=tmp_path / "b", kept=config.output, steps=3)
+    whole = replace(config, output=tmp_path / "a", cache=config.output, steps=3)
+    parts = replace(config, output=tmp_path / "b", cache=config.output, steps=3)
     at_once = torch.load(train(whole), weights_only=True)
     train(replace(parts, steps=2))
     resumed = torch.load(train(parts), weights_only=True)

@@ -30,7 +30,7 @@ def config(tmp_path_factory) -> TrainConfig:
     weights = folder / "weights"
     return TrainConfig(
         model="sd3", photographs=folder / "photographs", output=folder / "one",
-        kept=folder / "kept", batch=4, steps=3, workers=0, threads=1, warm_up_steps=1,
+        cache=folder / "kept", batch=4, steps=3, workers=0, threads=1, warm_up_steps=1,
         learning_rate=1e-3, schedule="constant", ema=0.0, pairs=PAIRS, validate_every=0,
         precision="no", sd3=Sd3TrainConfig(weights=weights, base=weights),
     )  # fmt: skip

@@ -49,7 +49,7 @@ def heeds_interrupts():
 
 @pytest.fixture
 def config(folder, kept, tmp_path):
-    return tiny_config(folder, tmp_path / "run", kept=kept, schedule="constant", steps=4)
+    return tiny_config(folder, tmp_path / "run", cache=kept, schedule="constant", steps=4)
 
 
 def state(config) -> dict:

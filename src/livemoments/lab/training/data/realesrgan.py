@@ -1,4 +1,4 @@
-"""Real-ESRGAN's degradation of two rounds (Wang et al., ICCVW 2021), at several strengths.
+"""Degrade by Real-ESRGAN's two rounds (Wang et al., ICCVW 2021), at several strengths.
 
 Each round blurs, resizes, adds noise and compresses; a sinc filter, before or after the last
 compression, makes ringing. Sigmas and noise are of pixel values of 0 to 255, lengths in pixels.
@@ -17,6 +17,7 @@ SIZES = tuple(range(7, 22, 2))  # of kernels
 RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 SHAPES = ("gaussian", "generalised", "plateau")
 SHAPE_SHARES = (0.70, 0.15, 0.15)  # of the kernels that are no sinc filter
+# Shares of each shape's kernels that are round: the same sigma both ways.
 ROUND = {"gaussian": 0.45 / 0.70, "generalised": 0.12 / 0.15, "plateau": 0.12 / 0.15}
 SINC_SHARE = 0.1
 
@@ -105,10 +106,10 @@ class TwoRounds:
         x = through_jpeg(x, round(rng.uniform(*self.strength.first.quality)))
         x = self._round(x, self.strength.second, rng, np.array(size))
         if rng.random() < 0.5:
-            x = self._finished(x, size, rng)
+            x = self._finish(x, size, rng)
             return through_jpeg(x, round(rng.uniform(*self.strength.second.quality)))
         x = through_jpeg(x, round(rng.uniform(*self.strength.second.quality)))
-        x = self._finished(x, size, rng)
+        x = self._finish(x, size, rng)
         return np.rint(np.clip(x, 0, 1) * 255).astype(np.float32) / 255
 
     def _round(
@@ -130,6 +131,7 @@ class TwoRounds:
         return self._noisy(np.clip(x, 0, 1), ranges, rng)
 
     def _noisy(self, x: np.ndarray, ranges: Round, rng: np.random.Generator) -> np.ndarray:
+        """Add Gaussian or Poisson noise, grey or coloured."""
         grey = rng.random() < self.strength.grey_noise_share
         if rng.random() < self.strength.gaussian_share:
             shape = (*x.shape[:2], 1) if grey else x.shape
@@ -141,8 +143,8 @@ class TwoRounds:
             x = x + rng.uniform(*ranges.poisson) * apart
         return np.clip(x, 0, 1).astype(np.float32)
 
-    def _finished(self, x: np.ndarray, size: list[int], rng: np.random.Generator) -> np.ndarray:
-        """Brought to the final size, and ringing."""
+    def _finish(self, x: np.ndarray, size: list[int], rng: np.random.Generator) -> np.ndarray:
+        """Bring a picture to the final size, and make it ring."""
         x = cv2.resize(x, size, interpolation=int(rng.choice(RESIZERS)))
         if rng.random() < self.strength.final_sinc_share:
             x = cv2.filter2D(x, -1, sinc_kernel(int(rng.choice(SIZES)), rng.uniform(pi / 3, pi)))
@@ -150,12 +152,12 @@ class TwoRounds:
 
 
 def draw_two_rounds(strength: Strength, rng: np.random.Generator) -> TwoRounds:
-    """A draw of a preset."""
+    """Draw the parameters of a preset."""
     return TwoRounds(strength=strength, seed=int(rng.integers(1 << 30)))
 
 
 def draw_kernel(ranges: Round, rng: np.random.Generator) -> np.ndarray:
-    """A blur kernel (k x k, sums to 1): sinc, or a round or stretched bump of one of `SHAPES`."""
+    """Draw a blur kernel (k x k, sums to 1): sinc, or a round or stretched bump of `SHAPES`."""
     size = int(rng.choice(SIZES))
     if rng.random() < SINC_SHARE:
         return sinc_kernel(size, rng.uniform(pi / 3 if size < 13 else pi / 5, pi))
@@ -171,7 +173,7 @@ def draw_kernel(ranges: Round, rng: np.random.Generator) -> np.ndarray:
 def bump_kernel(
     shape: str, size: int, sigmas: tuple[float, float], angle: float, power: float
 ) -> np.ndarray:
-    """exp(-q^p / 2), or 1 / (1 + q^p) for a plateau, q the squared distance in sigmas."""
+    """Make exp(-q^p / 2), or 1 / (1 + q^p) for a plateau, q the squared distance in sigmas."""
     at = np.arange(size, dtype=np.float64) - size // 2
     x, y = np.meshgrid(at, at)
     along = (np.cos(angle) * x + np.sin(angle) * y) / sigmas[0]
@@ -182,7 +184,7 @@ def bump_kernel(
 
 
 def sinc_kernel(size: int, cutoff: float) -> np.ndarray:
-    """A circular low-pass (size x size, sums to 1): passes frequencies below cutoff, rad/px."""
+    """Make a circular low-pass (size x size, sums to 1) of a cutoff frequency in rad/px."""
     at = np.arange(size, dtype=np.float64) - size // 2
     radius = np.hypot(*np.meshgrid(at, at))
     kernel = np.full_like(radius, cutoff**2 / (4 * pi))  # the limit in the middle
@@ -192,6 +194,6 @@ def sinc_kernel(size: int, cutoff: float) -> np.ndarray:
 
 
 def bessel_j1(x: np.ndarray) -> np.ndarray:
-    """The Bessel function J1, by its integral: 1/pi int_0^pi cos(t - x sin t) dt."""
+    """Evaluate the Bessel function J1 by its integral: 1/pi int_0^pi cos(t - x sin t) dt."""
     t = (np.arange(256) + 0.5) * (pi / 256)  # the midpoint rule is exact here up to rounding
     return np.cos(t - np.asarray(x)[..., None] * np.sin(t)).mean(-1)

@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by Ctrl-C or SIGTERM, and it saves before it does."""
+"""Let Ctrl-C and SIGTERM stop a run only after the step, when it is saved."""
 
 import signal
 import threading
@@ -19,7 +19,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.waits = False
-        self.asked = 0  # by which signal
+        self.asked = 0  # the signal that asked
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Stop":
@@ -41,7 +41,7 @@ class Stop:
         for number, before in self._before.items():
             signal.signal(number, before)
         if self.asked and isinstance(error, RuntimeError):
-            # A helper that had only begun heard it too, and is missed now.
+            # A worker process that had just begun heard the signal too, and is missed now.
             raise stopped_by(self.asked) from error
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
@@ -51,5 +51,5 @@ class Stop:
 
 
 def stopped_by(number: int) -> KeyboardInterrupt:
-    """What ends a run that a signal stopped."""
+    """Make the exception that ends a run stopped by a signal."""
     return Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
