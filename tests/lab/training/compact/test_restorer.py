@@ -73,7 +73,9 @@ def test_each_part_makes_a_difference(model, views):
 
 def test_pcr_brings_an_unwarped_key_photo_into_place(model, views):
     """Moved by whole pixels, it is the very crop that warping would read."""
-    unwarped = Parts(warp="nothing", refine=False, copy_gate=False, motion=False, reference_pixels=False)
+    unwarped = Parts(
+        warp="nothing", refine=False, copy_gate=False, motion=False, reference_pixels=False
+    )
     moved = replace(
         views,
         key_photo=np.roll(views.key_photo, (-2, -3), (0, 1)),
