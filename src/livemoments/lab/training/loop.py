@@ -27,7 +27,7 @@ from livemoments.lab.training.run.checkpoint import Run
 from livemoments.lab.training.run.config import TrainConfig
 from livemoments.lab.training.run.distribute import agree, clip_gradients, distribute, in_shards
 from livemoments.lab.training.run.monitor import Monitor
-from livemoments.lab.training.run.stopping import Stop, stopped_by
+from livemoments.lab.training.run.stopping import Stop, hearing_signals, stopped_by
 from livemoments.lab.training.run.task import Task, hash_of, move_batch
 from livemoments.lab.training.tasks import task_of
 from livemoments.progress import Progress
@@ -155,7 +155,8 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Path:
     if not accelerator.is_main_process:
         progress = None
     cores = os.cpu_count() or 1
-    with _threads(config.threads or max(1, cores // accelerator.num_processes)), Stop() as stop:
+    threads = config.threads or max(1, cores // accelerator.num_processes)
+    with _threads(threads), hearing_signals() as stop:
         scenes = _scenes(task, run)
         bare = task.objective(run, accelerator)
         with accelerator.main_process_first():

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: lines, and files of its averaged weights."""
+"""What a run reports while it goes: lines, and files of its averaged weights."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ def kept(tmp_path_factory):
     return tmp_path_factory.mktemp("kept")
 
 
-def test_it_tells_losses_pace_and_files_in_lines(folder, kept, tmp_path, monkeypatch, caplog):
+def test_it_logs_losses_pace_and_files_in_lines(folder, kept, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(monitor, "LINE_EVERY", 2)
     config = tiny_config(folder, tmp_path / "run", cache=kept, steps=3, validate_every=3)
     with caplog.at_level(logging.INFO, "livemoments"):
@@ -39,7 +39,7 @@ def test_it_tells_losses_pace_and_files_in_lines(folder, kept, tmp_path, monkeyp
     assert (best, last) == ("step 3, best.pt written", "step 3, last.pt written")
 
 
-def test_it_tells_where_its_finish_began(folder, kept, tmp_path, caplog):
+def test_it_logs_where_its_finish_began(folder, kept, tmp_path, caplog):
     config = tiny_config(folder, tmp_path / "run", cache=kept, finish=2)
     with caplog.at_level(logging.INFO, "livemoments"):
         train(config)

@@ -13,39 +13,16 @@ from livemoments.lab.training.compact.validate import Validation
 from livemoments.lab.training.data.pairs import PairStream
 from livemoments.lab.training.data.scenes import SceneStore
 from livemoments.lab.training.run.checkpoint import Run, take_weights
-from livemoments.lab.training.run.config import TrainConfig
-from livemoments.lab.training.run.task import Score, Scorer, Task
+from livemoments.lab.training.run.task import Objective, Score, Scorer, Task
 from livemoments.networks.compact import CompactNetworks
 from livemoments.progress import Progress
-
-
-class CompactObjective(nn.Module):
-    """The losses as one module, so that accelerate can distribute it."""
-
-    def __init__(
-        self, model: CompactNetworks, config: TrainConfig, judge: Perceptual | None
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.config = config
-        self.judges = (judge,)  # in a tuple, its weights are not the model's
-
-    def forward(self, batch: dict[str, Tensor], seed: int, seen: bool) -> Losses:
-        """Work out the losses of a batch; seed draws its noise, seen asks for perceptual terms."""
-        return compact_losses(
-            self.model,
-            batch,
-            self.config.pairs.margin,
-            self.config.objective,
-            torch.Generator().manual_seed(seed),
-            self.judges[0] if seen else None,
-        )
 
 
 class CompactTask(Task):
     """The compact model in training, and what the face tier has in common with it."""
 
     stream: ClassVar[type[PairStream]] = PairStream
+    judge: Perceptual | None = None  # of the objective, once it is made
 
     @property
     def unused_parameters(self) -> bool:
@@ -81,8 +58,14 @@ class CompactTask(Task):
     def objective(self, run: Run, accelerator: Accelerator) -> nn.Module:
         """See `Task`."""
         self.compile_networks(*run.model.children())
-        model = cast(CompactNetworks, run.model)
-        return CompactObjective(model, self.config, self.perceptual_judge(accelerator))
+        self.judge = self.perceptual_judge(accelerator)
+        model, config = cast(CompactNetworks, run.model), self.config
+
+        def losses(batch: dict[str, Tensor], draws: torch.Generator, seen: bool) -> Losses:
+            judge = self.judge if seen else None
+            return compact_losses(model, batch, config.pairs.margin, config.objective, draws, judge)
+
+        return Objective(model, losses)
 
     def perceptual_judge(self, accelerator: Accelerator) -> Perceptual | None:
         """Make the judge of the perceptual terms, if there are any; VGG16 is fetched once."""
@@ -113,11 +96,8 @@ class CompactTask(Task):
         validation = Validation(scenes, self.config.pairs)
 
         def score(run: Run, objective: nn.Module) -> Score:
-            (judge,) = cast(CompactObjective, objective).judges
-            average = cast(CompactNetworks, run.average)
-            return Score(
-                validation.loss(average, self.config.objective, judge),
-                validation.picture(average, self.config.objective),
-            )
+            average, wanted = cast(CompactNetworks, run.average), self.config.objective
+            losses = validation.loss(average, wanted, self.judge)
+            return Score(losses, validation.picture(average, wanted))
 
         return score

@@ -12,36 +12,16 @@ from livemoments.lab.training.faces.clips import FaceStore, FaceStream, face_cli
 from livemoments.lab.training.faces.objective import FaceLosses, Judges, face_losses
 from livemoments.lab.training.faces.validate import FaceValidation
 from livemoments.lab.training.run.checkpoint import Run
-from livemoments.lab.training.run.config import TrainConfig
-from livemoments.lab.training.run.task import Score, Scorer
+from livemoments.lab.training.run.task import Objective, Score, Scorer
 from livemoments.networks.face_identity import read_face_identity
 from livemoments.networks.faces import FaceNet
-
-
-class FaceObjective(nn.Module):
-    """The losses as one module, so that accelerate can distribute it."""
-
-    def __init__(self, model: FaceNet, config: TrainConfig, judges: Judges) -> None:
-        super().__init__()
-        self.model = model
-        self.config = config
-        self.judges = judges  # in a dataclass, their weights are not the model's
-
-    def forward(self, batch: dict[str, Tensor], seed: int, seen: bool) -> FaceLosses:
-        """Work out the losses of a batch; seed draws, seen asks for the perceptual terms."""
-        config = self.config
-        judges = Judges(
-            self.judges.perceptual if seen else None,
-            self.judges.identity if config.faces.identity_reward > 0 else None,
-        )
-        generator = torch.Generator().manual_seed(seed)
-        return face_losses(self.model, batch, config.objective, config.faces, generator, judges)
 
 
 class FaceTask(CompactTask):
     """The face tier in training: the compact networks with more, on clips."""
 
     store, stream = FaceStore, FaceStream
+    judges = Judges()  # of the objective, once it is made
 
     @property
     def unused_parameters(self) -> bool:
@@ -68,13 +48,20 @@ class FaceTask(CompactTask):
 
     def objective(self, run: Run, accelerator: Accelerator) -> nn.Module:
         """See `Task`."""
-        model, identity = cast(FaceNet, run.model), None
-        perceptual = self.perceptual_judge(accelerator)
-        if self.config.faces.identity_network is not None:
-            identity = read_face_identity(self.config.faces.identity_network)
-            identity.to(accelerator.device)
+        model, file = cast(FaceNet, run.model), self.config.faces.identity_network
         self.compile_networks(model.refiner, model.reference, model.restoration)
-        return FaceObjective(model, self.config, Judges(perceptual, identity))
+        self.judges = Judges(
+            self.perceptual_judge(accelerator),
+            read_face_identity(file).to(accelerator.device) if file else None,
+        )
+        perceptual, identity, config = self.judges.perceptual, self.judges.identity, self.config
+        rewarding = identity if config.faces.identity_reward > 0 else None
+
+        def losses(batch: dict[str, Tensor], draws: torch.Generator, seen: bool) -> FaceLosses:
+            judges = Judges(perceptual if seen else None, rewarding)
+            return face_losses(model, batch, config.objective, config.faces, draws, judges)
+
+        return Objective(model, losses)
 
     def validation(self, scenes: SceneStore, accelerator: Accelerator) -> Scorer:
         """See `Task`."""
@@ -82,7 +69,6 @@ class FaceTask(CompactTask):
 
         def score(run: Run, objective: nn.Module) -> Score:
             average = cast(FaceNet, run.average)
-            judges = cast(FaceObjective, objective).judges
-            return Score(validation.losses(average, judges), validation.picture(average))
+            return Score(validation.losses(average, self.judges), validation.picture(average))
 
         return score

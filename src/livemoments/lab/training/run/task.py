@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from accelerate import Accelerator
@@ -32,6 +32,18 @@ class Score:
 
 
 Scorer = Callable[[Run, nn.Module], Score]  # of a run and its objective
+
+
+class Objective(nn.Module):
+    """The losses of a model as one module, so that accelerate can distribute it."""
+
+    def __init__(self, model: nn.Module, losses: Callable[..., Any]) -> None:
+        super().__init__()
+        self.model, self.losses = model, losses
+
+    def forward(self, batch: dict[str, Tensor], seed: int, seen: bool) -> Any:  # noqa: ANN401
+        """Work out the losses of a batch; see `Task.objective`."""
+        return self.losses(batch, torch.Generator().manual_seed(seed), seen)
 
 
 class Task(ABC):
