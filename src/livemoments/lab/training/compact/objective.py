@@ -6,14 +6,15 @@ velocity dz_t/dt, which a predicted truth implies. Both train flow and trust too
 these alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from livemoments import bridge
 from livemoments.lab.training.compact.aligning import (
-    BatchAlignment,
     align_batch,
     alignment_losses,
     predict_truth,
@@ -71,7 +72,12 @@ def compact_losses(
     total = config.flow * flow + config.trust * trust
     if config.kind != "alignment":
         aligned = without_reference(aligned, batch["frame"], draws.gone)
-        terms |= _restoration_terms(model, batch, aligned, draws, margin, config, generator, judge)
+        inner = slice(margin, -margin or None)
+        key = batch["key"][..., inner, inner]
+        key = torch.where(draws.gone.view(-1, 1, 1, 1), batch["frame"], key)
+        frame, parts = batch["frame"], config.parts
+        predict = partial(predict_truth, model, aligned, frame, parts=parts, key=key)
+        terms |= _restoration_terms(predict, batch, draws, config, generator, judge)
         main = terms["velocity"]
         if config.kind == "restoration":
             main = terms["pixel"] + config.frequency * terms["frequency"]
@@ -100,16 +106,18 @@ def _draw(truth: Tensor, config: ObjectiveConfig, generator: torch.Generator) ->
 
 
 def _restoration_terms(
-    model: CompactNetworks, batch: dict[str, Tensor], aligned: BatchAlignment, draws: _Draws,
-    margin: int, config: ObjectiveConfig, generator: torch.Generator, judge: Perceptual | None,
-) -> dict[str, Tensor]:  # fmt: skip
-    """Restore a batch at the times drawn, and compare it with the truth."""
+    predict: Callable[[Tensor, Tensor], Tensor],
+    batch: dict[str, Tensor],
+    draws: _Draws,
+    config: ObjectiveConfig,
+    generator: torch.Generator,
+    judge: Perceptual | None,
+) -> dict[str, Tensor]:
+    """Compare with the truth what is predicted of it from the bridge's point at the times drawn."""
     truth, frame, times = batch["truth"], batch["frame"], draws.t.view(-1, 1, 1, 1)
     z_frame = encode(frame)
     z = bridge.bridge_point(encode(truth), z_frame, draws.noise, times)
-    inner = slice(margin, -margin or None)
-    key = torch.where(draws.gone.view(-1, 1, 1, 1), frame, batch["key"][..., inner, inner])
-    z_truth = predict_truth(model, aligned, frame, z, draws.t, parts=config.parts, key=key)
+    z_truth = predict(z, draws.t)
     if config.kind == "velocity":
         true = bridge.velocity(encode(truth), z_frame, draws.noise, times)
         predicted = bridge.velocity_from_truth(z, z_truth, z_frame, times)

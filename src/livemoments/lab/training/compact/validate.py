@@ -13,7 +13,7 @@ from livemoments.lab.training.compact.perceptual import Perceptual
 from livemoments.lab.training.data.pairs import PairConfig, PairStream
 from livemoments.lab.training.data.scenes import SceneStore
 from livemoments.lab.training.run.objective_config import ObjectiveConfig
-from livemoments.lab.training.run.task import mean_terms, move_batch
+from livemoments.lab.training.run.task import device_of, mean_terms, move_batch
 from livemoments.networks.blocks import decode, encode
 from livemoments.networks.compact import CompactNetworks
 
@@ -44,7 +44,7 @@ class Validation:
         found: list[dict[str, float]] = []
         for at, batch in enumerate(self.batches):
             generator = torch.Generator().manual_seed(at)
-            batch = move_batch(batch, _device(model))
+            batch = move_batch(batch, device_of(model))
             losses = compact_losses(model, batch, self.margin, usual, generator, judge)
             found.append({name: float(value) for name, value in vars(losses).items()})
         return mean_terms(found)
@@ -53,7 +53,7 @@ class Validation:
     def picture(self, model: CompactNetworks, objective: ObjectiveConfig) -> Tensor:
         """Put frame, restored, truth and aligned reference side by side: (3, rows, columns)."""
         batch = {name: plane[:SHOWN] for name, plane in self.batches[0].items()}
-        batch = move_batch(batch, _device(model))
+        batch = move_batch(batch, device_of(model))
         frame, parts = batch["frame"], objective.parts
         aligned = align_batch(model, batch, self.margin, parts)
         z, t = start_of(frame)
@@ -71,7 +71,3 @@ def start_of(frame: Tensor) -> tuple[Tensor, Tensor]:
     noise = torch.randn(z_frame.shape, generator=torch.Generator().manual_seed(0))
     t = frame.new_full((len(frame),), bridge.HORIZON)
     return bridge.start(z_frame, noise.to(frame.device)), t
-
-
-def _device(model: torch.nn.Module) -> torch.device:
-    return next(model.parameters()).device

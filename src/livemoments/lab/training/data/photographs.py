@@ -8,7 +8,7 @@ OpenCV version, and for JPEG XL files the same imagecodecs version.
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -43,6 +43,9 @@ class PhotoPackage(Package):
     pictures: tuple[Picture, ...]
 
 
+FIELDS = {each.name for each in fields(Package)}
+
+
 @cache
 def packages() -> tuple[PhotoPackage, ...]:
     """Read the table of photographs.json."""
@@ -54,12 +57,9 @@ def packages() -> tuple[PhotoPackage, ...]:
 def _package(row: dict[str, Any]) -> PhotoPackage:
     """Read one package of the table; a picture may name itself and its licence."""
     key = row["name"].rpartition("/")[2]
+    about = {name: row[name] for name in row.keys() & FIELDS}
     return PhotoPackage(
-        client=row["client"],
-        name=row["name"],
-        version=row["version"],
-        suite=row.get("suite", ""),
-        source=row.get("source", False),
+        **about,
         pictures=tuple(
             Picture(
                 name=f"{key}__{picture.get('name', Path(picture['file']).stem)}.png",

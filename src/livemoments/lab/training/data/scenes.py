@@ -83,17 +83,6 @@ class PhotoPool:
         return np.ascontiguousarray(crop, np.float32) / 255
 
 
-def scene_of(
-    pool: PhotoPool, size: int, seed: int, index: int, preset: str = "live-photo"
-) -> Scene:
-    """Make scene number `index` of a seed, size x size pixels: always the same."""
-    rng = np.random.default_rng([seed, index])
-    side = size + 2 * MARGIN_PX
-    background = pool.crop(side, rng)
-    count = int(rng.choice(len(THINGS), p=THINGS))
-    return make_scene(background, [pool.crop(side, rng) for _ in range(count)], rng, preset)
-
-
 class SceneMaker(Protocol):
     """Makes scenes by number, always the same by (seed, index)."""
 
@@ -126,7 +115,13 @@ class PhotoScenes:
 
     def scene(self, seed: int, index: int) -> Scene:
         """See `SceneMaker`."""
-        return scene_of(pool_of(self.paths), self.size, seed, index, self.preset)
+        rng, pool = np.random.default_rng([seed, index]), pool_of(self.paths)
+        side = self.size + 2 * MARGIN_PX
+        background = pool.crop(side, rng)
+        count = int(rng.choice(len(THINGS), p=THINGS))
+        return make_scene(
+            background, [pool.crop(side, rng) for _ in range(count)], rng, self.preset
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Frame, main model and face tier side by side, on whole canonical faces, mild and
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from livemoments.lab.training.faces.objective import (
 )
 from livemoments.lab.training.run.checkpoint import take_weights
 from livemoments.lab.training.run.config import TrainConfig
-from livemoments.lab.training.run.task import mean_terms, move_batch
+from livemoments.lab.training.run.task import device_of, mean_terms, move_batch
 from livemoments.networks.blocks import decode
 from livemoments.networks.compact import CompactNetworks
 from livemoments.networks.face_identity import chips
@@ -33,23 +33,11 @@ log = logging.getLogger(__name__)
 CLIPS = 6  # of faces: every other clip of the store is one
 SHOWN = 3  # frames in the sample picture
 Restore = Callable[[dict[str, Tensor]], Tensor]
-FIGURES = ("psnr", "lpips", "identity", "unrest")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """What was measured of restored clips, means over frames."""
-
-    psnr: float
-    lpips: float  # of the first three stages of VGG16; 0 without its weights
-    identity: float  # distance to the truth's; 0 without dlib's network
-    unrest: float  # in grey levels of 255: how errors change along the motion
-
-    def __str__(self) -> str:
-        return (
-            f"PSNR {self.psnr:.2f} LPIPS {self.lpips:.4f} identity {self.identity:.3f} "
-            f"unrest {self.unrest:.2f}"
-        )
+# What is measured of restored clips, means over frames, and its format. LPIPS is of the first three
+# stages of VGG16, 0 without its weights; identity is the distance to the truth's, 0 without dlib's
+# network; unrest, in grey levels of 255, is how errors change along the motion.
+FORMATS = {"PSNR": ".2f", "LPIPS": ".4f", "identity": ".3f", "unrest": ".2f"}
+Figures = dict[str, float]
 
 
 class FaceValidation:
@@ -82,19 +70,21 @@ class FaceValidation:
         rows = self.known | {"face tier": self._measured(lambda c: restore_clip(model, c), judges)}
         for kind in ("mild", "severe"):
             for name, figures in rows.items():
-                log.info("held-out faces, %s, %s: %s", kind, name, figures[kind])
+                if found := figures[kind]:
+                    row = " ".join(f"{key} {v:{FORMATS[key]}}" for key, v in found.items())
+                    log.info("held-out faces, %s, %s: %s", kind, name, row)
         usual = replace(self.config.objective, no_reference=0.0, wrong_reference=0.0, at_start=1.0)
         faces = replace(
             self.config.faces, unaligned=0.0, no_image=0.0, no_identity=0.0, no_attributes=0.0,
             low_quality=0.0,
         )  # fmt: skip
-        found: list[dict[str, float]] = []
+        terms_of: list[dict[str, float]] = []
         for at, clip in enumerate(self.clips):
             generator = torch.Generator().manual_seed(at)
-            clip = move_batch(clip, _device(model))
+            clip = move_batch(clip, device_of(model))
             terms = face_losses(model, clip, usual, faces, generator, judges)
-            found.append({name: float(value) for name, value in vars(terms).items()})
-        return mean_terms(found)
+            terms_of.append({name: float(value) for name, value in vars(terms).items()})
+        return mean_terms(terms_of)
 
     @torch.no_grad()
     def picture(self, model: FaceNet) -> Tensor:
@@ -102,7 +92,7 @@ class FaceValidation:
         rows = []
         for clip in self.clips[:SHOWN]:
             middle = clip["frame"].shape[1] // 2
-            restored = restore_clip(model, move_batch(clip, _device(model))).cpu()
+            restored = restore_clip(model, move_batch(clip, device_of(model))).cpu()
             shown = (clip["frame"][0, middle], restored[0, middle], clip["truth"][0, middle])
             rows.append(torch.cat([*shown, clip["reference"][0]], 2))
         return torch.cat(rows, 1).clamp(0, 1)
@@ -120,7 +110,7 @@ class FaceValidation:
         found: dict[str, list[Figures]] = {"mild": [], "severe": []}
         for clip, severe in zip(self.clips, self.severe, strict=True):
             found["severe" if severe else "mild"].append(_figures(restore(clip), clip, judges))
-        return {kind: _mean(figures) for kind, figures in found.items()}
+        return {kind: mean_terms(figures) for kind, figures in found.items()}
 
 
 def restore_clip(model: FaceNet, clip: dict[str, Tensor]) -> Tensor:
@@ -147,12 +137,6 @@ def restore_by_compact(model: CompactNetworks, clip: dict[str, Tensor]) -> Tenso
     return restored.clamp(0, 1)[None]
 
 
-def _mean(figures: list[Figures]) -> Figures:
-    """Average figures; zeros where there are none."""
-    total = {name: sum(getattr(one, name) for one in figures) for name in FIGURES}
-    return Figures(**{name: value / max(len(figures), 1) for name, value in total.items()})
-
-
 def _frames(clip: dict[str, Tensor]) -> Tensor:
     return clip["frame"]
 
@@ -168,19 +152,15 @@ def _figures(restored: Tensor, clip: dict[str, Tensor], judges: Judges) -> Figur
     if judges.identity is not None:
         one, other = (judges.identity(chips(x)) for x in (flat, true))
         distance = float((one - other).norm(dim=1).mean())
-    return Figures(
-        psnr=float((-10 * mse.clamp(min=1e-10).log10()).mean()),
-        lpips=lpips,
-        identity=distance,
-        unrest=255 * float(unrest(restored - truth, clip["steps"].to(restored.device))),
-    )
+    return {
+        "PSNR": float((-10 * mse.clamp(min=1e-10).log10()).mean()),
+        "LPIPS": lpips,
+        "identity": distance,
+        "unrest": 255 * float(unrest(restored - truth, clip["steps"].to(restored.device))),
+    }
 
 
 def _lack(clip: dict[str, Tensor]) -> float:
     """Measure the mean error of a clip's frames relative to its detail."""
     truth = clip["truth"]
     return float((clip["frame"] - truth).abs().mean() / (truth.std() + 0.01))
-
-
-def _device(model: FaceNet) -> torch.device:
-    return next(model.parameters()).device

@@ -71,10 +71,8 @@ class FaceTrainConfig:
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise ConfigError(f"frames must be at least 1, got {self.frames}")
-        _check_shares(
-            self, "unaligned", "no_image", "no_identity", "no_attributes", "low_quality",
-            "reward_of_truth",
-        )  # fmt: skip
+        _check_shares(self, "unaligned", "no_image", "no_identity", "no_attributes")
+        _check_shares(self, "low_quality", "reward_of_truth")
         if self.identity_reward and self.identity_network is None:
             raise ConfigError("an identity reward needs dlib's network: give identity_network")
 
@@ -153,10 +151,11 @@ class TrainConfig:
             raise ConfigError("no faces to learn from: give a folder of portraits")
         if self.model != "faces" and self.photographs is None and self.clips is None:
             raise ConfigError("nothing to learn from: give a folder of photographs or of clips")
-        whole = {"faces": "the face tier, whose reference is whole",
-                 "sd3": "the sd3 tier, whose reference is not warped"}  # fmt: skip
-        if self.pairs.margin and self.model in whole:
-            raise ConfigError(f"margin must be 0 for {whole[self.model]}; got {self.pairs.margin}")
+        if self.pairs.margin and self.model != "compact":
+            tier = "face tier, whose reference is whole"
+            if self.model == "sd3":
+                tier = "sd3 tier, whose reference is not warped"
+            raise ConfigError(f"margin must be 0 for the {tier}; got {self.pairs.margin}")
         if self.model == "sd3" and self.batch % self.sd3.accumulate:
             raise ConfigError(
                 f"batch must be a multiple of accumulate={self.sd3.accumulate}, got {self.batch}"

@@ -46,13 +46,15 @@ def read_exported(folder: Path) -> dict[str, Tensor]:
         stem = Path(file).stem
         values = _values(model)
         for name in [name for name in values if "::" not in name]:
-            given[_full_name(name, stem, expected)] = values.pop(name)
+            bare = name.removeprefix(WRAPPED)
+            given[bare if bare in expected else f"{stem}.{bare}"] = values.pop(name)
         wanted = {name: shape for name, shape in expected.items() if name not in given}
         found = _unnamed(model, values, stem, wanted)
         given |= found
         left += len(values) - len(found)
     # A module may be new as a whole; of one that the files know, a constant may be what is missing.
-    lost = [name for name in expected if name not in given and _is_known(name, given)]
+    modules = {name: name.rpartition(".")[0] + "." for name in expected if name not in given}
+    lost = [n for n, module in modules.items() if any(o.startswith(module) for o in given)]
     if lost and left:
         raise WeightsError(
             f"{folder}: {len(lost)} weights cannot be found in its files: {list_some(lost)}; "
@@ -61,24 +63,18 @@ def read_exported(folder: Path) -> dict[str, Tensor]:
     return given
 
 
-def _is_known(name: str, given: dict[str, Tensor]) -> bool:
-    """Check whether other weights of this one's module are given."""
-    module = name.rpartition(".")[0]
-    return any(other.startswith(f"{module}.") for other in given)
-
-
 def _description(folder: Path) -> dict[str, Any]:
     """Read what describes the model in a folder."""
     for name in DESCRIBED_IN:
         try:
             about: dict[str, Any] = json.loads((folder / name).read_text())
-            if isinstance(about["network"], dict) and isinstance(about["sha256"], dict):
-                return about
+            if not isinstance(about["network"], dict) or not isinstance(about["sha256"], dict):
+                raise ValueError("of another form")
+            return about
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WeightsError(f"{folder / name}: does not describe a model ({error})") from error
-        raise WeightsError(f"{folder / name}: does not describe a model")
     raise WeightsError(
         f"{folder}: no exported model; expected {' or '.join(DESCRIBED_IN)} in it, "
         "as `livemoments lab export` writes them"
@@ -90,11 +86,9 @@ def _network(folder: Path, about: dict[str, Any]) -> dict[str, Tensor]:
     try:
         with torch.device("meta"):
             config = CompactConfig(**sizes_of(about["network"]))
-            model: nn.Module = (
-                FaceNet(config, FaceConfig(**sizes_of(about["faces"])))
-                if "faces" in about
-                else CompactNetworks(config)
-            )
+            model: nn.Module = CompactNetworks(config)
+            if "faces" in about:
+                model = FaceNet(config, FaceConfig(**sizes_of(about["faces"])))
     except (TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{folder}: describes a network of another kind ({error})") from error
     return model.state_dict()
@@ -137,12 +131,6 @@ def _values(model: "ModelProto") -> dict[str, Tensor]:
         if node.op_type == "Identity" and node.input[0] in found:
             found[node.output[0]] = found[node.input[0]].clone()
     return found
-
-
-def _full_name(name: str, stem: str, expected: dict[str, tuple[int, ...]]) -> str:
-    """Return a weight's name in the whole model, of which a file holds a part."""
-    bare = name.removeprefix(WRAPPED)
-    return bare if bare in expected else f"{stem}.{bare}"
 
 
 def _unnamed(

@@ -105,9 +105,15 @@ def move_batch(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tens
     return {name: plane.to(device) for name, plane in batch.items()}
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of a model."""
+    return next(model.parameters()).device
+
+
 def mean_terms(found: list[dict[str, float]]) -> dict[str, float]:
     """Average the terms of several batches, by name."""
-    return {name: sum(one[name] for one in found) / len(found) for name in found[0]}
+    names = found[0] if found else ()
+    return {name: sum(one[name] for one in found) / len(found) for name in names}
 
 
 def hash_of(*numbers: int) -> int:
