@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from livemoments.lab.training.run.checkpoint import read_average, sizes_of
+from livemoments.lab.training.run.checkpoint import read_average
+from livemoments.lab.training.run.exported import sizes_of
 from livemoments.lab.training.run.onnx_files import Graphs, round_to_half, write_model
 from livemoments.models.aligned import MAPS
 from livemoments.networks.blocks import FOLD, LATENT

@@ -184,11 +184,6 @@ def read_average(
     return model.eval(), about | position
 
 
-def sizes_of(plain: dict[str, Any]) -> dict[str, Any]:
-    """Turn a network's sizes back from plain values: lists were tuples."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()}
-
-
 def _short(before: object, now: object) -> str:
     """Describe in a few words how two settings differ."""
     if isinstance(before, dict) and isinstance(now, dict):

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from livemoments.errors import MissingExtraError, WeightsError, list_some
-from livemoments.lab.training.run.checkpoint import sizes_of
 from livemoments.networks.compact import CompactNetworks
 from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.faces import FaceConfig, FaceNet
@@ -92,6 +91,11 @@ def _network(folder: Path, about: dict[str, Any]) -> dict[str, Tensor]:
     except (TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{folder}: describes a network of another kind ({error})") from error
     return model.state_dict()
+
+
+def sizes_of(plain: dict[str, Any]) -> dict[str, Any]:
+    """Turn a network's sizes back from plain values: lists were tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()}
 
 
 def _load(path: Path, sha256: str) -> "ModelProto":
