@@ -57,17 +57,18 @@ def train_step(
         group["lr"] = group.get("share", 1.0) * rate
     draw = hash_of(config.seed, run.step, accelerator.process_index)
     run.optimiser.zero_grad(set_to_none=True)
-    parts = _parts(batch, config.parts)
+    chunks = {name: plane.chunk(config.parts) for name, plane in batch.items()}
     means: dict[str, Tensor] = {}
-    for at, part in enumerate(parts, 1):
+    for at in range(config.parts):
+        part = {name: planes[at] for name, planes in chunks.items()}
         # Processes agree on the gradients once, when all parts have given theirs.
-        alone = nullcontext() if at == len(parts) else accelerator.no_sync(objective)
+        alone = nullcontext() if at == config.parts - 1 else accelerator.no_sync(objective)
         with alone:
             with accelerator.autocast():
                 losses = objective(part, draw, seen)
-            accelerator.backward(losses.total / len(parts))
+            accelerator.backward(losses.total / config.parts)
         for name, value in vars(losses).items():
-            means[name] = means.get(name, 0.0) + value.detach().float() / len(parts)
+            means[name] = means.get(name, 0.0) + value.detach().float() / config.parts
     norm = clip_gradients(run.parameters(), config.clip)
     run.step += 1
     found = torch.stack([norm, *means.values()]).tolist()  # one wait for the device
@@ -75,12 +76,6 @@ def train_step(
         run.optimiser.step()
         _follow(run, config.ema)
     return dict(zip(means, found[1:], strict=True))
-
-
-def _parts(batch: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:
-    """Cut a batch into parts of equal size."""
-    cut = {name: plane.chunk(count) for name, plane in batch.items()}
-    return [{name: planes[i] for name, planes in cut.items()} for i in range(count)]
 
 
 def _follow(run: Run, ema: float) -> None:

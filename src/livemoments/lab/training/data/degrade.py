@@ -1,17 +1,7 @@
 """Degrade a sharp view as a phone's video pipeline does, by random but repeatable parameters.
 
-Presets (`PRESETS`), by name:
-
-live-photo          Ours. One round, in a phone's order: motion blur along the actual motion,
-                    optics, reduction 1.5 to 4.2 times, sensor noise, denoising over time and space,
-                    sharpening, then real H.264 or HEVC at phones' rates, JPEG or nothing.
-live-photo-x2       The same at exactly half size, for test sets (paper, section 4.2).
-stablesr            Two rounds of Real-ESRGAN as StableSR (Wang et al., 2024) trains with.
-stablesr-moderate   The same with its ranges halved towards "nothing": the LiveMoments paper
-                    compares with a lighter StableSR (E.3) but gives no numbers; our reading.
-seesr               Two rounds at Real-ESRGAN's own strength, which SeeSR (Wu et al., 2024) uses.
-
-Frame and key frame share one draw of the parameters (paper, section 3.4.1).
+docs/training.md describes the presets. `live-photo` is ours: one round, in a phone's order. The
+others are two rounds of Real-ESRGAN. Frame and key frame share one draw (paper, section 3.4.1).
 """
 
 from dataclasses import dataclass

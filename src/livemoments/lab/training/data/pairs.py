@@ -1,7 +1,7 @@
 """Stream training crops without end, deterministic by (seed, scene index)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import cv2
 import numpy as np
@@ -119,6 +119,7 @@ def _as_tensor(plane: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(plane.transpose(2, 0, 1), np.float32))
 
 
+@dataclass(eq=False)
 class PairStream(IterableDataset):
     """Endless batches of crops from step `first_step` on; the same for any step it is started at.
 
@@ -127,19 +128,13 @@ class PairStream(IterableDataset):
     its own; each of several training processes has groups of its own, too.
     """
 
-    def __init__(
-        self,
-        scenes: SceneStore,
-        config: PairConfig,
-        *,
-        batch: int,
-        first_step: int = 0,
-        process: int = 0,
-        processes: int = 1,
-    ) -> None:
-        self.scenes, self.config = scenes, config
-        self.batch, self.first_step = batch, first_step
-        self.process, self.processes = process, processes
+    scenes: SceneStore
+    config: PairConfig
+    _: KW_ONLY
+    batch: int
+    first_step: int = 0
+    process: int = 0
+    processes: int = 1
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Yield dictionaries of tensors (batch, C, n, n), see `crops_of`."""

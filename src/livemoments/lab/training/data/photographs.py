@@ -43,6 +43,7 @@ class PhotoPackage(Package):
     pictures: tuple[Picture, ...]
 
 
+JPEG_XL = ".jxl"  # which OpenCV does not read by itself
 FIELDS = {each.name for each in fields(Package)}
 
 
@@ -85,7 +86,7 @@ def collect(folder: Path, progress: Progress | None = None) -> list[Path]:
     """
     check_clients(packages())
     absent = [p for each in packages() for p in each.pictures if not (folder / p.name).exists()]
-    if any(_is_jpeg_xl(picture.member) for picture in absent):
+    if any(picture.member.endswith(JPEG_XL) for picture in absent):
         _jpeg_xl_codec()  # to fail before anything is fetched
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,7 @@ def prepare(data: bytes, picture: Picture, folder: Path) -> Path:
 def _decode(data: bytes, what: str) -> np.ndarray:
     """Decode a picture file to uint8 BGR, upright."""
     image: np.ndarray | None
-    if _is_jpeg_xl(what):
+    if what.endswith(JPEG_XL):
         codec = _jpeg_xl_codec()
         try:
             image = cv2.cvtColor(codec.jpegxl_decode(data), cv2.COLOR_RGB2BGR)
@@ -136,11 +137,6 @@ def _decode(data: bytes, what: str) -> np.ndarray:
     if image is None:
         raise DamagedFileError(f"{what}: not a picture that can be decoded; fetch it again")
     return image
-
-
-def _is_jpeg_xl(file: str) -> bool:
-    """Check whether a file is one that OpenCV does not read by itself."""
-    return file.endswith(".jxl")
 
 
 def _jpeg_xl_codec() -> ModuleType:

@@ -61,6 +61,13 @@ def invert_field(field: np.ndarray, target: np.ndarray) -> np.ndarray:
     return q
 
 
+def inside(flow: np.ndarray) -> np.ndarray:
+    """Find where a flow (N x N x 2) leads into the picture: N x N."""
+    size = flow.shape[0]
+    at = pixel_grid(size, size) + flow
+    return ((at > 0) & (at < size - 1)).all(-1)
+
+
 def blob(size: int, rng: np.random.Generator) -> np.ndarray:
     """Draw the soft mask (size x size in [0, 1]) of an irregular thing somewhere in the middle."""
     coarse = rng.normal(0, 1, (6, 6)).astype(np.float32)
@@ -231,10 +238,8 @@ def make_scene(
         truth = _over(front.view(front.field_truth), truth, mask_truth)
         key_photo = _over(front.view(front.field_key), key_photo, mask_key)
         flow, visible = _covered(flow, visible, front.true_flow(), mask_truth, mask_key)
-    at = pixel_grid(size, size) + flow
-    visible = visible * ((at > 0) & (at < size - 1)).all(-1)
     how = draw_degradation(rng, preset)
-    return observe(truth, key_photo, flow, visible, how, rng)
+    return observe(truth, key_photo, flow, visible * inside(flow), how, rng)
 
 
 def _over(front: np.ndarray, back: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ as `faces.portraits` prepares them next to a list, faces.json, of who they show.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from livemoments.align.dense import estimate_flow
-from livemoments.align.flow import resize_flow
 from livemoments.errors import DamagedFileError, MissingFileError
 from livemoments.lab.training.data.pairs import PairStream, error_in_places
 from livemoments.lab.training.data.scenes import HELD_OUT_EVERY, SceneStore, photographs, pool_of
@@ -36,17 +34,7 @@ if TYPE_CHECKING:
     from livemoments.lab.training.run.config import FaceTrainConfig
 
 LIST = "faces.json"
-FLOW_PX = SIZE_PX // 2  # side of a frame for the estimate of its flow: finer is no better, measured
 PICTURES = ("truths", "frames", "reference")  # stored with 8 bits
-
-
-@dataclass(frozen=True, kw_only=True)
-class EstimatedClip:
-    """A clip with the flow that the program estimates, frame -> reference."""
-
-    clip: FaceClip
-    flow: np.ndarray  # T x N x N x 2, px
-    confidence: np.ndarray  # T x N x N in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,7 @@ class FaceClips:
         files = [(path.name, path.stat().st_size) for path in self.paths]
         return ["faces", 3, self.frames, self.severe, files]
 
-    def scene(self, seed: int, index: int) -> EstimatedClip:
+    def scene(self, seed: int, index: int) -> FaceClip:
         """Make clip number `index` of a seed."""
         rng = np.random.default_rng([seed, index])
         face = index % 2 == 0 or not self.photographs
@@ -114,8 +102,7 @@ class FaceClips:
         # Another face lies where this one does, and is as plausible.
         another = face and (rng.random() < 0.7 or not self.photographs)
         other = self._face(rng) if another or not self.photographs else self._detail(rng)
-        clip = make_face_clip(content, other.picture, self.frames, rng, self.severe)
-        return estimate(clip)
+        return make_face_clip(content, other.picture, self.frames, rng, self.severe)
 
     def _face(self, rng: np.random.Generator) -> Content:
         """Draw a portrait, mirrored and toned at random."""
@@ -150,42 +137,25 @@ def face_clips(
     )
 
 
-def estimate(clip: FaceClip) -> EstimatedClip:
-    """Estimate a clip's flow, of frames at half the canonical size."""
-    flows, confidences = [], []
-    for frame in clip.frames:
-        small = cv2.resize(frame, (FLOW_PX, FLOW_PX), interpolation=cv2.INTER_AREA)
-        dense = estimate_flow(small, clip.reference)
-        side = frame.shape[0]
-        flows.append(resize_flow(dense.flow_frame_to_key, side, side))
-        confidences.append(
-            cv2.resize(dense.confidence, (side, side), interpolation=cv2.INTER_LINEAR)
-        )
-    return EstimatedClip(clip=clip, flow=np.stack(flows), confidence=np.stack(confidences))
-
-
 class FaceStore(SceneStore):
     """Clips 0, 1, 2, ... of a seed, stored as files of 6 MB."""
 
-    def packed(self, scene: EstimatedClip) -> dict[str, np.ndarray]:
+    def packed(self, scene: FaceClip) -> dict[str, np.ndarray]:
         """See `SceneStore`."""
-        arrays = {f.name: getattr(scene.clip, f.name) for f in fields(FaceClip)}
-        arrays |= {"flow": scene.flow, "confidence": scene.confidence}
         return {
             name: np.clip(a * 255 + 0.5, 0, 255).astype(np.uint8)
             if name in PICTURES
             else a.astype(np.float16 if a.ndim > 1 else np.float32)
-            for name, a in arrays.items()
+            for name, a in vars(scene).items()
         }
 
-    def unpacked(self, arrays: dict[str, np.ndarray]) -> EstimatedClip:
+    def unpacked(self, arrays: dict[str, np.ndarray]) -> FaceClip:
         """See `SceneStore`."""
         planes = {
             name: a.astype(np.float32) / (255 if name in PICTURES else 1)
             for name, a in arrays.items()
         }
-        flow, confidence = planes.pop("flow"), planes.pop("confidence")
-        return EstimatedClip(clip=FaceClip(**planes), flow=flow, confidence=confidence)
+        return FaceClip(**planes)
 
 
 class FaceStream(PairStream):
@@ -193,29 +163,28 @@ class FaceStream(PairStream):
 
     def crops(self, index: int, rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
         """Cut one clip near its middle; the reference stays whole, `corner` is the crop's place."""
-        found, n = self.scenes[index], self.config.crop
-        size = found.clip.reference.shape[0]
+        clip, n = self.scenes[index], self.config.crop
+        size = clip.reference.shape[0]
         for _ in range(self.config.crops_per_scene):
             # Of two draws the one nearer the middle: there the face is.
             draws = rng.integers(0, size - n + 1, (2, 2))
             corner = draws[np.abs(draws - (size - n) / 2).sum(1).argmin()]
-            flow = found.flow
+            flow = clip.flow
             if rng.random() < self.config.led_astray:
                 flow = flow + error_in_places(size, rng)
-            yield crop_of(replace(found, flow=flow), int(corner[0]), int(corner[1]), n)
+            yield crop_of(replace(clip, flow=flow), int(corner[0]), int(corner[1]), n)
 
 
-def crop_of(found: EstimatedClip, left: int, top: int, n: int) -> dict[str, Tensor]:
+def crop_of(clip: FaceClip, left: int, top: int, n: int) -> dict[str, Tensor]:
     """Cut an n x n crop of a clip at a place; flows lead into the whole reference."""
-    clip = found.clip
     here = (slice(None), slice(top, top + n), slice(left, left + n))
     corner = np.array([left, top], np.float32)
     planes = {
         "truth": clip.truths[here],
         "frame": clip.frames[here],
-        "flow": found.flow[here] + corner,
+        "flow": clip.flow[here] + corner,
         "true_flow": clip.flows[here] + corner,
-        "confidence": found.confidence[here][..., None],
+        "confidence": clip.confidence[here][..., None],
         "visible": clip.visible[here][..., None],
         "steps": clip.steps[here],
     }

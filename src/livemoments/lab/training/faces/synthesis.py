@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from livemoments.align.flow import pixel_grid, sample
+from livemoments.align.dense import estimate_flow
+from livemoments.align.flow import pixel_grid, resize_flow, sample
+from livemoments.imaging.pixels import reduce
 from livemoments.lab.training.data.degrade import Degradation, draw_live_photo
 from livemoments.lab.training.data.synthesis import (
     blob,
     draw_grain,
+    inside,
     invert_field,
     retone,
     smooth_field,
@@ -24,6 +27,7 @@ from livemoments.lab.training.data.synthesis import (
 
 SIZE_PX = 256  # of a canonical face
 MARGIN_PX = 32  # content kept around it
+FLOW_SHARE = 0.5  # of a frame's side, for the estimate of its flow: finer is no better, measured
 SEVERE = 0.6  # share of clips that are degraded severely
 HEAD_MIDDLE, HEAD_RADIUS = (0.5, 0.56), 0.42  # in shares of the canonical side
 # Middle, spread and direction of what moves in a face, in shares of the side.
@@ -51,6 +55,8 @@ class FaceClip:
     steps: np.ndarray  # (T - 1) x N x N x 2, frame t -> frame t + 1
     identity: np.ndarray  # (128,), of the photograph's face; zeros where it shows none
     attributes: np.ndarray  # (4,): yaw, pitch, roll in units of 30 degrees, sharpness
+    flow: np.ndarray  # T x N x N x 2, px: the estimate of align.dense, frame -> reference
+    confidence: np.ndarray  # T x N x N in [0, 1], of that estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,13 +191,13 @@ def make_face_clip(
         invert_field(after, grid + before) - grid
         for before, after in zip(fields[:-2], fields[1:-1], strict=True)
     ]
-    reference, hidden = views[-1], np.zeros((size, size), np.float32)
+    hidden = np.zeros((size, size), np.float32)
     if rng.random() < 0.6:
         hidden = np.clip(blob(size, rng), 0, 1) * (rng.random() < 0.4)
         for _ in range(int(rng.integers(1, 4))):
             hidden = np.maximum(hidden, _spot(size, rng))
-        mine = other[MARGIN_PX : MARGIN_PX + size, MARGIN_PX : MARGIN_PX + size]
-        reference = reference + hidden[..., None] * (mine - reference)
+    inner = other[MARGIN_PX : MARGIN_PX + size, MARGIN_PX : MARGIN_PX + size]
+    reference = views[-1] + hidden[..., None] * (inner - views[-1])
     how, grain = draw_strength(rng, severe), draw_grain(rng)
     if rng.random() < 0.75:
         reference = retone(reference, rng)
@@ -200,19 +206,31 @@ def make_face_clip(
         motion = steps[min(at, len(steps) - 1)] if steps else -flows[at]
         small = replace(how, seed=how.seed + at)(views[at], motion)
         degraded.append(cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC))
-    visible = [
-        _inside(flow) * (1 - sample(hidden, grid + flow, cv2.INTER_LINEAR)) for flow in flows
-    ]
+    truths = np.stack([grain.put_on(view, rng) for view in views[:-1]]).astype(np.float32)
+    pictures = np.clip(np.stack(degraded), 0, 1).astype(np.float32)
+    reference = grain.put_on(np.clip(reference, 0, 1), rng)
+    flow, confidence = zip(*(_estimate(picture, reference) for picture in pictures), strict=True)
+    visible = [inside(f) * (1 - sample(hidden, grid + f, cv2.INTER_LINEAR)) for f in flows]
     return FaceClip(
-        truths=np.stack([grain.put_on(view, rng) for view in views[:-1]]).astype(np.float32),
-        frames=np.clip(np.stack(degraded), 0, 1).astype(np.float32),
-        reference=grain.put_on(np.clip(reference, 0, 1), rng),
+        truths=truths,
+        frames=pictures,
+        reference=reference,
         flows=flows.astype(np.float32),
         visible=np.stack(visible).astype(np.float32),
         steps=np.array(steps, np.float32).reshape(frames - 1, size, size, 2),
         identity=content.identity.astype(np.float32),
         attributes=content.attributes.astype(np.float32),
+        flow=np.stack(flow),
+        confidence=np.stack(confidence),
     )
+
+
+def _estimate(frame: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate the flow of a frame as the program does, and its confidence."""
+    dense = estimate_flow(reduce(frame, FLOW_SHARE), reference)
+    side = frame.shape[0]
+    confidence = cv2.resize(dense.confidence, (side, side), interpolation=cv2.INTER_LINEAR)
+    return resize_flow(dense.flow_frame_to_key, side, side), confidence
 
 
 def _spot(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -223,10 +241,3 @@ def _spot(size: int, rng: np.random.Generator) -> np.ndarray:
         shares[..., 0] / rng.uniform(0.04, 0.14), shares[..., 1] / rng.uniform(0.03, 0.08)
     )
     return np.clip(3 * (1 - away), 0, 1).astype(np.float32)
-
-
-def _inside(flow: np.ndarray) -> np.ndarray:
-    """Find where a flow leads into the picture: size x size."""
-    size = flow.shape[0]
-    at = pixel_grid(size, size) + flow
-    return ((at > 0) & (at < size - 1)).all(-1)

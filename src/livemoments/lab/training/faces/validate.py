@@ -49,7 +49,7 @@ class FaceValidation:
         self.clips: list[dict[str, Tensor]] = []
         for index in range(0, 2 * CLIPS, 2):
             found = scenes[index]
-            batch = crop_of(found, 0, 0, found.clip.reference.shape[0])
+            batch = crop_of(found, 0, 0, found.reference.shape[0])
             self.clips.append({name: plane[None] for name, plane in batch.items()})
         # The worse half by what the frames lack.
         lack = [_lack(clip) for clip in self.clips]

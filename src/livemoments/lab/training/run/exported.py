@@ -102,7 +102,6 @@ def _load(path: Path, sha256: str) -> "ModelProto":
     """Read an ONNX file of this SHA-256."""
     try:
         import onnx
-        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise MissingExtraError(
             "beginning with an exported model needs onnx: pip install 'livemoments[train]'"
@@ -113,10 +112,7 @@ def _load(path: Path, sha256: str) -> "ModelProto":
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise WeightsError(f"{path}: damaged, or not of this model: its SHA-256 is another one")
-    try:
-        return onnx.load_model_from_string(content)
-    except DecodeError as error:
-        raise WeightsError(f"{path}: not an ONNX file") from error
+    return onnx.load_model_from_string(content)
 
 
 def _values(model: "ModelProto") -> dict[str, Tensor]:

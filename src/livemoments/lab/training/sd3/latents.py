@@ -6,7 +6,7 @@ are those of `PairStream`, once round all scenes; a crop of 1024 pixels takes 6 
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import KW_ONLY, asdict, dataclass
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -105,6 +105,7 @@ class LatentStore:
         return self.folder / f"{index:07d}.safetensors"
 
 
+@dataclass(eq=False)
 class LatentStream(IterableDataset):
     """Endless batches of stored crops from step `first_step` on; the same wherever it is started.
 
@@ -113,17 +114,12 @@ class LatentStream(IterableDataset):
     Each crop comes with the seed of its random draws, `draw`.
     """
 
-    def __init__(
-        self,
-        store: LatentStore,
-        *,
-        batch: int,
-        first_step: int = 0,
-        process: int = 0,
-        processes: int = 1,
-    ) -> None:
-        self.store, self.batch, self.first_step = store, batch, first_step
-        self.process, self.processes = process, processes
+    store: LatentStore
+    _: KW_ONLY
+    batch: int
+    first_step: int = 0
+    process: int = 0
+    processes: int = 1
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Yield dictionaries of tensors (batch, C, n, n), see `LatentStore`, and draw (batch)."""
