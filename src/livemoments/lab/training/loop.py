@@ -113,20 +113,22 @@ def plan(config: TrainConfig) -> dict[str, object]:
     task = task_of(config)
     run = _begin(config, task)
     accelerator = accelerator_for(config)
-    found: dict[str, object] = {"config": config.to_dict()}
-    for name, held_out in (("learns_from", False), ("validates_on", True)):
-        found[name] = [path.name for path in task.scene_maker(held_out=held_out).paths]
-    found["parameters"] = {
+    trained = sum(p.numel() for p in run.parameters())
+    sizes = {
         name: sum(p.numel() for p in network.parameters())
         for name, network in run.model.named_children()
     }
-    learned = sum(p.numel() for p in run.parameters())
-    found["trained"] = learned
-    found["frozen"] = sum(p.numel() for p in run.model.parameters()) - learned
-    found["device"] = str(accelerator.device)
-    found["processes"] = accelerator.num_processes
-    found["resumes_at"] = {"step": run.step, "minutes": run.minutes} if run.step else None
-    return found
+    return {
+        "config": config.to_dict(),
+        "learns_from": [path.name for path in task.scene_maker().paths],
+        "validates_on": [path.name for path in task.scene_maker(held_out=True).paths],
+        "parameters": sizes,
+        "trained": trained,
+        "frozen": sum(p.numel() for p in run.model.parameters()) - trained,
+        "device": str(accelerator.device),
+        "processes": accelerator.num_processes,
+        "resumes_at": {"step": run.step, "minutes": run.minutes} if run.step else None,
+    }
 
 
 def train(config: TrainConfig, progress: Progress | None = None) -> Path:

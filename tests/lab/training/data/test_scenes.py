@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from support.pictures import write_photographs
+from support.pictures import assert_same_scene, write_photographs
 
 pytest.importorskip("torch", reason="the train extra is not installed")
 
@@ -31,25 +31,10 @@ def pool(folder):
     return PhotoPool(sorted(folder.glob("*.png")))
 
 
-@pytest.fixture
-def one_cv_thread():
-    """As scenes are made: OpenCV's sums differ in their last bits with the number of threads."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(before)
-
-
-def assert_same_scene(first, second) -> None:
-    for name, value in vars(first).items():
-        np.testing.assert_array_equal(value, getattr(second, name), err_msg=name)
-
-
-def test_scenes_are_fixed_by_seed_and_index(folder, one_cv_thread):
+def test_scenes_are_fixed_by_seed_and_index(folder):
     maker = PhotoScenes(photographs(folder), SIZE)
     first, again = maker.scene(3, 7), maker.scene(3, 7)
-    for name, value in vars(first).items():
-        np.testing.assert_array_equal(value, getattr(again, name))
+    assert_same_scene(first, again)
     for seed, index in ((3, 8), (4, 7)):
         assert (maker.scene(seed, index).truth != first.truth).any()
 
@@ -62,7 +47,7 @@ def store(folder, tmp_path):
     return SceneStore(tmp_path / "kept", PhotoScenes(photographs(folder), SIZE), seed=3)
 
 
-def test_a_kept_scene_is_the_one_that_was_made(store, one_cv_thread):
+def test_a_kept_scene_is_the_one_that_was_made(store):
     made = store[7]
     assert_same_scene(store[7], made)
     original = store.maker.scene(3, 7)

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from livemoments import bridge
 from livemoments.lab.training.compact.aligning import align_batch, predict_truth
-from livemoments.lab.training.compact.objective import compact_losses
+from livemoments.lab.training.compact.objective import Losses, compact_losses
 from livemoments.lab.training.compact.perceptual import Perceptual
 from livemoments.lab.training.data.pairs import PairConfig, PairStream
 from livemoments.lab.training.data.scenes import SceneStore
 from livemoments.lab.training.run.objective_config import ObjectiveConfig
-from livemoments.lab.training.run.task import device_of, mean_terms, move_batch
+from livemoments.lab.training.run.task import device_of, mean_losses, move_batch
 from livemoments.networks.blocks import decode, encode
 from livemoments.networks.compact import CompactNetworks
 
@@ -41,13 +41,12 @@ class Validation:
         usual = replace(
             objective, kind="restoration", no_reference=0.0, wrong_reference=0.0, at_start=1.0
         )
-        found: list[dict[str, float]] = []
-        for at, batch in enumerate(self.batches):
-            generator = torch.Generator().manual_seed(at)
+
+        def losses(batch: dict[str, Tensor], draws: torch.Generator) -> Losses:
             batch = move_batch(batch, device_of(model))
-            losses = compact_losses(model, batch, self.margin, usual, generator, judge)
-            found.append({name: float(value) for name, value in vars(losses).items()})
-        return mean_terms(found)
+            return compact_losses(model, batch, self.margin, usual, draws, judge)
+
+        return mean_losses(self.batches, losses)
 
     @torch.no_grad()
     def picture(self, model: CompactNetworks, objective: ObjectiveConfig) -> Tensor:

@@ -22,15 +22,15 @@ ROUND = {"gaussian": 0.45 / 0.70, "generalised": 0.12 / 0.15, "plateau": 0.12 / 
 SINC_SHARE = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Round:
     """The ranges of one round."""
 
     blur_share: float
     blur_sigma: Range
     generalised: Range  # exponents of the generalised Gaussians
-    plateau: Range
-    resize_shares: tuple[float, float, float]  # up, down, keep
+    plateau: Range  # exponents of the plateaus
+    resize_shares: tuple[float, float, float]  # up, down, no resizing
     resize: Range
     noise: Range  # Gaussian, standard deviation
     poisson: Range
@@ -49,43 +49,30 @@ class Strength:
     scale: float = 2.0  # truth side / result side: Live Photos' clips, not the x4 of the papers
 
 
+FIRST, SECOND = (0.2, 0.7, 0.1), (0.3, 0.4, 0.3)  # shares of resizing in the two rounds
 SEESR = Strength(
-    first=Round(
-        blur_share=1.0, blur_sigma=(0.2, 3.0), generalised=(0.5, 4.0), plateau=(1.0, 2.0),
-        resize_shares=(0.2, 0.7, 0.1), resize=(0.15, 1.5), noise=(1, 30), poisson=(0.05, 3.0),
-        quality=(30, 95),
-    ),
+    first=Round(1.0, (0.2, 3), (0.5, 4), (1, 2), FIRST, (0.15, 1.5), (1, 30), (0.05, 3), (30, 95)),
     second=Round(
-        blur_share=0.8, blur_sigma=(0.2, 1.5), generalised=(0.5, 4.0), plateau=(1.0, 2.0),
-        resize_shares=(0.3, 0.4, 0.3), resize=(0.3, 1.2), noise=(1, 25), poisson=(0.05, 2.5),
-        quality=(30, 95),
+        0.8, (0.2, 1.5), (0.5, 4), (1, 2), SECOND, (0.3, 1.2), (1, 25), (0.05, 2.5), (30, 95)
     ),
-)  # fmt: skip
+)
 STABLESR = Strength(
     first=Round(
-        blur_share=1.0, blur_sigma=(0.2, 1.5), generalised=(0.5, 2.0), plateau=(1.0, 1.5),
-        resize_shares=(0.2, 0.7, 0.1), resize=(0.3, 1.5), noise=(1, 15), poisson=(0.05, 2.0),
-        quality=(60, 95),
+        1.0, (0.2, 1.5), (0.5, 2), (1, 1.5), FIRST, (0.3, 1.5), (1, 15), (0.05, 2), (60, 95)
     ),
     second=Round(
-        blur_share=0.5, blur_sigma=(0.2, 1.0), generalised=(0.5, 2.0), plateau=(1.0, 1.5),
-        resize_shares=(0.3, 0.4, 0.3), resize=(0.6, 1.2), noise=(1, 12), poisson=(0.05, 1.0),
-        quality=(60, 100),
+        0.5, (0.2, 1), (0.5, 2), (1, 1.5), SECOND, (0.6, 1.2), (1, 12), (0.05, 1), (60, 100)
     ),
-)  # fmt: skip
+)
 MODERATE = Strength(
     first=Round(
-        blur_share=1.0, blur_sigma=(0.2, 0.8), generalised=(0.5, 2.0), plateau=(1.0, 1.5),
-        resize_shares=(0.2, 0.7, 0.1), resize=(0.6, 1.25), noise=(1, 8), poisson=(0.05, 1.0),
-        quality=(78, 97),
+        1.0, (0.2, 0.8), (0.5, 2), (1, 1.5), FIRST, (0.6, 1.25), (1, 8), (0.05, 1), (78, 97)
     ),
     second=Round(
-        blur_share=0.25, blur_sigma=(0.2, 0.6), generalised=(0.5, 2.0), plateau=(1.0, 1.5),
-        resize_shares=(0.3, 0.4, 0.3), resize=(0.8, 1.1), noise=(1, 6), poisson=(0.05, 0.5),
-        quality=(78, 100),
+        0.25, (0.2, 0.6), (0.5, 2), (1, 1.5), SECOND, (0.8, 1.1), (1, 6), (0.05, 0.5), (78, 100)
     ),
     final_sinc_share=0.4,
-)  # fmt: skip
+)
 STRENGTHS = {"stablesr": STABLESR, "stablesr-moderate": MODERATE, "seesr": SEESR}
 
 

@@ -15,6 +15,7 @@ from livemoments.lab.training.compact.validate import start_of
 from livemoments.lab.training.data.scenes import SceneStore
 from livemoments.lab.training.faces.clips import crop_of
 from livemoments.lab.training.faces.objective import (
+    FaceLosses,
     Judges,
     align_clip,
     face_losses,
@@ -23,7 +24,7 @@ from livemoments.lab.training.faces.objective import (
 )
 from livemoments.lab.training.run.checkpoint import take_weights
 from livemoments.lab.training.run.config import TrainConfig
-from livemoments.lab.training.run.task import device_of, mean_terms, move_batch
+from livemoments.lab.training.run.task import device_of, mean_losses, mean_terms, move_batch
 from livemoments.networks.blocks import decode
 from livemoments.networks.compact import CompactNetworks
 from livemoments.networks.face_identity import chips
@@ -78,13 +79,12 @@ class FaceValidation:
             self.config.faces, unaligned=0.0, no_image=0.0, no_identity=0.0, no_attributes=0.0,
             low_quality=0.0,
         )  # fmt: skip
-        terms_of: list[dict[str, float]] = []
-        for at, clip in enumerate(self.clips):
-            generator = torch.Generator().manual_seed(at)
+
+        def losses(clip: dict[str, Tensor], draws: torch.Generator) -> FaceLosses:
             clip = move_batch(clip, device_of(model))
-            terms = face_losses(model, clip, usual, faces, generator, judges)
-            terms_of.append({name: float(value) for name, value in vars(terms).items()})
-        return mean_terms(terms_of)
+            return face_losses(model, clip, usual, faces, draws, judges)
+
+        return mean_losses(self.clips, losses)
 
     @torch.no_grad()
     def picture(self, model: FaceNet) -> Tensor:

@@ -161,18 +161,10 @@ def average_of(state: dict[str, Any]) -> dict[str, Tensor]:
 def read_average(
     checkpoint: Path, make: Callable[[dict[str, Any]], tuple[Network, dict[str, Any]]], what: str
 ) -> tuple[Network, dict[str, Any]]:
-    """Read the averaged network of a checkpoint.
+    """Read the averaged network of a checkpoint, in evaluation mode, with its step and minutes.
 
-    Args:
-        checkpoint: the file.
-        make: turns its configuration into a network, and a description of the network's sizes.
-        what: it should be, for messages.
-
-    Returns:
-        The network in evaluation mode; its description, with the checkpoint's step and minutes.
-
-    Raises:
-        WeightsError: it is no such checkpoint.
+    make turns a configuration into a network and a description of its sizes, which is returned too;
+    what the checkpoint should be, is for the message of the WeightsError where it is not.
     """
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)

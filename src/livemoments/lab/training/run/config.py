@@ -16,9 +16,6 @@ from livemoments.networks.faces import FaceConfig
 MODELS = ("compact", "sd3", "faces")
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("bf16", "no")
-# Metadata of the fields that may differ between a run and its resumption: any other field makes it
-# another run.
-RESUMABLE = {"resumable": True}
 ADDED = {"perceptual_from_step": None}  # settings that older checkpoints were made without
 POSITIVE = (
     "minutes", "steps", "finish", "batch", "learning_rate", "warm_up_steps", "decay_share",
@@ -26,6 +23,11 @@ POSITIVE = (
 NOT_NEGATIVE = (
     "workers", "threads", "validate_every", "snapshot_every", "seed", "perceptual_from_step",
 )  # fmt: skip
+
+
+def _resumable(default: Any, **metadata: Any) -> Any:  # noqa: ANN401 - of any field
+    """Make a field that may differ between a run and its resumption: others make another run."""
+    return field(default=default, metadata={"resumable": True} | metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +38,8 @@ class Sd3TrainConfig:
     base: Path | str = SD3_MEDIUM  # its autoencoder, and without weights both transformers
     no_reference: float = 0.1  # share of crops whose frame stands in as its own reference
     lora: int = 0  # rank of adapters learned in place of the image branches' weights; 0: none
-    # Parts that a batch is cut into, one after the other: less memory.
-    accumulate: int = field(default=1, metadata=RESUMABLE)
-    # Activations of a block are worked out twice: far less memory.
-    checkpointing: bool = field(default=False, metadata=RESUMABLE)
+    accumulate: int = _resumable(1)  # parts that a batch is cut into: less memory
+    checkpointing: bool = _resumable(False)  # activations are worked out twice: far less memory
 
     def __post_init__(self) -> None:
         _check_shares(self, "no_reference")
@@ -53,9 +53,8 @@ class Sd3TrainConfig:
 class FaceTrainConfig:
     """Settings of the face tier alone. Shares are of clips."""
 
-    portraits: Path | None = field(default=None, metadata=RESUMABLE)  # of `faces.portraits`
-    # dlib's file: for the reward, and to measure by.
-    identity_network: Path | None = field(default=None, metadata=RESUMABLE)
+    portraits: Path | None = _resumable(None)  # of `faces.portraits`
+    identity_network: Path | None = _resumable(None)  # dlib's file, to reward and measure by
     identity_reward: float = 0.0  # weight of the feedback, 0 for none
     reward_of_truth: float = 0.5  # share of it that is the distance to each frame's truth
     frames: int = 6  # of a clip
@@ -81,17 +80,13 @@ class FaceTrainConfig:
 class TrainConfig:
     """Settings of a run. Times in minutes of training, resumed runs counted together."""
 
-    output: Path = field(metadata=RESUMABLE)
+    output: Path = field(metadata={"resumable": True})
     model: str = "compact"  # or another of `MODELS`, whose usual values `settings` gives
-    # A folder of `livemoments lab photographs`, or *.png of one's own.
-    photographs: Path | None = field(default=None, metadata=RESUMABLE)
-    # A folder of clips; with photographs, every other scene from each.
-    clips: Path | None = field(default=None, metadata=RESUMABLE)
-    minutes: float = field(default=60.0, metadata=RESUMABLE)  # of training, unless steps are given
-    # A number of steps instead: a run that repeats exactly, however fast the machine.
-    steps: int | None = field(default=None, metadata=RESUMABLE)
-    # From where this run is resumed, or begins, it ends in so many steps while the rate falls.
-    finish: int | None = field(default=None, metadata=RESUMABLE)
+    photographs: Path | None = _resumable(None)  # a folder of prepared *.png files
+    clips: Path | None = _resumable(None)  # a folder; with photographs, scenes from both in turn
+    minutes: float = _resumable(60.0)  # of training, unless steps are given
+    steps: int | None = _resumable(None)  # in place of minutes: a run that repeats exactly
+    finish: int | None = _resumable(None)  # steps from here to the end, while the rate falls
     batch: int = 8  # of each process
     learning_rate: float = 1e-3
     schedule: str = "cosine"  # falls at the end, over decay_share; "constant" only warms up
@@ -103,19 +98,15 @@ class TrainConfig:
     ema: float = 0.999  # of the weights; 0: no average (which is a second model, in memory too)
     seed: int = 0
     workers: int = 1
-    threads: int = field(default=0, metadata=RESUMABLE)  # 0: as many as there are cores
+    threads: int = _resumable(0)  # 0: as many as there are cores
     precision: str = "bf16"  # or "no" for float32
-    # torch.compile: steps in 0.7 of the time, after a minute; needs g++.
-    compile: bool = field(default=False, metadata=RESUMABLE)
-    checkpoint_every_s: float = field(default=120.0, metadata=RESUMABLE)
-    validate_every: int = field(default=1000, metadata=RESUMABLE)  # steps; 0: never
-    # Steps, when the average is written to a file of its own; 0: never.
-    snapshot_every: int = field(default=5000, metadata=RESUMABLE)
-    resume: bool = field(default=True, metadata=RESUMABLE)
-    # Where runs share scenes and VGG16; None: each has its own, in output.
-    cache: Path | None = field(default=None, metadata=RESUMABLE | {"stored_as": "kept"})
-    # A checkpoint or model whose weights to begin with; those of other shape stay.
-    start: Path | None = field(default=None, metadata=RESUMABLE)
+    compile: bool = _resumable(False)  # torch.compile: steps in 0.7 of the time; needs g++
+    checkpoint_every_s: float = _resumable(120.0)
+    validate_every: int = _resumable(1000)  # steps; 0: never
+    snapshot_every: int = _resumable(5000)  # steps between files of the average; 0: none
+    resume: bool = _resumable(True)
+    cache: Path | None = _resumable(None, stored_as="kept")  # of scenes and VGG16; None: output
+    start: Path | None = _resumable(None)  # a checkpoint or model, whose weights to begin with
     network: CompactConfig = field(default_factory=CompactConfig)
     pairs: PairConfig = field(default_factory=PairConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)  # of the compact model

@@ -110,6 +110,14 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
+def mean_losses(
+    batches: list[dict[str, Tensor]], losses: Callable[[dict[str, Tensor], torch.Generator], Any]
+) -> dict[str, float]:
+    """Average each term of the losses of batches, with the same draws every time."""
+    found = [losses(batch, torch.Generator().manual_seed(at)) for at, batch in enumerate(batches)]
+    return mean_terms([{name: float(v) for name, v in vars(terms).items()} for terms in found])
+
+
 def mean_terms(found: list[dict[str, float]]) -> dict[str, float]:
     """Average the terms of several batches, by name."""
     names = found[0] if found else ()
