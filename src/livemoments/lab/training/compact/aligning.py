@@ -17,7 +17,7 @@ from livemoments.networks.blocks import FOLD, SMOOTH_PX, around, low_frequencies
 from livemoments.networks.compact import CompactNetworks
 from livemoments.networks.faces import FaceNet
 
-TEXTURED = 0.02  # of 1: the deviation of a place whose detail stands out of grain and compression
+TEXTURED = 0.02  # of 1: the deviation of a place with more detail than grain and compression have
 NEAR_PX = 9  # side of the window in which texture is measured
 
 
@@ -70,7 +70,7 @@ def align_batch(
     """Refine the flow and warp the key photo by it; gradients reach the refiner through both.
 
     As at run time (`models.aligned`): the estimated flow is smoothed first, and where the reference
-    is not trusted the frame stands in its place.
+    is not trusted the frame takes its place.
     """
     flow, confidence = smooth(batch["flow"]), batch["confidence"]
     if parts.refine:

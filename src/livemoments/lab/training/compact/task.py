@@ -69,8 +69,8 @@ class CompactTask(Task):
 
     def perceptual_judge(self, accelerator: Accelerator) -> Perceptual | None:
         """Make the judge of the perceptual terms, if there are any; VGG16 is fetched once."""
-        wanted = self.config.objective
-        if wanted.kind != "restoration" or not (wanted.perceptual or wanted.dists):
+        asked = self.config.objective
+        if asked.kind != "restoration" or not (asked.perceptual or asked.dists):
             return None
         with accelerator.main_process_first():
             weights = fetch_vgg16(self.config.cache_folder)
@@ -96,8 +96,8 @@ class CompactTask(Task):
         validation = Validation(scenes, self.config.pairs)
 
         def score(run: Run, objective: nn.Module) -> Score:
-            average, wanted = cast(CompactNetworks, run.average), self.config.objective
-            losses = validation.loss(average, wanted, self.judge)
-            return Score(losses, validation.picture(average, wanted))
+            average, config = cast(CompactNetworks, run.average), self.config.objective
+            losses = validation.loss(average, config, self.judge)
+            return Score(losses, validation.picture(average, config))
 
         return score

@@ -60,7 +60,7 @@ def compress_clip(
     """Compress a clip with H.264 or HEVC ("h264", "hevc") at about a bit rate.
 
     pictures are uint8 RGB h x w x 3, even sides, two or more. The rate is that of the predicted
-    pictures, all but the first: in a phone's clip one in 15 to 30 stands alone. The constant rate
+    pictures, all but the first: in a phone's clip one in 15 to 30 is coded alone. The constant rate
     factor that gives it is looked for in a few trials, by the slope of the last two. Returns the
     decoded last picture and the rate that was reached; without detail no high rate is reached.
     """

@@ -2,7 +2,7 @@
 
 Each picture is named in photographs.json with the SHA-256 of its file and the reduction at which it
 was measured to be sharp. They arrive through the package clients of this machine (apt-get, pip,
-npm), so no address stands here. Prepared pictures are RGB PNG files, the same bytes for the same
+npm), so there is no address here. Prepared pictures are RGB PNG files, the same bytes for the same
 OpenCV version, and for JPEG XL files the same imagecodecs version.
 """
 

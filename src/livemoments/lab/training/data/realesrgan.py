@@ -126,8 +126,8 @@ class TwoRounds:
         else:
             light = x.mean(-1, keepdims=True) if grey else x
             photons = 2.0 ** np.ceil(np.log2(len(np.unique(np.rint(light * 255)))))
-            apart = rng.poisson(light * photons).astype(np.float32) / photons - light
-            x = x + rng.uniform(*ranges.poisson) * apart
+            noise = rng.poisson(light * photons).astype(np.float32) / photons - light
+            x = x + rng.uniform(*ranges.poisson) * noise
         return np.clip(x, 0, 1).astype(np.float32)
 
     def _finish(self, x: np.ndarray, size: list[int], rng: np.random.Generator) -> np.ndarray:

@@ -26,7 +26,7 @@ from livemoments.lab.training.data.synthesis import (
 )
 
 SIZE_PX = 256  # of a canonical face
-MARGIN_PX = 32  # content kept around it
+MARGIN_PX = 32  # more content around it, which shows when it moves
 FLOW_SHARE = 0.5  # of a frame's side, for the estimate of its flow: finer is no better, measured
 SEVERE = 0.6  # share of clips that are degraded severely
 HEAD_MIDDLE, HEAD_RADIUS = (0.5, 0.56), 0.42  # in shares of the canonical side
@@ -120,7 +120,7 @@ def draw_fields(
 
     Without a face there are none of its bumps, but more bending at random.
     """
-    pace = float(rng.choice([1.0, 2.0, 3.0]))  # a few frames stand for a longer clip's
+    pace = float(rng.choice([1.0, 2.0, 3.0]))  # a few frames in place of a longer clip's
     yaw, pitch = (np.radians(abs(rng.normal(0, s))) * course(frames, rng, pace) for s in (9, 6))
     turn, zoom = 0.012 * course(frames, rng, pace), 0.012 * course(frames, rng, pace)
     shift = np.stack([1.5 * course(frames, rng, pace), 1.5 * course(frames, rng, pace)], -1)

@@ -183,7 +183,7 @@ class TrainConfig:
         return step / self.steps if self.steps else minutes / self.minutes
 
     def judges_at(self, step: int, minutes: float) -> bool:
-        """Check whether the perceptual terms have set in: costly, and no use before detail is.
+        """Check whether the perceptual terms have set in: costly, and no use without detail.
 
         A finish does not hasten them: at most it ends the run before.
         """

@@ -38,7 +38,7 @@ def read_exported(folder: Path) -> dict[str, Tensor]:
     """
     about = _description(folder)
     expected = {name: tuple(weight.shape) for name, weight in _network(folder, about).items()}
-    given: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     left = 0  # constants whose place is not known
     for file, sha256 in about["sha256"].items():
         model = _load(folder / file, sha256)
@@ -46,20 +46,20 @@ def read_exported(folder: Path) -> dict[str, Tensor]:
         values = _values(model)
         for name in [name for name in values if "::" not in name]:
             bare = name.removeprefix(WRAPPED)
-            given[bare if bare in expected else f"{stem}.{bare}"] = values.pop(name)
-        wanted = {name: shape for name, shape in expected.items() if name not in given}
-        found = _unnamed(model, values, stem, wanted)
-        given |= found
+            weights[bare if bare in expected else f"{stem}.{bare}"] = values.pop(name)
+        missing = {name: shape for name, shape in expected.items() if name not in weights}
+        found = _unnamed(model, values, stem, missing)
+        weights |= found
         left += len(values) - len(found)
     # A module may be new as a whole; of one that the files know, a constant may be what is missing.
-    modules = {name: name.rpartition(".")[0] + "." for name in expected if name not in given}
-    lost = [n for n, module in modules.items() if any(o.startswith(module) for o in given)]
+    modules = {name: name.rpartition(".")[0] + "." for name in expected if name not in weights}
+    lost = [n for n, module in modules.items() if any(o.startswith(module) for o in weights)]
     if lost and left:
         raise WeightsError(
             f"{folder}: {len(lost)} weights cannot be found in its files: {list_some(lost)}; "
             "begin with a checkpoint instead"
         )
-    return given
+    return weights
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _values(model: "ModelProto") -> dict[str, Tensor]:
 
 
 def _unnamed(
-    model: "ModelProto", values: dict[str, Tensor], stem: str, wanted: dict[str, tuple[int, ...]]
+    model: "ModelProto", values: dict[str, Tensor], stem: str, missing: dict[str, tuple[int, ...]]
 ) -> dict[str, Tensor]:
     """Find the weights that constants, the values, hold: each in the module that uses it."""
     used: dict[str, dict[str, Tensor]] = defaultdict(dict)  # by module, then by name
@@ -145,7 +145,7 @@ def _unnamed(
                 module = node.name.rpartition("/")[0].strip("/").replace("/", ".")
                 used[module][name] = values[name]
     found: dict[str, Tensor] = {}
-    for name, shape in wanted.items():
+    for name, shape in missing.items():
         module = name.rpartition(".")[0].removeprefix(stem).removeprefix(".")
         fitting = [
             shaped
