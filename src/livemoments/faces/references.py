@@ -113,7 +113,7 @@ def misalignment(one: np.ndarray, other: np.ndarray) -> float:
 
 def face_sharpness(face: np.ndarray) -> float:
     """The sharpness of a canonical face, RGB uint8 of at least 128 pixels: about 1 where sharp."""
-    return measure_sharpness(np.ascontiguousarray(face[..., ::-1])).ratio
+    return measure_sharpness(np.ascontiguousarray(face[..., ::-1]))
 
 
 def _reference(

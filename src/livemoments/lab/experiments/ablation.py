@@ -24,7 +24,7 @@ from livemoments.progress import Progress
 
 # Half as wide as the shipped networks: rows are for comparing, and there are many.
 NETWORK = CompactConfig(channels=(32, 48, 80), refiner_channels=(32, 48))
-_BARE = Parts(refine=False, copy_gate=False, motion=False, beside=False)
+_BARE = Parts(refine=False, copy_gate=False, motion=False, reference_pixels=False)
 ROWS = {
     "RestorationNet": replace(_BARE, reference=False),
     "+ ReferenceNet": replace(_BARE, warp="nothing"),
@@ -152,7 +152,7 @@ def train_row(
 
     config = replace(
         base,
-        kept=base.kept or base.output,
+        cache=base.cache_folder,
         objective=replace(base.objective, parts=parts),
         validate_every=0,
     )

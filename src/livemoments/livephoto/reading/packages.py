@@ -72,7 +72,9 @@ def unpack(path: Path) -> Package:
     try:
         with _Bounded(path.open("rb"), 0, archive.length) as stream, ZipFile(stream) as zipped:
             stream.most = MAX_MEMBER
-            members = [each for each in zipped.infolist()[:MAX_MEMBERS] if _visible(each.orig_filename)]
+            members = [
+                each for each in zipped.infolist()[:MAX_MEMBERS] if _visible(each.orig_filename)
+            ]
             stills = [each for each in members if _suffix(each) in STILL_SUFFIXES]
             videos = [each for each in members if _suffix(each) in VIDEO_SUFFIXES]
             if not stills or not videos:

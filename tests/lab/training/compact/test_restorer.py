@@ -53,7 +53,7 @@ def test_every_way_to_warp_uses_the_key_photo_and_none_uses_it_without_reference
     model, views, warp
 ):
     other = replace(views, key_photo=scene(H, W, seed=9))
-    parts = Parts(warp=warp, copy_gate=False, beside=False)
+    parts = Parts(warp=warp, copy_gate=False, reference_pixels=False)
     assert np.abs(restore_whole(model, views, parts) - restore_whole(model, other, parts)).max() > 0
     alone = replace(parts, reference=False, warp="pixels")
     np.testing.assert_array_equal(
@@ -66,14 +66,16 @@ def test_each_part_makes_a_difference(model, views):
     moved[: H // 2] += 1.5  # motion that differs between places, else there is nothing to embed
     views = replace(views, flow=moved)
     whole = restore_whole(model, views)
-    for part in ("refine", "copy_gate", "motion", "beside"):
+    for part in ("refine", "copy_gate", "motion", "reference_pixels"):
         less = restore_whole(model, views, Parts(**{part: False}))
         assert np.abs(less - whole).max() > 1e-6, part
 
 
 def test_pcr_brings_an_unwarped_key_photo_into_place(model, views):
     """Moved by whole pixels, it is the very crop that warping would read."""
-    unwarped = Parts(warp="nothing", refine=False, copy_gate=False, motion=False, beside=False)
+    unwarped = Parts(
+        warp="nothing", refine=False, copy_gate=False, motion=False, reference_pixels=False
+    )
     moved = replace(
         views,
         key_photo=np.roll(views.key_photo, (-2, -3), (0, 1)),
@@ -101,5 +103,5 @@ def test_many_euler_steps_come_nearer_to_the_exact_step(model, views):
 def test_an_unknown_warp_is_refused():
     with pytest.raises(ConfigError, match="warp must be one of pixels, latents"):
         Parts(warp="pixel")
-    with pytest.raises(ConfigError, match="neither beside the frame's nor copied"):
+    with pytest.raises(ConfigError, match="neither given with the frame's nor copied"):
         Parts(warp="latents")

@@ -1,6 +1,6 @@
-"""Whole pictures through the networks in PyTorch: for ablations and measurements of safety.
+"""Restore whole pictures with PyTorch, for ablations and measurements of safety.
 
-What users run is `restore.py` with ONNX; here parts of the method can be taken away, the flow be
+What users run is `restoration` with ONNX; here parts of the method can be taken away, the flow be
 disturbed and the sampler changed.
 """
 
@@ -46,7 +46,7 @@ class Sampler:
 def restore_whole(
     model: CompactNetworks, views: Views, parts: Parts = WHOLE, sampler: Sampler | None = None
 ) -> np.ndarray:
-    """The restored frame, float32 RGB H x W x 3 in [0, 1]: in tiles, as users have it."""
+    """Restore a frame, float32 RGB H x W x 3 in [0, 1]: in tiles, as users have it."""
     sampler = sampler or Sampler()
     height, width = views.frame.shape[:2]
     blended = Stitcher(height, width, 3)
@@ -57,7 +57,7 @@ def restore_whole(
 
 
 def _cut(views: Views, tile: Tile, sampler: Sampler) -> Views:
-    """A tile with its crop of the key photo (PCR), which has a margin, and the flow that remains.
+    """Cut a tile with its crop of the key photo (PCR), which has a margin, and its flow.
 
     Sides are extended to what the networks take, by repeating the edge.
     """
@@ -86,7 +86,7 @@ def _cut(views: Views, tile: Tile, sampler: Sampler) -> Views:
 def _restore_tile(
     model: CompactNetworks, views: Views, parts: Parts, sampler: Sampler, index: int
 ) -> np.ndarray:
-    """One tile, cut by `_cut`, restored; float32 RGB, extended as the tile is."""
+    """Restore one tile, cut by `_cut`; float32 RGB, extended as the tile is."""
     device = next(model.parameters()).device
     batch = {
         "frame": _tensor(views.frame, device),
@@ -116,6 +116,6 @@ def _restore_tile(
 
 
 def _tensor(plane: np.ndarray, device: torch.device) -> Tensor:
-    """H x W x C to 1 x C x H x W."""
+    """Turn H x W x C into 1 x C x H x W."""
     moved = np.ascontiguousarray(plane.transpose(2, 0, 1)[None], np.float32)
     return torch.from_numpy(moved).to(device)
