@@ -2,18 +2,19 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from support import makers
 from support.pictures import as_bytes, psnr, scene, spoil, view
 
+import livemoments
 from livemoments.align.alignment import align
 from livemoments.align.flow import sample, warp
-from livemoments.errors import ConfigError, InputError, WeightsError
+from livemoments.errors import ConfigError, InputError, MomentError, WeightsError
 from livemoments.models.compact import SHIPPED
 from livemoments.models.tile import TileConfig, TileResult
 from livemoments.restoration.config import RestoreConfig
@@ -148,27 +149,20 @@ class Stand:
         return [TileResult(image=self.make(tile), used=trust) for tile in tiles]
 
 
-def stand_in(monkeypatch, make) -> None:
-    pipeline = sys.modules[
-        restore.__module__
-    ]  # livemoments.restoration.moment itself names the function
-    monkeypatch.setattr(pipeline, "load_compact", lambda folder, threads: Stand(make))
-
-
-def test_the_look_is_the_frames_whatever_the_model_does(monkeypatch):
+def test_the_look_is_the_frames_whatever_the_model_does():
     """A model that changes the level and the tint has its change taken back."""
     _, frame, key_photo = moment(160, 192)
     frame = 0.3 + 0.4 * frame
-    stand_in(monkeypatch, lambda tile: tile.frame + np.float32([0.2, -0.1, 0.05]))
-    result = restore_frame(frame, key_photo, config=SMALL_TILES)
+    model = Stand(lambda tile: tile.frame + np.float32([0.2, -0.1, 0.05]))
+    result = restore_frame(frame, key_photo, config=SMALL_TILES, model=model)
     np.testing.assert_allclose(result.image, enlarge(frame, key_photo), atol=1e-4)
 
 
-def test_each_tile_is_given_its_place_in_the_key_photo(monkeypatch):
+def test_each_tile_is_given_its_place_in_the_key_photo():
     """A model that copies the reference at its positions makes the aligned key photo."""
     _, frame, key_photo = moment(200, 232)
-    stand_in(monkeypatch, lambda tile: sample(tile.reference, tile.positions))
-    result = restore_frame(frame, key_photo, config=SMALL_TILES)
+    model = Stand(lambda tile: sample(tile.reference, tile.positions))
+    result = restore_frame(frame, key_photo, config=SMALL_TILES, model=model)
     alignment = align(frame, key_photo)
     expected = match_look(warp(key_photo, alignment.flow_frame_to_key), enlarge(frame, key_photo))
     # Within a crop, edges are repeated at the key photo's own border alone.
@@ -249,8 +243,8 @@ def test_steps_and_seed_override_the_configuration():
     by_argument = restore_frame(frame, key_photo, config=SMALL_TILES, steps=3, seed=5)
     by_config = restore_frame(frame, key_photo, config=config)
     np.testing.assert_array_equal(by_argument.image, by_config.image)
-    kept = restore_frame(frame, key_photo, config=config, seed=0).report
-    assert (kept.steps, kept.seed) == (3, 0)
+    report = restore_frame(frame, key_photo, config=config, seed=0).report
+    assert (report.steps, report.seed) == (3, 0)
 
 
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"steps": 7}, {"seed": -1}])
@@ -268,15 +262,15 @@ def test_settings_outside_their_range_are_refused(settings):
 
 def test_progress_goes_forward_in_each_stage_and_ends_whole():
     _, frame, key_photo = moment(200, 200)
-    told: list[tuple[str, int, int]] = []
-    restore_frame(frame, key_photo, config=SMALL_TILES, progress=lambda *step: told.append(step))
-    stages = list(dict.fromkeys(stage for stage, _, _ in told))
+    steps: list[tuple[str, int, int]] = []
+    restore_frame(frame, key_photo, config=SMALL_TILES, progress=lambda *step: steps.append(step))
+    stages = list(dict.fromkeys(stage for stage, _, _ in steps))
     assert stages == ["loading", "aligning", "restoring", "look"]
-    assert [stage for stage, _, _ in told] == sorted((s for s, _, _ in told), key=stages.index)
+    assert [stage for stage, _, _ in steps] == sorted((s for s, _, _ in steps), key=stages.index)
     for stage in stages:
-        shares = [done / total for name, done, total in told if name == stage]
+        shares = [done / total for name, done, total in steps if name == stage]
         assert shares[0] == 0 and shares[-1] == 1 and shares == sorted(shares)
-    tiles = {total for stage, done, total in told if stage == "restoring" and 0 < done}
+    tiles = {total for stage, done, total in steps if stage == "restoring" and 0 < done}
     assert 9 in tiles  # 200 px in tiles of 96 with overlap 24: three a side
 
 
@@ -332,16 +326,19 @@ def test_unusable_pictures_are_named_in_one_line(bad, message, which):
 def live_photo_of(
     frames: dict[float, np.ndarray], key_photo: np.ndarray, **more: object
 ) -> SimpleNamespace:
-    """Frames by time, and a key photo."""
+    """Frames by time, and a key photo whose instant is the first frame's."""
+    times_s = sorted(frames)
 
-    def nearest(time_s: float) -> SimpleNamespace:
-        at = min(frames, key=lambda t: abs(t - time_s))
-        return SimpleNamespace(image=frames[at], time_s=at, index=sorted(frames).index(at))
+    def frame_at(index: int) -> SimpleNamespace:
+        return SimpleNamespace(image=frames[times_s[index]], time_s=times_s[index], index=index)
 
-    facts = {"key_time_s": 0.0, "key_transform": None} | more
-    clip = SimpleNamespace(frame=nearest, times_s=tuple(sorted(frames)))
+    def frame(time_s: float) -> SimpleNamespace:
+        return frame_at(int(np.argmin([abs(each - time_s) for each in times_s])))
+
+    facts = {"key_index": 0, "key_transform": None} | more
+    clip = SimpleNamespace(frame_at=frame_at, times_s=tuple(times_s))
     still = SimpleNamespace(pixels=lambda: as_bytes(key_photo), path=None, format="JPEG")
-    return SimpleNamespace(name="made.jpg", clip=clip, still=still, **facts)
+    return SimpleNamespace(name="made.jpg", clip=clip, frame=frame, still=still, **facts)
 
 
 def test_restore_takes_the_frame_at_the_time_and_says_which():
@@ -353,17 +350,28 @@ def test_restore_takes_the_frame_at_the_time_and_says_which():
     np.testing.assert_array_equal(result.image, expected.image)
 
 
-@pytest.mark.parametrize("key_time_s", [0.5, -1.0, 99.0])
-def test_restore_carries_the_files_transform(key_time_s):
-    """Even where the key photo's time lies past an end of the clip."""
+def test_restore_carries_the_files_transform():
     _, frame, key_photo = moment(128, 128)
     to_key = np.array([[2.0, 0, 0.5], [0, 2.0, 0.5], [0, 0, 1]])
-    live = live_photo_of(
-        {0.0: frame, 0.5: frame}, key_photo, key_time_s=key_time_s, key_transform=to_key
-    )
+    live = live_photo_of({0.0: frame, 0.5: frame}, key_photo, key_index=1, key_transform=to_key)
     result = restore(live, time_s=0.0, config=SMALL_TILES)
     assert result.report.reference_used
     assert result.report.registration in ("features", "still-image transform", "same view")
+
+
+def test_the_key_photos_own_time_can_be_restored_where_it_lies_past_the_clip(tmp_path):
+    """As Samsung phones write it: the frame is then the clip's last one."""
+    makers.samsung_jpeg(tmp_path / "moment.jpg")
+    live = livemoments.open(tmp_path / "moment.jpg")
+    last_s = live.clip.times_s[-1]
+    assert live.key_time_s > last_s
+    at_key, at_last = (
+        restore(live, time_s=time_s, config=SMALL_TILES) for time_s in (live.key_time_s, last_s)
+    )
+    assert at_key.time_s == last_s
+    np.testing.assert_array_equal(at_key.image, at_last.image)
+    with pytest.raises(MomentError, match="no moment at"):
+        restore(live, time_s=live.key_time_s + 1, config=SMALL_TILES)
 
 
 def test_restore_names_the_photo_whose_pictures_are_unusable():
@@ -414,10 +422,10 @@ def test_without_the_reference_the_key_photo_gives_no_look_either():
 
 def test_two_arrays_have_a_look_where_the_key_frame_is_given():
     truth, live = toned_live_photo()
-    frame, key_photo = live.clip.frame(0.5).image, live.still.pixels()
+    frame, key_photo = live.frame(0.5).image, live.still.pixels()
     alone = restore_frame(frame, key_photo, config=SMALL_TILES)
     assert alone.report.look == "frame" and "is needed" in alone.report.look_reason
-    key_frame = live.clip.frame(0.0).image
+    key_frame = live.frame(0.0).image
     both = restore_frame(frame, key_photo, key_frame=key_frame, config=SMALL_TILES)
     assert both.report.look == "key"
     assert np.abs(both.image - truth).mean() < 0.75 * np.abs(alone.image - truth).mean()
@@ -425,7 +433,7 @@ def test_two_arrays_have_a_look_where_the_key_frame_is_given():
 
 def test_another_light_keeps_the_clips_look_and_says_why():
     _, live = toned_live_photo()
-    frames = {0.0: live.clip.frame(0.0).image, 0.5: 0.55 * live.clip.frame(0.5).image}
+    frames = {0.0: live.frame(0.0).image, 0.5: 0.55 * live.frame(0.5).image}
     changed = live_photo_of(frames, live.still.pixels() / np.float32(255))
     report = restore(changed, time_s=0.5, config=SMALL_TILES).report
     assert report.look == "frame" and "the light changed" in report.look_reason

@@ -22,7 +22,12 @@ def as_bytes(picture: np.ndarray) -> np.ndarray:
 
 
 def grey(picture: np.ndarray) -> np.ndarray:
-    """Return the luma H x W of a picture, of its own type and range (weights of BT.601)."""
+    """Return the luma H x W of a picture, of its own type and range (weights of BT.601).
+
+    Luma stays as it is.
+    """
+    if picture.ndim == 2:
+        return picture
     if picture.dtype != np.uint8:
         picture = picture.astype(np.float32, copy=False)
     return cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)

@@ -5,7 +5,6 @@ alignment. `official` does as the release does: Euler steps, sampled latents, th
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -14,9 +13,11 @@ from torch import Tensor
 
 from livemoments import bridge
 from livemoments.align.dense import shrink
-from livemoments.align.estimators import DisFlow, FlowEstimator, equalised, grey
+from livemoments.align.estimators import DisFlow, FlowEstimator, equalised
 from livemoments.align.flow import invert, pixel_grid
 from livemoments.errors import ConfigError
+from livemoments.imaging.pixels import grey
+from livemoments.models.cache import ModelCache
 from livemoments.models.sd3.config import Sd3Config
 from livemoments.models.sd3.memory import (
     Placement,
@@ -170,16 +171,22 @@ class Sd3Model:
         return tensor.to(self.placement.device, dtype or self.placement.dtype)
 
 
-@lru_cache(maxsize=1)
 def load_sd3_model(config: Sd3Config) -> Sd3Model:
-    """A Sd3Model, made once and kept.
+    """Return the Sd3Model of a configuration; the last one is stored.
 
     Raises:
         WeightsError: weights that are missing or cannot be used.
         DeviceError: no such device, or its memory does not suffice.
     """
+    return _MODELS.get(config)
+
+
+def _load(config: Sd3Config) -> Sd3Model:
     dtype = resolve_dtype(config, resolve_device(config))
     return Sd3Model(load_sd3(config, dtype), config)
+
+
+_MODELS = ModelCache(_load, size=1)
 
 
 def _raft(config: Sd3Config, device: torch.device) -> FlowEstimator:
