@@ -1,4 +1,4 @@
-"""The face tier at run time gives what PyTorch gives, and refuses what it cannot use."""
+"""Face restoration at run time gives what PyTorch gives, and refuses what it cannot use."""
 
 from dataclasses import replace
 
@@ -179,9 +179,9 @@ def test_what_it_cannot_use_is_refused(model):
 
 
 def test_weights_that_are_not_there_are_named(tmp_path):
-    with pytest.raises(WeightsError, match="no weights of the face tier there"):
+    with pytest.raises(WeightsError, match="no weights of face restoration there"):
         FaceModel(tmp_path / "nowhere")
-    with pytest.raises(WeightsError, match="faces.json: the face tier's weights cannot be read"):
+    with pytest.raises(WeightsError, match="faces.json: the face model's weights cannot be read"):
         FaceModel(tmp_path)
     assert SHIPPED.name == "faces"
 
