@@ -18,13 +18,12 @@ from dataclasses import asdict, dataclass, replace
 import cv2
 import numpy as np
 
-from livemoments.align.estimators import grey
 from livemoments.align.flow import confidence, inside, pixel_grid, sample
 from livemoments.errors import ConfigError
+from livemoments.imaging.pixels import grey
 from livemoments.lab.benchmark.sets import Pair, Quality, Scorer, mean_of
-from livemoments.lab.training.compact.restorer import Views
+from livemoments.lab.training.compact.restorer import Views, restore_views
 from livemoments.models.compact import CompactModel
-from livemoments.models.tile import TileInput
 from livemoments.progress import Progress
 
 MOODS = ("trusting", "doubting")  # what the networks are told of the reference
@@ -129,17 +128,8 @@ def measure_safety(
 
 
 def restore(model: CompactModel, views: Views, *, reference: bool = True) -> np.ndarray:
-    """One picture as one tile in one step; float32 RGB H x W x 3 in [0, 1]."""
-    tile = TileInput(frame=views.frame, reference=None, positions=None, confidence=None)
-    if reference:
-        tile = TileInput(
-            frame=views.frame,
-            reference=views.key_photo,
-            positions=pixel_grid(*views.flow.shape[:2]) + views.flow,
-            confidence=views.confidence,
-        )
-    result = model.restore_tile(tile, 1, np.random.default_rng(0))
-    return np.clip(result.image, 0, 1)
+    """Restore a frame in one step; float32 RGB H x W x 3 in [0, 1]."""
+    return np.clip(restore_views(model, views, reference=reference), 0, 1)
 
 
 def disturbed(views: Views, share: float, rng: np.random.Generator) -> Views:
