@@ -175,20 +175,19 @@ class FaceModel:
             raise InputError(f"a window of {len(faces)} frames; give 1 to {FRAMES}")
         there = streams.values()
         there[1:3] *= (prompt.identity is not None, prompt.attributes is not None)
-        no_identity = np.zeros((1, IDENTITY), np.float32)
-        no_attributes = np.zeros((1, ATTRIBUTES), np.float32)
+        of_frames = [
+            {"frame": x.frame, "reference": x.reference, "motion": x.motion, **x.features}
+            for x in faces
+        ]
         feed = {
+            **{name: np.concatenate([x[name] for x in of_frames]) for name in of_frames[0]},
             "z": np.asarray(z, np.float32),
-            "frame": np.concatenate([face.frame for face in faces]),
-            "reference": np.concatenate([face.reference for face in faces]),
-            "motion": np.concatenate([face.motion for face in faces]),
             "t": np.full(len(faces), t, np.float32),
-            "identity": no_identity if prompt.identity is None else prompt.identity,
-            "attributes": no_attributes if prompt.attributes is None else prompt.attributes,
+            "identity": _or_zeros(prompt.identity, IDENTITY),
+            "attributes": _or_zeros(prompt.attributes, ATTRIBUTES),
             "streams": there,
             **prompt.maps,
         }
-        feed |= {name: np.concatenate([face.features[name] for face in faces]) for name in MAPS}
         return self._restoration.run(["truth"], feed)[0]
 
 
@@ -228,6 +227,10 @@ def _is_face(picture: np.ndarray) -> bool:
     """Return whether an array has the shape of a canonical face that the networks take."""
     side = picture.shape[0]
     return picture.shape == (side, side, 3) and side in range(SIZE_PX, MOST_PX + 1, STEP_PX)
+
+
+def _or_zeros(row: np.ndarray | None, count: int) -> np.ndarray:
+    return np.zeros((1, count), np.float32) if row is None else row
 
 
 def _row(numbers: np.ndarray | None, count: int, what: str) -> np.ndarray | None:

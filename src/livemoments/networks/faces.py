@@ -148,9 +148,7 @@ class DecoupledAttention(nn.Module):
         clips, (height, width) = len(features), x.shape[2:]
         normed = over_channels(shared.norm, x)
         q = shared.query(normed) + self.query(normed)
-        # (B * T, C, h, w) -> (B, heads, T * n, d)
-        q = q.unflatten(0, (clips, -1)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
-        q = q.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        q = self._tokens(q, clips)
         here = _places(x, clips, x if corner is None else features)
         if corner is not None:
             here = here + corner[:, None]
@@ -166,40 +164,33 @@ class DecoupledAttention(nn.Module):
         """Return (B, heads, T * n, d); here (B, T * n, 2) are the queries' places in pixels."""
         clips = len(features)
         normed = over_channels(shared.reference_norm, features.flatten(0, 1))
-        k, v = (shared.reference_key_value(normed) + self.key_value(normed)).chunk(2, 1)
-        k, v = (
-            t.unflatten(0, (clips, -1)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
-            .unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for t in (k, v)
-        )  # fmt: skip  # (B, heads, R * H * W, d)
+        both = shared.reference_key_value(normed) + self.key_value(normed)
+        k, v = (self._tokens(x, clips) for x in both.chunk(2, 1))
         there = _places(features.flatten(0, 1), clips, features)
         return _near(q, k, v, here, there, self.near_px.exp(), self.nothing)
 
     def _look_at_tokens(self, q: Tensor, prompt: Prompt) -> Tensor:
         """Return (B, heads, T * n, d)."""
         clips, channels = len(prompt.identity), len(self.nobody)
-        tokens = torch.cat(
-            [
-                self.identity(IDENTITY_SCALE * prompt.identity).view(clips, -1, channels),
-                self.attributes(prompt.attributes).view(clips, -1, channels),
-            ],
-            1,
-        )
-        k, v = self.token_key_value(tokens).chunk(2, -1)
+        who = self.identity(IDENTITY_SCALE * prompt.identity).view(clips, -1, channels)
+        how = self.attributes(prompt.attributes).view(clips, -1, channels)
+        k, v = self.token_key_value(torch.cat([who, how], 1)).chunk(2, -1)
         k = torch.cat([k, self.nobody.to(k.dtype).expand(clips, 1, -1)], 1)
         v = F.pad(v, (0, 0, 0, 1))
-        of_identity = self.identity.out_features // channels
-        there = torch.cat(
-            [
-                prompt.identity_there[:, None].expand(-1, of_identity),
-                prompt.attributes_there[:, None].expand(-1, tokens.shape[1] - of_identity),
-                torch.ones_like(prompt.identity_there)[:, None],
-            ],
-            1,
+        shares = (
+            prompt.identity_there[:, None].expand(-1, who.shape[1]),
+            prompt.attributes_there[:, None].expand(-1, how.shape[1]),
+            torch.ones_like(prompt.identity_there)[:, None],
         )
+        there = torch.cat(shares, 1)
         k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (k, v))
         mask = torch.where(there > 0, 0.0, -1e4)[:, None, None].to(q.dtype)
         return scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
+
+    def _tokens(self, x: Tensor, clips: int) -> Tensor:
+        """Turn (B * K, C, h, w) into (B, heads, K * n, d)."""
+        x = x.unflatten(0, (clips, -1)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
     def _as_map(self, y: Tensor, height: int, width: int) -> Tensor:
         """Turn (B, heads, T * n, d) into (B * T, C, h, w)."""
@@ -236,8 +227,7 @@ class FaceNet(nn.Module):
 
     def added(self) -> list[nn.Parameter]:
         """List the parameters that the compact model does not have."""
-        modules = (self.time, self.prompted, self.quality)
-        return [weight for module in modules for weight in module.parameters()]
+        return [*self.time.parameters(), *self.prompted.parameters(), *self.quality.parameters()]
 
     def prompt(
         self, references: Tensor, identity: Tensor | None = None, attributes: Tensor | None = None

@@ -262,10 +262,10 @@ class DualBranch(nn.Module):
         """Run one block, with its weights brought to the device if they are elsewhere."""
         if self.visits is not None:
             weights = {
-                name: weight.to(self.visits, non_blocking=True)
+                f"block.{name}": weight.to(self.visits, non_blocking=True)
                 for name, weight in block.named_parameters()
             }
-            return functional_call(_Step(step, block), _under("block", weights), given)
+            return functional_call(_Step(step, block), weights, given)
         if self.checkpointing and torch.is_grad_enabled():
             return checkpoint(step, block, *given, use_reentrant=False)
         return step(block, *given)
@@ -286,10 +286,6 @@ class _Step(nn.Module):
 
     def forward(self, *given: Tensor) -> Any:  # noqa: ANN401
         return self.step(self.block, *given)
-
-
-def _under(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": weight for name, weight in weights.items()}
 
 
 def _reference_block(

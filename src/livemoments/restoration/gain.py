@@ -141,12 +141,11 @@ def _curve(key: np.ndarray, found: np.ndarray, trust: np.ndarray) -> np.ndarray:
     mean = total / np.maximum(weight, 1e-6)
     common, step = int(weight.argmax()), 1 / (TONE_LEVELS - 1)
     curve = np.full(TONE_LEVELS, mean[common] if seen[common] else common * step)
-    for level in range(common + 1, TONE_LEVELS):
-        rise = np.clip(mean[level] - curve[level - 1], step / MAX_SLOPE, step * MAX_SLOPE)
-        curve[level] = curve[level - 1] + (rise if seen[level] else step)
-    for level in range(common - 1, -1, -1):
-        fall = np.clip(curve[level + 1] - mean[level], step / MAX_SLOPE, step * MAX_SLOPE)
-        curve[level] = curve[level + 1] - (fall if seen[level] else step)
+    for way, levels in ((1, range(common + 1, TONE_LEVELS)), (-1, range(common - 1, -1, -1))):
+        for level in levels:
+            before = curve[level - way]
+            rise = np.clip(way * (mean[level] - before), step / MAX_SLOPE, step * MAX_SLOPE)
+            curve[level] = before + way * (rise if seen[level] else step)
     return np.clip(curve, 0, 1)
 
 

@@ -4,7 +4,7 @@ open -> frame -> align -> tiles with PCR -> restore -> blend -> look -> Restored
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ class Inputs:
     key_photo: np.ndarray  # uint8 or float in [0, 1]
     key_frame: np.ndarray | None = None  # float32: the clip's picture of the key photo's instant
     key_transform: np.ndarray | None = None  # 3 x 3, pixels of the key frame -> of the key photo
-    gain_map: FoundGainMap = field(default_factory=FoundGainMap)  # the key photo's
+    gain_map: FoundGainMap = FoundGainMap()  # the key photo's
 
 
 def restore(
