@@ -107,14 +107,14 @@ def test_a_constant_picture_stays_constant():
 
 def test_the_frames_colour_is_kept_where_the_light_changed():
     """Colour comes from the frame and not from the key photo."""
-    _, frame, key_photo = moment(192, 192)
+    _, frame, key_photo = moment(128, 128)
     result = restore_frame(frame * np.float32([1, 0.8, 0.6]), key_photo, config=SMALL_TILES)
     expected = (enlarge(frame, key_photo) * np.float32([1, 0.8, 0.6])).mean((0, 1))
     np.testing.assert_allclose(result.image.mean((0, 1)), expected, atol=0.02)
 
 
 def test_bytes_and_floats_give_the_same():
-    _, frame, key_photo = moment(128, 160)
+    _, frame, key_photo = moment(96, 96)
     frame, key_photo = as_bytes(frame), as_bytes(key_photo)
     from_bytes = restore_frame(frame, key_photo, config=SMALL_TILES)
     for dtype in (np.float32, np.float64):
@@ -125,7 +125,7 @@ def test_bytes_and_floats_give_the_same():
 
 
 def test_arrays_need_not_be_contiguous_and_are_left_alone():
-    _, frame, key_photo = moment(128, 128)
+    _, frame, key_photo = moment(96, 96)
     flipped_frame, flipped_key = frame[:, ::-1].copy(), key_photo[:, ::-1].copy()
     expected = restore_frame(flipped_frame, flipped_key, config=SMALL_TILES).image
     before = frame.copy(), key_photo.copy()
@@ -286,7 +286,7 @@ def test_cancelling_from_progress_passes_through(stage):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        restore_frame(frame, key_photo, config=SMALL_TILES, progress=cancel)
+        restore_frame(frame, key_photo, model=UNCHANGED, progress=cancel)
 
 
 # Pictures that cannot be used
@@ -347,9 +347,9 @@ def live_photo_of(
 def test_restore_takes_the_frame_at_the_time_and_says_which():
     _, frame, key_photo = moment(128, 128)
     live = live_photo_of({0.0: np.zeros_like(frame), 0.5: frame}, key_photo)
-    result = restore(live, time_s=0.45, config=SMALL_TILES)
+    result = restore(live, time_s=0.45, model=UNCHANGED)
     assert result.time_s == 0.5 and "decoding" in result.report.seconds
-    expected = restore_frame(frame, as_bytes(key_photo), config=SMALL_TILES)
+    expected = restore_frame(frame, as_bytes(key_photo), model=UNCHANGED)
     np.testing.assert_array_equal(result.image, expected.image)
 
 
@@ -357,7 +357,7 @@ def test_restore_carries_the_files_transform():
     _, frame, key_photo = moment(128, 128)
     to_key = np.array([[2.0, 0, 0.5], [0, 2.0, 0.5], [0, 0, 1]])
     live = live_photo_of({0.0: frame, 0.5: frame}, key_photo, key_index=1, key_transform=to_key)
-    result = restore(live, time_s=0.0, config=SMALL_TILES)
+    result = restore(live, time_s=0.0, model=UNCHANGED)
     assert result.report.reference_used
     assert result.report.registration in ("features", "still-image transform", "same view")
 
