@@ -139,7 +139,7 @@ def test_an_empty_picture_is_refused(size):
 class Recorder:
     """A model that returns its frames, two at a time, and remembers its arguments."""
 
-    name, tiles, steps, batch, estimator = "recorder", SMALL, 3, 2, None
+    batch = 2
 
     def __init__(self) -> None:
         self.inputs, self.steps_given, self.draws = [], [], []
@@ -158,6 +158,7 @@ def restored(flow=None, size=(100, 150), **settings):
     if flow is not None:
         flow = np.broadcast_to(np.float32(flow), (*size, 2))
     sure = np.ones(size, np.float32)
+    settings = {"steps": 3, "tiles": SMALL} | settings
     found = restore_tiles(
         model, frame, frame, flow, sure, progress=lambda *step: progress.append(step), **settings
     )
@@ -174,9 +175,8 @@ def test_every_tile_has_noise_of_its_own_by_seed_and_number():
     assert [done for _, done, _ in progress] == list(range(2, count + 1, 2))
 
 
-def test_settings_take_the_place_of_the_models_own():
-    assert set(restored()[0].steps_given) == {3}
-    model, _ = restored(steps=2, tiles=TileConfig(size=200), scale=2.5)
+def test_the_model_gets_the_steps_and_tiles_that_are_asked_for():
+    model, _ = restored(steps=2, tiles=TileConfig(size=200))
     assert model.steps_given == [2] and model.inputs[0].frame.shape == (100, 150, 3)
 
 

@@ -8,8 +8,6 @@ grid", 2007), whose wider levels help out where the narrow ones know nothing. A 
 no safe choice there: phones lift whole pictures, and a place left out would be a dark hole.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -17,6 +15,7 @@ from livemoments.align.alignment import Alignment
 from livemoments.align.flow import inside, pixel_grid, sample
 from livemoments.imaging.pixels import as_float, grey
 from livemoments.livephoto.hdr.gain_map import GainMap
+from livemoments.livephoto.still.gain_map import FoundGainMap
 
 # Share of the picture that must be trusted; as the alignment's own. A real clip's end, of which 9 %
 # was trusted, still got a sound map: below, hardly anything proves that both show the same.
@@ -35,18 +34,9 @@ UNTRUSTED_WEIGHT = 0.05  # of a gain whose own place is not trusted at all
 WIDER_WEIGHT = 0.002  # of the wider blur's mean, as a share of a cell's pixels
 
 
-@dataclass(frozen=True, kw_only=True)
-class MovedGainMap:
-    """A gain map in a moment's view, or why there is none."""
-
-    gain_map: GainMap | None = None
-    share_trusted: float = 0.0  # of the picture, 0 to 1: moved as it was; the rest is estimated
-    reason: str | None = None
-
-
 def move_gain_map(
     gain_map: GainMap, alignment: Alignment, *, key_photo: np.ndarray, image: np.ndarray
-) -> MovedGainMap:
+) -> FoundGainMap:
     """Bring a gain map from the key photo's view into that of a restored moment.
 
     The gains are those of the key photo, whichever look the moment has: each says by how much its
@@ -63,7 +53,7 @@ def move_gain_map(
         the key photo was of no use, or of too little for a whole map.
     """
     if alignment.flow_frame_to_key is None or alignment.confidence is None:
-        return MovedGainMap(reason=alignment.reason)
+        return FoundGainMap(reason=alignment.reason)
     positions = _positions(gain_map, alignment.flow_frame_to_key, key_photo.shape[:2])
     size = positions.shape[1::-1]
     seen = inside(positions - pixel_grid(*size[::-1]), gain_map.height, gain_map.width)
@@ -75,7 +65,7 @@ def move_gain_map(
     share = float((trust > 0.5).mean())
     if share < MIN_TRUSTED:
         reason = f"only {share:.0%} of the key photo's is sure to hold for this moment"
-        return MovedGainMap(share_trusted=share, reason=reason)
+        return FoundGainMap(reason=reason)
     stops = sample(gain_map.stops(), positions, cv2.INTER_LINEAR)
     # A gain whose place is not trusted still is that of its own brightness somewhere near: it
     # counts for things as bright as it is, but much less than a trusted one.
@@ -83,7 +73,7 @@ def move_gain_map(
     for plane in [stops] if stops.ndim == 2 else np.moveaxis(stops, -1, 0):
         estimate = _slice(_grid(plane, weight, expected), found)
         plane[:] = estimate + trust * (plane - estimate)
-    return MovedGainMap(gain_map=gain_map.with_stops(stops), share_trusted=share)
+    return FoundGainMap(gain_map=gain_map.with_stops(stops))
 
 
 def _positions(gain_map: GainMap, flow: np.ndarray, key_size: tuple[int, int]) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from livemoments.align.alignment import Alignment, align
+from livemoments.align.estimators import FlowEstimator
 from livemoments.errors import InputError
 from livemoments.imaging.pixels import as_float, enlarge
 from livemoments.livephoto.hdr.gain_map import GainMap
@@ -19,7 +20,7 @@ from livemoments.models.tile import Restorer
 from livemoments.progress import Progress, Stages
 from livemoments.restoration.config import RestoreConfig, Settings, load_model, settings_for
 from livemoments.restoration.faces import MomentFaces, restore_faces
-from livemoments.restoration.gain import MovedGainMap, move_gain_map
+from livemoments.restoration.gain import move_gain_map
 from livemoments.restoration.key_look import Learned, look_of_key
 from livemoments.restoration.look import match_look
 from livemoments.restoration.report import Report
@@ -50,6 +51,16 @@ class Inputs:
     key_frame: np.ndarray | None = None  # float32: the clip's picture of the key photo's instant
     key_transform: np.ndarray | None = None  # 3 x 3, pixels of the key frame -> of the key photo
     gain_map: FoundGainMap = FoundGainMap()  # the key photo's
+
+    def align(self, estimator: FlowEstimator | None) -> Alignment:
+        """Find the key photo in the frame's view."""
+        return align(
+            self.frame,
+            self.key_photo,
+            key_frame=None if self.key_transform is None else self.key_frame,
+            key_transform=self.key_transform,
+            estimator=estimator,
+        )
 
 
 def restore(
@@ -163,13 +174,7 @@ def _restore(
             model = load_model(config)
     settings = settings_for(config, model)
     with stages.stage("aligning"):
-        alignment = align(
-            inputs.frame,
-            inputs.key_photo,
-            key_frame=None if inputs.key_transform is None else inputs.key_frame,
-            key_transform=inputs.key_transform,
-            estimator=model.estimator,
-        )
+        alignment = inputs.align(model.estimator)
     enlarged = enlarge(inputs.frame, alignment.height, alignment.width)
     with stages.stage("restoring"):
         tiled = restore_tiles(
@@ -178,9 +183,9 @@ def _restore(
             inputs.key_photo,
             alignment.flow_frame_to_key if settings.use_reference else None,
             alignment.confidence,
-            seed=settings.seed,
             steps=settings.steps,
             tiles=settings.tiles,
+            seed=settings.seed,
             scale=alignment.enlarged,
             progress=stages.tell,
         )
@@ -196,20 +201,12 @@ def _restore(
             learned = look_of_key(inputs.frame, inputs.key_frame, inputs.key_photo, alignment)
         image = learned.look.apply(image) if learned.look is not None else image
         np.clip(image, 0, 1, out=image)
-    moved = _move_gain_map(inputs, alignment, image, stages)
-    report = _report(model, settings, alignment, tiled, learned, moved, faces, stages)
-    return RestoredMoment(image=image, report=report, gain_map=moved.gain_map)
-
-
-def _move_gain_map(
-    inputs: Inputs, alignment: Alignment, image: np.ndarray, stages: Stages
-) -> MovedGainMap:
-    """Bring the key photo's gain map to the restored picture, where there is one."""
-    found = inputs.gain_map
-    if found.gain_map is None:
-        return MovedGainMap(reason=found.reason)
-    with stages.stage("HDR"):
-        return move_gain_map(found.gain_map, alignment, key_photo=inputs.key_photo, image=image)
+    hdr = inputs.gain_map
+    if hdr.gain_map is not None:
+        with stages.stage("HDR"):
+            hdr = move_gain_map(hdr.gain_map, alignment, key_photo=inputs.key_photo, image=image)
+    report = _report(model, settings, alignment, tiled, learned, hdr, faces, stages)
+    return RestoredMoment(image=image, report=report, gain_map=hdr.gain_map)
 
 
 def _report(
@@ -218,7 +215,7 @@ def _report(
     alignment: Alignment,
     tiled: RestoredTiles,
     learned: Learned,
-    moved: MovedGainMap,
+    hdr: FoundGainMap,
     faces: MomentFaces | None,
     stages: Stages,
 ) -> Report:
@@ -234,8 +231,8 @@ def _report(
         share_from_reference=round(tiled.share_from_reference, 4),
         look="frame" if learned.look is None else "key",
         look_reason=learned.reason or None,
-        hdr=moved.gain_map is not None,
-        hdr_reason=moved.reason,
+        hdr=hdr.gain_map is not None,
+        hdr_reason=hdr.reason,
         faces=None if faces is None else faces.restored,
         faces_reason=None if faces is None else faces.reason,
         registration=alignment.registration.method,

@@ -46,9 +46,9 @@ def restore_tiles(
     flow: np.ndarray | None,
     confidence: np.ndarray | None,
     *,
+    steps: int,
+    tiles: TileConfig,
     seed: int = 0,
-    steps: int | None = None,
-    tiles: TileConfig | None = None,
     scale: float = 1.0,
     progress: Progress | None = None,
 ) -> RestoredTiles:
@@ -60,20 +60,20 @@ def restore_tiles(
         key_photo: uint8 or float RGB, of any size.
         flow: enlarged frame -> key photo, H x W x 2 in pixels; None: do without the key photo.
         confidence: of that flow, H x W in [0, 1]; None: do without the key photo.
+        steps: of the bridge.
+        tiles: how the picture is cut.
         seed: of the bridge's noise; tile number i draws from the generator of [seed, i].
-        steps: of the bridge; None: the model's own.
-        tiles: how the picture is cut; None: the model's own.
         scale: pixels of the enlarged frame for one of the clip, a side.
         progress: called as progress("restoring", done, total).
     """
     height, width = enlarged.shape[:2]
-    places = grid(height, width, tiles or model.tiles)
+    places = grid(height, width, tiles)
     blended, used = Stitcher(height, width, 3), Stitcher(height, width, 1)
     for first in range(0, len(places), model.batch):
         batch = places[first : first + model.batch]
         inputs = [_input(tile, enlarged, key_photo, flow, confidence, scale) for tile in batch]
         rngs = [np.random.default_rng([seed, first + i]) for i in range(len(batch))]
-        results = model.restore_tiles(inputs, steps or model.steps, rngs)
+        results = model.restore_tiles(inputs, steps, rngs)
         for tile, result in zip(batch, results, strict=True):
             blended.add(tile, result.image)
             used.add(tile, result.used[..., None])

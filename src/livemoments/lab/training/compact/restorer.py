@@ -49,9 +49,15 @@ def restore_views(
     model: Restorer, views: Views, *, reference: bool = True, steps: int = 1, seed: int = 0
 ) -> np.ndarray:
     """Restore a frame as users have it, but for where its flow comes from; not clipped."""
-    flow = views.flow if reference else None
     return restore_tiles(
-        model, views.frame, views.key_photo, flow, views.confidence, steps=steps, seed=seed
+        model,
+        views.frame,
+        views.key_photo,
+        views.flow if reference else None,
+        views.confidence,
+        steps=steps,
+        tiles=model.tiles,
+        seed=seed,
     ).picture
 
 
