@@ -228,8 +228,8 @@ def test_bytes_and_floats_mean_the_same():
     picture = as_bytes(scene(20, 30))
     np.testing.assert_allclose(as_float(picture), picture / 255, atol=1e-7)
     assert as_float(picture).dtype == as_float(np.zeros((2, 2, 3))).dtype == np.float32
-    kept = np.zeros((2, 2, 3), np.float32)
-    assert as_float(kept) is kept
+    floats = np.zeros((2, 2, 3), np.float32)
+    assert as_float(floats) is floats
 
 
 def test_sampling_at_the_alignments_positions_is_warping(key_photo):

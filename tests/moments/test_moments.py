@@ -167,9 +167,9 @@ def test_another_place_and_another_light_are_told():
 
 
 def test_progress_counts_frames_and_can_cancel():
-    told = []
-    score_moments(live([texture(64, 64)] * 3), lambda *step: told.append(step))
-    assert told == [("looking at frames", done, 3) for done in (1, 2, 3)]
+    steps = []
+    score_moments(live([texture(64, 64)] * 3), lambda *step: steps.append(step))
+    assert steps == [("looking at frames", done, 3) for done in (1, 2, 3)]
 
     def cancel(*step):
         raise KeyboardInterrupt

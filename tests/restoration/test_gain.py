@@ -160,10 +160,8 @@ def test_half_a_picture_unseen_is_like_the_other_half():
     # What lies there in the map belongs to something else: noise.
     values = gain_map.values.copy()
     values[:, WIDTH // 4 :] = np.random.default_rng(0).random(values[:, WIDTH // 4 :].shape)
-    spoilt = GainMap(**{**vars(gain_map), "values": values})
-    moved = move_gain_map(
-        spoilt, alignment(confidence=confidence), key_photo=picture, image=picture
-    )
+    mixed = GainMap(**{**vars(gain_map), "values": values})
+    moved = move_gain_map(mixed, alignment(confidence=confidence), key_photo=picture, image=picture)
     error = np.abs(moved.gain_map.stops() - gain_map.stops())
     assert error[:, : WIDTH // 4 - 4].max() < 0.03
     assert error[:, WIDTH // 4 :].mean() < 0.15
