@@ -70,11 +70,7 @@ def _thumb(image: np.ndarray) -> Image.Image:
 def _header(draw: ImageDraw.ImageDraw) -> None:
     font = ImageFont.load_default(TEXT_PX)
     x = MARGIN_PX
-    words = (
-        ("key photo", KEY),
-        ("sharpest away from it", BEST),
-        ("sharpness in this clip", INK),
-    )
+    words = (("key photo", KEY), ("sharpest away from it", BEST), ("sharpness in this clip", INK))
     for text, colour in words:
         draw.rectangle((x, 16, x + 14, 30), fill=BAR if colour == INK else colour)
         draw.text((x + 22, 12), text, font=font, fill=INK)

@@ -5,6 +5,8 @@ quarter of the size. Letters: B batch, H x W pixels (multiples of 64), h x w = H
 cells.
 """
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,6 +31,7 @@ from livemoments.networks.blocks import (
 from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.refiner import FlowRefiner
 
+Maps: TypeAlias = tuple[Tensor, ...]  # ReferenceNet's, at 1/4, 1/8 and 1/16; or none
 SCALES = 3  # of the encoder: 1/4, 1/8 and 1/16
 # Pixel values are in [0, 1].
 RESIDUAL_SCALE = 0.03  # of pixel values
@@ -178,13 +181,7 @@ class RestorationNet(nn.Module):
         make_zero(self.out)
 
     def forward(
-        self,
-        z: Tensor,
-        frame: Tensor,
-        reference: Tensor,
-        features: tuple[Tensor, ...],
-        motion: Tensor,
-        t: Tensor,
+        self, z: Tensor, frame: Tensor, reference: Tensor, features: Maps, motion: Tensor, t: Tensor
     ) -> Tensor:
         """Predict z_Hs (B, 48, h, w).
 
@@ -208,13 +205,7 @@ class RestorationNet(nn.Module):
         return self.time(torch.cat([angles.sin(), angles.cos()], 1))
 
     def begin(
-        self,
-        z: Tensor,
-        frame: Tensor,
-        reference: Tensor,
-        features: tuple[Tensor, ...],
-        motion: Tensor,
-        t: Tensor,
+        self, z: Tensor, frame: Tensor, reference: Tensor, features: Maps, motion: Tensor, t: Tensor
     ) -> Tensor:
         """Bring `forward`'s arguments into one map (B, C, h, w), which scale 0 begins with."""
         confidence = motion[:, 2:]
@@ -223,9 +214,7 @@ class RestorationNet(nn.Module):
         x = self.enter(torch.cat([known, seen(frame), seen(reference), confidence, differ], 1))
         return self.fuse(x, features[0], confidence) if self.branch == "windows" else x
 
-    def encode(
-        self, scale: int, x: Tensor, features: tuple[Tensor, ...], motion: Tensor, time: Tensor
-    ) -> Tensor:
+    def encode(self, scale: int, x: Tensor, features: Maps, motion: Tensor, time: Tensor) -> Tensor:
         """Encode at scale 0, 1 or 2 what the scale before gave, or at 0 what `begin` gave."""
         if scale:
             x = self.down[scale - 1](x)

@@ -135,8 +135,7 @@ class MotionGuidedAttention(nn.Module):
         seen = keys_and_values(attn, hidden_states, encoder_hidden_states)
         if reference is not None:
             seen = KeysAndValues(
-                torch.cat([seen.key, reference.key], 1),
-                torch.cat([seen.value, reference.value], 1),
+                torch.cat([seen.key, reference.key], 1), torch.cat([seen.value, reference.value], 1)
             )
         return joint_attention(attn, hidden_states, encoder_hidden_states, seen)
 
@@ -205,12 +204,7 @@ class DualBranch(nn.Module):
         return [*read, KeysAndValues(key, value)]
 
     def velocity(
-        self,
-        z: Tensor,
-        prompt: Prompt,
-        t: Tensor,
-        read: list[KeysAndValues],
-        motion: list[Tensor],
+        self, z: Tensor, prompt: Prompt, t: Tensor, read: list[KeysAndValues], motion: list[Tensor]
     ) -> Tensor:
         """Predict dz_t/dt (B, 16, h, w) at the bridge's points z (B, 16, h, w) and times t (B,).
 

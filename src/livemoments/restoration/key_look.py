@@ -102,10 +102,7 @@ def learn_look(key_frame: np.ndarray, key_photo: np.ndarray, trust: np.ndarray) 
 
 
 def look_of_key(
-    frame: np.ndarray,
-    key_frame: np.ndarray | None,
-    key_photo: np.ndarray,
-    alignment: Alignment,
+    frame: np.ndarray, key_frame: np.ndarray | None, key_photo: np.ndarray, alignment: Alignment
 ) -> Learned:
     """Learn the key photo's look for a moment, or find out why it would be wrong there.
 
