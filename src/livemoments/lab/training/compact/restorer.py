@@ -42,7 +42,7 @@ class Sampler:
     steps: int = 1
     euler: bool = False  # the official sampler's step; else the exact one
     seed: int = 0
-    retrieve: bool = True  # PCR: a tile's crop of the key photo is moved by its mean flow (Eq. 5-6)
+    retrieve: bool = True  # PCR (Eq. 5-6); False: as if the flow were zero, crops are not moved
 
 
 def restore_views(
@@ -66,7 +66,7 @@ def restore_whole(
 ) -> np.ndarray:
     """Restore a frame with networks in PyTorch, float32 RGB H x W x 3 in [0, 1]."""
     sampler = sampler or Sampler()
-    if not sampler.retrieve:  # where nothing is known to move, every crop stays in its place
+    if not sampler.retrieve:
         views = replace(views, flow=np.zeros_like(views.flow))
     model = TorchRestorer(networks, parts, euler=sampler.euler)
     restored = restore_views(
