@@ -11,21 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from livemoments.align.flow import pixel_grid
 from livemoments.errors import LiveMomentsError
 from livemoments.lab.experiments.ablation import ROWS, UNMOVED, train_row
 from livemoments.lab.experiments.aligned import AlignedImage, realigned
 from livemoments.lab.experiments.estimators import ESTIMATORS, make_estimator
 from livemoments.lab.experiments.safety import NOISE_SHARES, disturbed
-from livemoments.lab.training.compact.restorer import Sampler, restore_whole
+from livemoments.lab.training.compact.restorer import Sampler, restore_views, restore_whole
 from livemoments.lab.training.run.config import TrainConfig
 from livemoments.lab.training.run.objective_config import WHOLE, Parts
 from livemoments.models.compact import CompactModel
-from livemoments.models.tile import TileInput
 from livemoments.networks.compact import CompactNetworks
 from livemoments.progress import Progress
 from livemoments.restoration.look import match_look
-from livemoments.restoration.tiles import Stitcher, grid
 from livemoments.version import __version__
 
 WHOLE_METHOD = "livemoments"  # as the benchmark calls it; a report compares the others with it
@@ -131,23 +128,9 @@ def restore_compact(
     model: CompactModel, image: AlignedImage, *, reference: bool = True
 ) -> np.ndarray:
     """Restore an image as users have it, but for where its flow comes from."""
-    views = image.views
-    height, width = views.frame.shape[:2]
-    blended = Stitcher(height, width, 3)
-    for index, tile in enumerate(grid(height, width, model.tiles)):
-        frame = views.frame[tile.area]
-        part = TileInput(frame=frame, reference=None, positions=None, confidence=None)
-        if reference and not image.reason:
-            here = pixel_grid(tile.height, tile.width) + np.array([tile.left, tile.top], np.float32)
-            part = TileInput(
-                frame=frame,
-                reference=views.key_photo,
-                positions=here + views.flow[tile.area],
-                confidence=views.confidence[tile.area],
-            )
-        result = model.restore_tile(part, model.steps, np.random.default_rng([0, index]))
-        blended.add(tile, result.image)
-    return image.fit(match_look(blended.result(), views.frame))
+    views, reference = image.views, reference and not image.reason
+    restored = restore_views(model, views, reference=reference, steps=model.steps)
+    return image.fit(match_look(restored, views.frame))
 
 
 def slug(label: str) -> str:

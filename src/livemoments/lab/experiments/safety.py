@@ -18,13 +18,12 @@ from dataclasses import asdict, dataclass, replace
 import cv2
 import numpy as np
 
-from livemoments.align.estimators import grey
 from livemoments.align.flow import confidence, inside, pixel_grid, sample
 from livemoments.errors import ConfigError
+from livemoments.imaging.pixels import grey
 from livemoments.lab.benchmark.sets import Pair, Quality, Scorer, mean_of
-from livemoments.lab.training.compact.restorer import Views
+from livemoments.lab.training.compact.restorer import Views, restore_views
 from livemoments.models.compact import CompactModel
-from livemoments.models.tile import TileInput
 from livemoments.progress import Progress
 
 TRUST = ("trusting", "doubting")  # which confidence in the reference the networks get
@@ -99,10 +98,10 @@ def measure_safety(
         without.append(scorer(alone, pair.truth))
         mistaken = _mistaken(pair, pairs)
         for how in TRUST:
-            wrong[how].append(scorer(restore(model, _told(how, mistaken)), pair.truth))
+            wrong[how].append(scorer(restore(model, _with_confidence(how, mistaken)), pair.truth))
             for share in NOISE_SHARES:
                 rng = np.random.default_rng([seed, at])  # the same noise, more of it
-                views = _told(how, disturbed(pair.views, share, rng))
+                views = _with_confidence(how, disturbed(pair.views, share, rng))
                 noisy[how][share].append(scorer(restore(model, views), pair.truth))
         if pair.visible is not None:
             there = pair.visible < HIDDEN_BELOW
@@ -130,16 +129,7 @@ def measure_safety(
 
 def restore(model: CompactModel, views: Views, *, reference: bool = True) -> np.ndarray:
     """Restore one picture as one tile in one step; float32 RGB H x W x 3 in [0, 1]."""
-    tile = TileInput(frame=views.frame, reference=None, positions=None, confidence=None)
-    if reference:
-        tile = TileInput(
-            frame=views.frame,
-            reference=views.key_photo,
-            positions=pixel_grid(*views.flow.shape[:2]) + views.flow,
-            confidence=views.confidence,
-        )
-    result = model.restore_tile(tile, 1, np.random.default_rng(0))
-    return np.clip(result.image, 0, 1)
+    return np.clip(restore_views(model, views, reference=reference), 0, 1)
 
 
 def disturbed(views: Views, share: float, rng: np.random.Generator) -> Views:
@@ -150,7 +140,7 @@ def disturbed(views: Views, share: float, rng: np.random.Generator) -> Views:
     return replace(views, flow=flow + noise)
 
 
-def _told(how: str, views: Views) -> Views:
+def _with_confidence(how: str, views: Views) -> Views:
     """Return the views with the confidence that the networks get."""
     return views if how == "trusting" else replace(views, confidence=_confidence(views))
 

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from livemoments import bridge
 from livemoments.align.dense import shrink
-from livemoments.align.estimators import DisFlow, FlowEstimator, equalised, grey
+from livemoments.align.estimators import DisFlow, FlowEstimator, equalised
 from livemoments.align.flow import invert, pixel_grid
 from livemoments.errors import ConfigError
+from livemoments.imaging.pixels import grey
 from livemoments.models.cache import ModelCache
 from livemoments.models.sd3.config import Sd3Config
 from livemoments.models.sd3.memory import (

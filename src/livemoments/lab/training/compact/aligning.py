@@ -14,7 +14,7 @@ from livemoments.errors import ConfigError
 from livemoments.lab.training.run.objective_config import WHOLE, Parts
 from livemoments.models.aligned import FLOW_SMOOTH_PX
 from livemoments.networks.blocks import FOLD, SMOOTH_PX, around, low_frequencies, opening
-from livemoments.networks.compact import CompactNetworks
+from livemoments.networks.compact import SCALES, CompactNetworks, RestorationNet
 from livemoments.networks.faces import FaceNet
 
 TEXTURED = 0.02  # of 1: the deviation of a place with more detail than grain and compression have
@@ -129,9 +129,32 @@ def predict_truth(
         features = _features_of_unwarped(model, aligned, parts, key)
     if not parts.reference_pixels:
         reference = frame
-    return model.restoration(
-        z, frame, reference, features, motion, t, copy=parts.copy_gate, guide=parts.motion
+    if parts.copy_gate and parts.motion:
+        return model.restoration(z, frame, reference, features, motion, t).float()
+    return _predict_without(
+        parts, model.restoration, z, frame, reference, features, motion, t
     ).float()
+
+
+def _predict_without(
+    parts: Parts,
+    net: RestorationNet,
+    z: Tensor,
+    frame: Tensor,
+    reference: Tensor,
+    features: tuple[Tensor, ...],
+    motion: Tensor,
+    t: Tensor,
+) -> Tensor:
+    """Run RestorationNet without the copy gate or the motion in attention's keys."""
+    time, maps = net.embed_time(t), []
+    x = net.begin(z, frame, reference, features, motion, t)
+    guide = motion if parts.motion else torch.zeros_like(motion)
+    for scale in range(SCALES):
+        x = net.encode(scale, x, features, guide, time)
+        maps.append(x)
+    # There is nothing to copy from a reference that is the frame itself.
+    return net.decode(maps, frame, reference if parts.copy_gate else frame, motion, time)
 
 
 def _features_of_unwarped(
