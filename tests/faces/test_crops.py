@@ -6,7 +6,14 @@ from support.faces import placement
 from support.pictures import as_bytes, noise_picture, psnr, scene, smooth_picture
 
 from livemoments.errors import ConfigError, InputError
-from livemoments.faces.crops import add_change, cut, face_mask, left_over, paste, soft_mask
+from livemoments.faces.crops import (
+    add_change,
+    cut,
+    face_mask,
+    mask_without_others,
+    paste,
+    soft_mask,
+)
 from livemoments.faces.face import Placement
 
 PLACES = [
@@ -138,13 +145,13 @@ def test_bad_input_is_refused():
 
 def test_other_faces_are_left_alone_and_heads_share_what_overlaps():
     at, near = placement(60, 60, 80), placement(110, 60, 80)
-    alone = left_over(at, [], size_px=64)
+    alone = mask_without_others(at, [], size_px=64)
     assert (alone == 1).all()
-    left = left_over(at, [near], size_px=64)
+    left = mask_without_others(at, [near], size_px=64)
     assert left[36].min() == 0 and left[:, 0].min() == 1  # a face to the right, nothing to the left
     picture = np.zeros((120, 200, 3), np.float32)
     change = np.full((64, 64, 3), 0.5, np.float32)
     once = add_change(picture, change, near)
-    rest = change * left_over(at, [], [(near, 1.0)], 64)[..., None]
+    rest = change * mask_without_others(at, [], [(near, 1.0)], 64)[..., None]
     both = add_change(once, rest, at)
     assert both.max() <= 0.51  # never made twice

@@ -98,10 +98,10 @@ def test_faces_as_sharp_as_their_reference_are_spared():
     stage = Stage(10, side_px=90, ann=still(60))
     sharp = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
     (soft,) = find(stage, [reference("ann", face=sharp)], spare_sharp=True).people
-    assert soft.need == 1 and soft.why is None and soft.sharpness > 0
+    assert soft.benefit == 1 and soft.why is None and soft.sharpness > 0
     assert stage.opened == 2
     found = find(stage, [reference("ann")], spare_sharp=True)  # a plain grey square
-    assert found.people[0].need == 0 and "as sharp as ann" in found.people[0].why
+    assert found.people[0].benefit == 0 and "as sharp as ann" in found.people[0].why
     assert found.people[0].name == "ann" and found.restored == ()
 
 

@@ -10,16 +10,12 @@ from support.pictures import as_bytes, noise_picture
 from support.tiny_faces import FakeFaces
 
 from livemoments.errors import InputError
-from livemoments.faces.polish import (
-    BlendConfig,
-    FaceChange,
-    Guidance,
-    PolishConfig,
-    Streams,
-    apply_changes,
-    find_people,
-    polish,
-)
+from livemoments.faces.blending import BlendConfig
+from livemoments.faces.guidance import Guidance
+from livemoments.faces.people import find_people
+from livemoments.faces.polish import FaceChange, apply_changes, polish
+from livemoments.faces.settings import PolishConfig
+from livemoments.models.face_window import Streams
 
 PLAIN = PolishConfig(smallest_px=30, spare_sharp=False)
 
@@ -154,13 +150,13 @@ def test_the_same_seed_gives_the_same_bytes():
 def test_strength_and_need_scale_the_change():
     stage = Stage(3, ann=still(50))
     people = people_of(stage)
-    half = replace(people, people=(replace(people.people[0], need=0.5),))
+    half = replace(people, people=(replace(people.people[0], benefit=0.5),))
     config = replace(PLAIN, strength=0.4)
     found = polished(stage, people=half, config=config)
     assert found[0].changes[0].strength == pytest.approx(0.2)
     for nothing in (replace(PLAIN, strength=0.0), None):
         model = FakeFaces()
-        spared = replace(people, people=(replace(people.people[0], need=0.0),))
+        spared = replace(people, people=(replace(people.people[0], benefit=0.0),))
         found = polished(stage, people=people if nothing else spared, config=nothing or PLAIN,
                          model=model)  # fmt: skip
         assert all(each.changes == () for each in found) and model.asked == []

@@ -1,5 +1,6 @@
 """Stand-ins for faces and for dlib: a face is a square of pure red, and its blue says whose."""
 
+import threading
 import types
 from pathlib import Path
 
@@ -68,6 +69,7 @@ class FakeModels:
         self.dlib = types.SimpleNamespace(rectangle=Rectangle)
         self.detector = types.SimpleNamespace(run=self._run)
         self.network = types.SimpleNamespace(compute_face_descriptor=self._describe)
+        self.lock = threading.Lock()
         self.searched = []  # sizes of the pictures that were searched
         self.score = 1.0
 

@@ -1,8 +1,8 @@
-"""Reference faces: photographs of a person, and which of several suits a face of the clip best.
+"""Read the reference faces of photographs, and choose the one that suits a face of the clip best.
 
 A reference helps where it shows the face from about the same side and with about the same
 expression; misaligned ones hurt (IP-FVR's authors say the same). So the one whose landmarks lie
-nearest in the canonical square wins, and of about equal ones the sharper.
+nearest in the canonical square is chosen, and of about equal ones the sharper.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from livemoments.faces.identity import Embedder
 from livemoments.faces.pose import Pose, pose
 from livemoments.imaging.sharpness import measure_sharpness
 
-FINEST_PX = 512  # side of a canonical face that nothing is restored beyond
+FINEST_PX = 512  # largest side at which a face is restored
 SOFT = 0.5  # sharpness below which a reference has little to give at its size
 TURNED_DEGREES = 25.0  # between both directions of sight: beyond, a reference is misaligned
 SMALL_PX = 100  # height of a reference's face; less has fewer pixels than a restored face
@@ -39,7 +39,7 @@ class Reference:
     height_px: int  # of the face in the photograph
 
     def at(self, side: int) -> np.ndarray:
-        """The canonical face with a side of so many pixels, RGB uint8."""
+        """Return the canonical face with a side of `side` pixels, RGB uint8."""
         if side == self.face.shape[0]:
             return self.face
         return cut(self.face, Placement.of_canonical(self.face.shape[0]), side)
@@ -58,7 +58,7 @@ class Choice:
 def read_references(
     picture: np.ndarray, name: str, finder: FaceFinder, embedder: Embedder, size_px: int = FINEST_PX
 ) -> list[Reference]:
-    """The faces of a photograph, the largest first.
+    """Read the faces of a photograph, the largest first.
 
     Args:
         picture: upright RGB, uint8 H x W x 3.
@@ -81,7 +81,7 @@ def read_references(
 
 
 def best_reference(face: Face, references: Sequence[Reference]) -> Choice:
-    """The reference that is aligned best with a face of the clip.
+    """Choose the reference that is aligned best with a face of the clip.
 
     Raises:
         InputError: there are no references.
@@ -104,7 +104,7 @@ def best_reference(face: Face, references: Sequence[Reference]) -> Choice:
 
 
 def misalignment(one: np.ndarray, other: np.ndarray) -> float:
-    """How far two faces' landmarks (68, 2), in shares of the canonical square, lie apart.
+    """Measure how far two faces' landmarks (68, 2), in shares of the canonical square, lie apart.
 
     Root mean square in distances between the eyes: below 0.1 for one pose and expression.
     """
@@ -112,7 +112,7 @@ def misalignment(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def face_sharpness(face: np.ndarray) -> float:
-    """The sharpness of a canonical face, RGB uint8 of at least 128 pixels: about 1 where sharp."""
+    """Measure a canonical face's sharpness, RGB uint8 from 128 pixels on: about 1 where sharp."""
     return measure_sharpness(np.ascontiguousarray(face[..., ::-1])).ratio
 
 
@@ -134,7 +134,7 @@ def _reference(
 
 
 def _advice(reference: Reference, degrees: float) -> str | None:
-    """What is wrong with a reference, the worst first."""
+    """Say what is worst about a reference; None: nothing."""
     if degrees > TURNED_DEGREES:
         return (
             f"{reference.name} shows the face from {degrees:.0f} degrees away; one from nearer the "
