@@ -73,17 +73,13 @@ def test_a_reduced_face_has_no_aliases():
     assert np.abs(face - 0.5).max() < 0.15
 
 
-def test_strength_and_mask():
+def test_strength():
     picture = np.full((100, 100, 3), 0.5, np.float32)
     at = placement(50, 50, 100)
     face = np.ones((64, 64, 3), np.float32)
     assert np.array_equal(paste(picture, face, at, strength=0), picture)
     half = paste(picture, face, at, strength=0.5)
     assert half[55, 50] == pytest.approx(0.75, abs=1e-3)
-    only = np.zeros((64, 64), np.float32)
-    only[:, :32] = 1
-    left = paste(picture, face, at, mask=only)
-    assert left[55, 40] == pytest.approx(1, abs=1e-3) and left[55, 60] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("at", PLACES)
@@ -139,8 +135,6 @@ def test_bad_input_is_refused():
         add_change(picture, face[:20], at)
     with pytest.raises(InputError, match="give one type"):
         paste(picture, as_bytes(face), at)
-    with pytest.raises(InputError, match="give one size"):
-        paste(picture, face, at, mask=np.ones((8, 8), np.float32))
 
 
 def test_other_faces_are_left_alone_and_heads_share_what_overlaps():

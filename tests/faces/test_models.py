@@ -81,7 +81,7 @@ def test_a_missing_file_is_named(dlib, tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     pytest.importorskip("dlib", reason="dlib is not installed")
     (tmp_path / NETWORK).write_bytes(b"not a model")
-    message = f"{NETWORK}: not a model of dlib .*; reinstall the package {DISTRIBUTION}"
+    message = f"(?s){NETWORK}: not a model of dlib .*; reinstall the package {DISTRIBUTION}"
     with pytest.raises(DamagedFileError, match=message):
         _ = FaceModels(tmp_path).network
 

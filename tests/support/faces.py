@@ -34,6 +34,21 @@ def placement(x: float, y: float, side_px: float = 100.0, roll: float = 0.0) -> 
     return Placement(x=x, y=y, side_px=side_px, roll=roll)
 
 
+def tremble(placements: list[Placement]) -> float:
+    """Measure how placements of consecutive frames tremble, in thousandths of the face's side.
+
+    It is the root mean square distance of the canonical square's corners from the middle between
+    the frames before and after: even motion counts as none.
+    """
+    if len(placements) < 3:
+        return 0.0
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
+    corners = np.array([placement.to_picture(square) for placement in placements])
+    off = corners[1:-1] - (corners[:-2] + corners[2:]) / 2
+    side = np.mean([placement.side_px for placement in placements])
+    return float(1000 * np.sqrt((off**2).sum(axis=2).mean()) / side)
+
+
 def box(left: int, top: int, side: int) -> Box:
     return Box(left=left, top=top, right=left + side, bottom=top + side)
 

@@ -83,7 +83,7 @@ def reference(name: str, of: str | None = None, **changes) -> Reference:
     """A photograph; of says whom it shows, else its name does."""
     grey = np.full((64, 64, 3), 40 + 20 * (ord(name[-1]) % 10), np.uint8)
     given = {
-        "name": name, "face": grey, "placement": placement(50, 50, 300), "height_px": 200,
+        "name": name, "face": grey, "height_px": 200,
         "landmarks": mean_shares(), "identity": identity_of(of or name), "sharpness": 0.9,
         "pose": Pose(yaw=0, pitch=0, roll=0),
     }  # fmt: skip

@@ -60,7 +60,6 @@ def paste(
     placement: Placement,
     *,
     strength: float = 1.0,
-    mask: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return a new picture with another face at a placement.
 
@@ -69,16 +68,16 @@ def paste(
         face: canonical, square, of the same type; from `cut`, then changed.
         placement: where it was cut out.
         strength: 0 to 1: how much of the change is made.
-        mask: float32 of the face's size in [0, 1]: where the change is made, besides soft_mask.
 
     Raises:
         ConfigError: strength is outside its range.
         InputError: the face is not square, or not of the picture's type.
     """
-    _check_paste(picture, face, mask)
+    if face.ndim != 3 or face.shape[0] != face.shape[1] or face.shape[2:] != picture.shape[2:]:
+        raise InputError(f"a face is an array of {face.shape}; give a square, as cut gave it")
+    if face.dtype != picture.dtype:
+        raise InputError(f"a face of {face.dtype} for a picture of {picture.dtype}; give one type")
     change = _checked(face) - _checked(cut(picture, placement, face.shape[0]))
-    if mask is not None:
-        change *= mask[..., None]
     return add_change(picture, change, placement, strength)
 
 
@@ -270,12 +269,3 @@ def _as_type(values: np.ndarray, kind: np.dtype) -> np.ndarray:
     if kind == np.uint8:
         return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
     return values
-
-
-def _check_paste(picture: np.ndarray, face: np.ndarray, mask: np.ndarray | None) -> None:
-    if face.ndim != 3 or face.shape[0] != face.shape[1] or face.shape[2:] != picture.shape[2:]:
-        raise InputError(f"a face is an array of {face.shape}; give a square, as cut gave it")
-    if face.dtype != picture.dtype:
-        raise InputError(f"a face of {face.dtype} for a picture of {picture.dtype}; give one type")
-    if mask is not None and mask.shape != face.shape[:2]:
-        raise InputError(f"a mask of {mask.shape} for a face of {face.shape[:2]}; give one size")

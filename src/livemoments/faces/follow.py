@@ -159,12 +159,9 @@ class _Follower:
         whole = [track for track in self._open if self._is_convincing(track)]
         whole.sort(key=lambda track: track.checked[0].index)
         tracks = tuple(
-            Track(
-                number=number, sightings=tuple(track.checked), identities=tuple(track.identities),
-                identity=track.identity,
-            )
+            Track(number=number, sightings=tuple(track.checked), identity=track.identity)
             for number, track in enumerate(whole)
-        )  # fmt: skip
+        )
         times_s, skipped = tuple(self._times_s), tuple(self._skipped)
         return Followed(tracks=tracks, times_s=times_s, skipped=skipped)
 

@@ -37,14 +37,6 @@ class Guidance:
             if not 0 <= scale <= MOST:
                 raise ConfigError(f"guidance's {each.name} must be from 0 to {MOST:g}, got {scale}")
 
-    @property
-    def runs(self) -> int:
-        """The runs of the network for each step of the bridge, that of the whole prompt too."""
-        return 1 + sum(getattr(self, each.name) > 0 for each in fields(self))
-
-
-OFF = Guidance()
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Negative:

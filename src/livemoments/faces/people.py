@@ -21,7 +21,7 @@ from livemoments.faces.identity import Match, apart, match_identity, mean_identi
 from livemoments.faces.references import (
     SOFT_COSTS,
     Reference,
-    best_reference,
+    advice,
     face_sharpness,
     misalignment,
 )
@@ -48,13 +48,16 @@ class Person:
     track: Track
     name: str | None  # of the reference it matched; None: it is left alone
     distance: float  # of identities, to the nearest of the references' people
-    reference: Reference | None  # the one that is brought to each frame
     references: tuple[Reference, ...]  # all that are used, the best aligned first
     why: str | None  # one sentence, where it is left alone
     advice: str | None = None  # what would make a better reference
     benefit: float = 1.0  # 0 to 1: how much of the change is made, see benefit.py
-    sharpness: float | None = None  # of the track's canonical faces; None: not measured
     another: np.ndarray | None = None  # the identity (128,) of someone else in the clip
+
+    @property
+    def reference(self) -> Reference | None:
+        """The reference that is aligned with each frame; None: the person is left alone."""
+        return self.references[0] if self.references else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,8 +138,7 @@ def grouped(references: Sequence[Reference], limit: float) -> dict[str, list[Ref
 def by_alignment(track: Track, references: Sequence[Reference]) -> list[Reference]:
     """Sort references, the one that is aligned best with a track's faces first.
 
-    That is decided as in `best_reference`, over the whole track: another one for each pose would
-    flicker.
+    One order is for the whole track: another one for each pose would flicker.
     """
     shares = [
         each.face.placement.to_square(each.face.landmarks)
@@ -166,14 +168,14 @@ def _matched(track: Track, known: dict[str, list[Reference]], config: PolishConf
     typical = track.sightings[len(track.sightings) // 2].face
     return Person(
         number=track.number, track=track, name=match.name, distance=match.distance,
-        reference=ordered[0], references=tuple(ordered), why=None,
-        advice=best_reference(typical, ordered[:1]).advice,
+        references=tuple(ordered), why=None,
+        advice=advice(ordered[0], typical),
     )  # fmt: skip
 
 
 def _left_alone(track: Track, match: Match, why: str) -> Person:
     return Person(
-        number=track.number, track=track, name=None, distance=match.distance, reference=None,
+        number=track.number, track=track, name=None, distance=match.distance,
         references=(), why=why,
     )  # fmt: skip
 
@@ -189,9 +191,7 @@ def _without_doubles(people: Sequence[Person]) -> list[Person]:
             continue
         farther, nearer = sorted((one, other), key=lambda person: -person.distance)
         why = f"seen beside a face nearer to {one.name} ({nearer.distance:.2f})"
-        refused[farther.number] = replace(
-            farther, name=None, reference=None, references=(), advice=None, why=why
-        )
+        refused[farther.number] = replace(farther, name=None, references=(), advice=None, why=why)
     return [refused.get(person.number, person) for person in people]
 
 
@@ -244,7 +244,7 @@ def _with_benefit(person: Person, sharpness: float) -> Person:
     name, other = person.reference.name, face_sharpness(person.reference.at(JUDGED_PX))
     gain = benefit(sharpness, other)
     why = None if gain else f"as sharp as {name} ({sharpness:.2f} to {other:.2f}): nothing to gain"
-    return replace(person, sharpness=sharpness, benefit=gain, why=why)
+    return replace(person, benefit=gain, why=why)
 
 
 def _sample_evenly(items: Sequence[T]) -> list[T]:

@@ -1,11 +1,10 @@
-"""Read the reference faces of photographs, and choose the one that suits a face of the clip best.
+"""Read the reference faces of photographs, and judge how well they suit a face of the clip.
 
 A reference helps where it shows the face from about the same side and with about the same
 expression; misaligned ones hurt (IP-FVR's authors say the same). So the one whose landmarks lie
-nearest in the canonical square is chosen, and of about equal ones the sharper.
+nearest in the canonical square is best, and of about equal ones the sharper.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +30,6 @@ class Reference:
 
     name: str  # of the photograph, for messages
     face: np.ndarray  # canonical, RGB uint8, square: at the finest that a face is restored at
-    placement: Placement  # where it is in the photograph
     landmarks: np.ndarray  # (68, 2) in shares of the canonical square
     identity: np.ndarray  # (128,)
     pose: Pose
@@ -43,16 +41,6 @@ class Reference:
         if side == self.face.shape[0]:
             return self.face
         return cut(self.face, Placement.of_canonical(self.face.shape[0]), side)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The reference that suits a face best."""
-
-    reference: Reference
-    misalignment: float  # of all landmarks, in distances between the eyes, root mean square
-    degrees: float  # between both directions of sight
-    advice: str | None  # what would make a better reference; None: this one is good
 
 
 def read_references(
@@ -80,27 +68,22 @@ def read_references(
     return [_reference(picture, face, name, embedder, size_px) for face in found.faces]
 
 
-def best_reference(face: Face, references: Sequence[Reference]) -> Choice:
-    """Choose the reference that is aligned best with a face of the clip.
-
-    Raises:
-        InputError: there are no references.
-    """
-    if not references:
-        raise InputError("no references were given; a choice needs some")
-    shares = face.placement.to_square(face.landmarks)
-    away = [misalignment(shares, each.landmarks) for each in references]
-    costs = [
-        gap + SOFT_COSTS * (1 - min(each.sharpness, 1.0))
-        for gap, each in zip(away, references, strict=True)
-    ]
-    best = int(np.argmin(costs))
-    chosen = references[best]
-    degrees = pose(face.landmarks).away_from(chosen.pose)
-    return Choice(
-        reference=chosen, misalignment=away[best], degrees=degrees,
-        advice=_advice(chosen, degrees),
-    )  # fmt: skip
+def advice(reference: Reference, face: Face) -> str | None:
+    """Say what would make a better reference for a face of the clip; None: this one is good."""
+    degrees = pose(face.landmarks).away_from(reference.pose)
+    if degrees > TURNED_DEGREES:
+        return (
+            f"{reference.name} shows the face from {degrees:.0f} degrees away; one from nearer the "
+            "clip's side would help more"
+        )
+    if reference.height_px < SMALL_PX:
+        return (
+            f"{reference.name} shows the face only {reference.height_px} pixels high; "
+            "a larger one would help more"
+        )
+    if reference.sharpness < SOFT:
+        return f"{reference.name} is soft; a sharper photograph would help more"
+    return None
 
 
 def misalignment(one: np.ndarray, other: np.ndarray) -> float:
@@ -124,27 +107,9 @@ def _reference(
     return Reference(
         name=name,
         face=canonical,
-        placement=placement,
         landmarks=placement.to_square(face.landmarks),
         identity=embedder.of_picture(picture, placement),
         pose=pose(face.landmarks),
         sharpness=face_sharpness(cut(picture, placement, SIZE_PX)),
         height_px=face.box.height,
     )
-
-
-def _advice(reference: Reference, degrees: float) -> str | None:
-    """Say what is worst about a reference; None: nothing."""
-    if degrees > TURNED_DEGREES:
-        return (
-            f"{reference.name} shows the face from {degrees:.0f} degrees away; one from nearer the "
-            "clip's side would help more"
-        )
-    if reference.height_px < SMALL_PX:
-        return (
-            f"{reference.name} shows the face only {reference.height_px} pixels high; "
-            "a larger one would help more"
-        )
-    if reference.sharpness < SOFT:
-        return f"{reference.name} is soft; a sharper photograph would help more"
-    return None

@@ -53,21 +53,6 @@ def steady(
     return _placements(_from_relative(smooth, _between(at_s, path, wanted_s)))
 
 
-def tremble(placements: Sequence[Placement]) -> float:
-    """Measure how placements of consecutive frames tremble, in thousandths of the face's side.
-
-    It is the root mean square distance of the canonical square's corners from the middle between
-    the frames before and after: even motion counts as none.
-    """
-    if len(placements) < 3:
-        return 0.0
-    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
-    corners = np.array([placement.to_picture(square) for placement in placements])
-    off = corners[1:-1] - (corners[:-2] + corners[2:]) / 2
-    side = np.mean([placement.side_px for placement in placements])
-    return float(1000 * np.sqrt((off**2).sum(axis=2).mean()) / side)
-
-
 def _numbers(placements: Sequence[Placement]) -> np.ndarray:
     """Return (n, 4): x, y, the logarithm of the side, the roll without jumps by whole turns."""
     rolls = np.unwrap([each.roll for each in placements])

@@ -45,8 +45,7 @@ class Track:
 
     number: int  # from 0, in the order in which they were first seen
     sightings: tuple[Sighting, ...]  # in order, at least one
-    identities: tuple[np.ndarray, ...]  # (128,) each, of frames about evenly apart
-    identity: np.ndarray  # (128,), their mean
+    identity: np.ndarray  # (128,), the mean of frames about evenly apart
 
     @property
     def height_px(self) -> float:

@@ -47,7 +47,7 @@ def test_a_stranger_has_no_reference():
     known = read_references(degraded_clip(1).key_photo, "key", held.finder, held.embedder)
 
     def track(identity):
-        return Track(number=0, sightings=(), identities=(identity,), identity=identity)
+        return Track(number=0, sightings=(), identity=identity)
 
     assert reference_of(track(known[0].identity), known) is known[0]
     assert reference_of(track(known[0].identity + 1), known) is None
