@@ -4,8 +4,8 @@
 
 NAME=PATH is a clip, a folder of frames or a photograph of that person; where there are several
 people in it, they are NAME/0, NAME/1, ... in the order in which they are seen. Every picture in DIR
-shows somebody else, once. Frames are degraded at two strengths: half the size, slight blur, noise and
-JPEG 75; a quarter of the size, strong blur and noise, JPEG 45.
+shows somebody else, once. Frames are degraded at two strengths: half the size, slight blur, noise
+and JPEG 75; a quarter of the size, strong blur and noise, JPEG 45.
 """
 
 import argparse
