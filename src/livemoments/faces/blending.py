@@ -2,20 +2,20 @@
 
 The model sees at most 24 frames at a time. Windows restored apart would differ where they meet. So
 they overlap, and at every step of the bridge what the present window predicts (z_Hs) is blended
-with what earlier windows predicted at that same step, frame by frame. The paper says that latents
-of earlier clips are blended in at every denoising step, with exponential weights, and no more; the
-formula is our choice. At a frame d frames after the window's start
+with what earlier windows predicted at that same step, frame by frame. The paper gives exponential
+weights at every denoising step, and no formula; this one is our choice. At a frame d frames after
+the window's start
 
     share(d) = exp(-d / decay_frames)
 
 of the blend is the earlier windows', and of that share a window of age a = 1, 2, ... (the latest is
-1) has exp(-(a - 1) / decay_windows) in proportion. So the first frame of a window is wholly what
-those before made of it, and the last of the overlap nearly its own: a window goes over into the
-next, and an error in one is not passed on for ever.
+1) has exp(-(a - 1) / decay_windows) in proportion. So a window begins with the prediction of those
+before and fades to its own, and an error in one is not passed on for ever.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from livemoments.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class BlendConfig:
-    """How a clip is cut into windows and joined again. Lengths in frames."""
+    """The division of a clip into windows, and their blending. Lengths in frames."""
 
     window: int = 24  # frames that the model sees at a time, at most
     overlap: int = 8  # shared with the window before; 0: windows are independent
@@ -54,10 +54,7 @@ def windows(count: int, config: BlendConfig) -> list[range]:
     ends = [round(i * (count - config.overlap) / number) for i in range(number + 1)]
     if number == 1:
         return [range(count)]
-    return [
-        range(start, end + config.overlap)
-        for start, end in zip(ends, ends[1:], strict=False)
-    ]  # fmt: skip
+    return [range(start, end + config.overlap) for start, end in pairwise(ends)]
 
 
 def share_of_earlier(frames_from_start: np.ndarray, config: BlendConfig) -> np.ndarray:

@@ -26,16 +26,9 @@ HEAD_MIDDLE, HEAD_HALVES, HEAD_FADE, HEAD_POWER = (0.5, 0.53), (0.49, 0.47), 0.2
 def cut(picture: np.ndarray, placement: Placement, size_px: int = SIZE_PX) -> np.ndarray:
     """Cut out the canonical face at a placement.
 
-    It is enlarged by cubic interpolation or reduced by averaging areas; beyond the picture its edge
-    is repeated.
-
-    Args:
-        picture: H x W x C, uint8 or float32.
-        placement: where the face is.
-        size_px: side of the result.
-
-    Returns:
-        size_px x size_px x C, of the picture's type; float is not clipped.
+    The picture is H x W x C, uint8 or float32; the result is size_px x size_px x C, of its type,
+    and float is not clipped. It is enlarged by cubic interpolation or reduced by averaging areas;
+    beyond the picture its edge is repeated.
 
     Raises:
         ConfigError: size_px is below 16.
@@ -122,12 +115,8 @@ def add_change(
 def soft_mask(placement: Placement, region: tuple[int, int, int, int]) -> np.ndarray:
     """Return how much pixels belong to a head: a square with round corners whose edge fades.
 
-    Args:
-        placement: of the face.
-        region: left, top, right, bottom in pixels of the picture.
-
-    Returns:
-        float32 H x W in [0, 1]: 1 inside, 0 from the edge on, smooth between.
+    The region is left, top, right, bottom in pixels of the picture. The mask is float32 H x W in
+    [0, 1]: 1 inside, 0 from the edge on, smooth between.
     """
     left, top, right, bottom = region
     y, x = np.mgrid[top:bottom, left:right]

@@ -91,7 +91,7 @@ def find_people(
         references: of one person or several, in any order; see `read_references`.
         finder: finds faces.
         embedder: recognises them.
-        config: how.
+        config: how; None: as `livemoments faces` does.
         progress: called after every frame.
         count: of the clip's frames, for the progress; 0: not known.
 

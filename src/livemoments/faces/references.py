@@ -44,16 +44,9 @@ class Reference:
 
 
 def read_references(
-    picture: np.ndarray, name: str, finder: FaceFinder, embedder: Embedder, size_px: int = FINEST_PX
+    picture: np.ndarray, name: str, finder: FaceFinder, embedder: Embedder
 ) -> list[Reference]:
-    """Read the faces of a photograph, the largest first.
-
-    Args:
-        picture: upright RGB, uint8 H x W x 3.
-        name: of the photograph, for messages.
-        finder: finds faces.
-        embedder: recognises them.
-        size_px: side of the canonical faces.
+    """Read the faces of a photograph, upright RGB uint8 H x W x 3, the largest first.
 
     Raises:
         InputError: there is no face in it.
@@ -65,7 +58,7 @@ def read_references(
             f"{name}: no face of {found.smallest_px:.0f} pixels or more was found{why}; "
             "give a photograph that shows the face larger and from the front"
         )
-    return [_reference(picture, face, name, embedder, size_px) for face in found.faces]
+    return [_reference(picture, face, name, embedder) for face in found.faces]
 
 
 def advice(reference: Reference, face: Face) -> str | None:
@@ -99,14 +92,11 @@ def face_sharpness(face: np.ndarray) -> float:
     return measure_sharpness(np.ascontiguousarray(face[..., ::-1])).ratio
 
 
-def _reference(
-    picture: np.ndarray, face: Face, name: str, embedder: Embedder, size_px: int
-) -> Reference:
+def _reference(picture: np.ndarray, face: Face, name: str, embedder: Embedder) -> Reference:
     placement = face.placement
-    canonical = cut(picture, placement, size_px)
     return Reference(
         name=name,
-        face=canonical,
+        face=cut(picture, placement, FINEST_PX),
         landmarks=placement.to_square(face.landmarks),
         identity=embedder.of_picture(picture, placement),
         pose=pose(face.landmarks),

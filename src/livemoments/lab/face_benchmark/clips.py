@@ -112,7 +112,7 @@ def score_faces(
         before = faces
 
 
-def drift(rows: Sequence[FaceRow], name: str, clip_frames: int = CLIP_FRAMES) -> Drift:
+def drift(rows: Sequence[FaceRow], name: str) -> Drift:
     """Measure the drift of a distance of FaceRow, such as "identity_to_reference".
 
     Raises:
@@ -123,7 +123,7 @@ def drift(rows: Sequence[FaceRow], name: str, clip_frames: int = CLIP_FRAMES) ->
     values = np.array([getattr(row, name) for row in measured])
     if len(at) < 2:
         raise InputError(f"{name} was measured in {len(at)} frames; a drift needs two or more")
-    clips = at // clip_frames
+    clips = at // CLIP_FRAMES
     parts = [(at[clips == clip], values[clips == clip]) for clip in np.unique(clips)]
     slopes = [slope(part, value) for part, value in parts if len(part) > 1]
     means = np.array([value.mean() for _, value in parts])

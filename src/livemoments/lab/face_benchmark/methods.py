@@ -6,7 +6,6 @@ whole pictures of the clip, at the key photo's size.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -28,6 +27,7 @@ from livemoments.restoration.moment import restore_frame
 
 INPUT, WHOLE, ON_FACES = "input", "main model, whole picture", "main model, face by face"
 MAIN = (WHOLE, ON_FACES)
+SEED = 0  # of the main model's noise
 FLOW_PX = SIZE_PX // 2  # side of a face for the estimate of its flow, as in face restoration
 
 
@@ -73,18 +73,17 @@ class MainWhole(Method):
 
     name = WHOLE
 
-    def __init__(self, weights: Path = SHIPPED, threads: int = 0, seed: int = 0) -> None:
-        """Choose the model's weights."""
-        self._model = load_compact(weights, threads)
-        self._config = RestoreConfig(seed=seed)
-        self.about = f"{self._model.about['sha256']}, seed {seed}"
+    def __init__(self, threads: int = 0) -> None:
+        """Load the model, to compute with so many threads; 0: one per core."""
+        self._model = load_compact(SHIPPED, threads)
+        self.about = f"{self._model.about['sha256']}, seed {SEED}"
 
     def restore(self, clip: DegradedClip, progress: Progress | None = None) -> Iterator[np.ndarray]:
         """Restore frame by frame, with the first frame as key photo."""
         height, width = clip.key_photo.shape[:2]
         for index, frame in enumerate(clip.small):
             image = restore_frame(
-                frame, clip.key_photo, config=self._config, model=self._model,
+                frame, clip.key_photo, config=RestoreConfig(seed=SEED), model=self._model,
                 key_frame=clip.small[0],
             ).image  # fmt: skip
             if image.shape[:2] != (height, width):
@@ -102,18 +101,11 @@ class MainOnFaces(Method):
 
     name = ON_FACES
 
-    def __init__(
-        self,
-        finder: FaceFinder,
-        embedder: Embedder,
-        weights: Path = SHIPPED,
-        threads: int = 0,
-        seed: int = 0,
-    ) -> None:
-        """Choose what finds faces, and the model's weights."""
-        self._finder, self._embedder, self._seed = finder, embedder, seed
-        self._model = load_compact(weights, threads)
-        self.about = f"{self._model.about['sha256']}, flow at {FLOW_PX}, seed {seed}"
+    def __init__(self, finder: FaceFinder, embedder: Embedder, threads: int = 0) -> None:
+        """Choose what finds faces, and load the model."""
+        self._finder, self._embedder = finder, embedder
+        self._model = load_compact(SHIPPED, threads)
+        self.about = f"{self._model.about['sha256']}, flow at {FLOW_PX}, seed {SEED}"
 
     def restore(self, clip: DegradedClip, progress: Progress | None = None) -> Iterator[np.ndarray]:
         """Restore the faces of people whom the key photo shows."""
@@ -149,7 +141,7 @@ class MainOnFaces(Method):
             positions=pixel_grid(SIZE_PX, SIZE_PX) + flow,
             confidence=cv2.resize(dense.confidence, (SIZE_PX, SIZE_PX)),
         )
-        rng = np.random.default_rng([self._seed, index])
+        rng = np.random.default_rng([SEED, index])
         image = np.clip(self._model.restore_tile(tile, self._model.steps, rng).image, 0, 1)
         return paste(picture, image, view.placement, strength=view.strength)
 

@@ -96,15 +96,7 @@ class FaceTier(Method):
         name: str = TIER,
         threads: int = 0,
     ) -> None:
-        """Choose the weights and what is switched off.
-
-        Args:
-            people: finds them.
-            weights: the model's folder.
-            config: how to restore; None: as a user would.
-            name: in the tables.
-            threads: of the model; 0: one per core.
-        """
+        """Load the weights in a folder, and choose what is switched off; None: nothing."""
         self.name, self.config = name, config or PolishConfig()
         self._people = people
         self._model = load_faces(weights, threads)
@@ -146,7 +138,7 @@ def variants(
         names: of ABLATION; None: all.
         config: of the whole, which each row changes; None: as a user would.
         without_feedback: a folder of weights that were trained without it; None: no such row.
-        threads: of the models.
+        threads: of the models; 0: one per core.
 
     Raises:
         ConfigError: a name is unknown.
