@@ -44,18 +44,18 @@ def test_outside_the_mask_not_a_bit_changes(at):
 
 @pytest.mark.parametrize("at", PLACES[:2])
 def test_a_better_face_arrives_where_it_was_cut_out(at):
-    """The truth's own face, pasted over a spoilt picture, brings the truth back."""
+    """The truth's own face, pasted over a degraded picture, brings the truth back."""
     truth = smooth_picture(120, 160)
-    spoilt = np.clip(truth + np.float32(0.1), 0, 1) * np.float32(0.9)
-    result = paste(spoilt, cut(truth, at, 256), at)
+    degraded = np.clip(truth + np.float32(0.1), 0, 1) * np.float32(0.9)
+    result = paste(degraded, cut(truth, at, 256), at)
     inside = soft_mask(at, (0, 0, 160, 120)) == 1
     assert inside.sum() > 500
     assert psnr(result[inside][None], truth[inside][None]) > 50
-    assert psnr(spoilt[inside][None], truth[inside][None]) < 30
+    assert psnr(degraded[inside][None], truth[inside][None]) < 30
 
 
 def test_enlarged_by_two_and_back_keeps_half_pixels():
-    """What lies beside a pixel's centre in the picture lies there in the face."""
+    """What lies next to a pixel's centre in the picture lies there in the face."""
     picture = smooth_picture(64, 64)
     whole = Placement.of_canonical(64)
     assert cut(picture, whole, 64) == pytest.approx(picture, abs=1e-5)

@@ -78,7 +78,7 @@ def test_nobody_is_in_a_frame_twice():
     stage.of_picture = lambda picture, at: near["ann" if at.x < 150 else "alma"]
     found = find(stage, [reference("ann")])
     assert [person.name for person in found.people] == ["ann", None]
-    assert found.people[1].why == "seen beside a face nearer to ann (0.00)"
+    assert found.people[1].why == "seen next to a face nearer to ann (0.00)"
     assert found.people[1].references == ()
 
 
@@ -119,11 +119,11 @@ def test_without_a_match_the_clip_is_read_once():
 
 @pytest.mark.parametrize("count", [0, 12])
 def test_progress_goes_up_to_its_end(count):
-    told = []
-    find(Stage(12, side_px=90, ann=still(60)), [reference("ann")], lambda *at: told.append(at),
+    reports = []
+    find(Stage(12, side_px=90, ann=still(60)), [reference("ann")], lambda *at: reports.append(at),
          count, spare_sharp=True)  # fmt: skip
     for stage in ("finding faces", "looking at faces"):
-        rows = [(done, total) for name, done, total in told if name == stage]
+        rows = [(done, total) for name, done, total in reports if name == stage]
         assert rows[-1] == (12, 12) and all(done <= total for done, total in rows)
         assert [done for done, _ in rows] == sorted(done for done, _ in rows)
 

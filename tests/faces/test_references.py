@@ -45,7 +45,7 @@ def test_the_largest_face_of_a_photograph_comes_first():
     assert abs(first.pose.yaw) < 3
 
 
-def test_a_photograph_without_faces_is_said():
+def test_a_photograph_without_faces_is_refused():
     models = FakeModels()
     with pytest.raises(InputError, match="me.jpg: no face of 48 pixels or more was found"):
         read_references(picture_of(), "me.jpg", FaceFinder(models), Embedder(models))

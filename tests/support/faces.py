@@ -129,11 +129,11 @@ def dlibs_models():
 
 
 def clips_folder() -> Path:
-    """The real clips that lie beside the checkout, or skip; they are not part of the project."""
+    """The real clips that lie next to the checkout, or skip; they are not part of the project."""
     from support.makers import samples_folder
 
     samples = samples_folder()
     folder = samples.parent / "clips" if samples else Path("/nowhere")
     if not folder.exists():
-        pytest.skip("no real clips beside the sample files of phones")
+        pytest.skip("no real clips next to the sample files of phones")
     return folder

@@ -190,7 +190,7 @@ def _without_doubles(people: Sequence[Person]) -> list[Person]:
         if one.name is None or one.name != other.name or not _seen_together(one, other):
             continue
         farther, nearer = sorted((one, other), key=lambda person: -person.distance)
-        why = f"seen beside a face nearer to {one.name} ({nearer.distance:.2f})"
+        why = f"seen next to a face nearer to {one.name} ({nearer.distance:.2f})"
         refused[farther.number] = replace(farther, name=None, references=(), advice=None, why=why)
     return [refused.get(person.number, person) for person in people]
 

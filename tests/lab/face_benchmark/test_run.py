@@ -21,7 +21,7 @@ from livemoments.lab.face_benchmark.sheets import HEAD_PX, SHOWN, FaceSheets
 from livemoments.lab.face_benchmark.strengths import MILD, SEVERE
 from livemoments.lab.face_benchmark.truths import clips_of, degrade_clip, read_truth
 
-COUNT = 12
+COUNT = 10
 CONFIG = BenchmarkConfig(frames=COUNT, strengths=(MILD,))
 
 

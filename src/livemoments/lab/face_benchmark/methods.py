@@ -147,7 +147,7 @@ class MainOnFaces(Method):
 
 
 def reference_of(track: Track, known: list[Reference]) -> Reference | None:
-    """Return the face of the key photo that a track shows; None: of nobody there."""
+    """Return the face of the key photo that a track shows; None: it shows a stranger."""
     people = {str(number): [each.identity] for number, each in enumerate(known)}
     name = match_identity(track.identity, people).name
     return None if name is None else known[int(name)]

@@ -26,7 +26,7 @@ RATE = Fraction(30)  # frames a second, for the encoder
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """How much a clip is degraded."""
+    """The strength of a degradation."""
 
     name: str
     factor: int  # how many times smaller

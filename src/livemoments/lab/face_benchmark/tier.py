@@ -59,7 +59,7 @@ ABLATION: dict[str, dict[str, Any]] = {
 
 
 class PeopleOf:
-    """Who is in a degraded clip, found once for all variants of face restoration."""
+    """The people of a degraded clip, found once for all variants of face restoration."""
 
     def __init__(self, finder: FaceFinder, embedder: Embedder) -> None:
         """Choose what finds and recognises faces."""
