@@ -33,15 +33,10 @@ def grey(picture: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
 
 
-def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bring a picture or plane to a size: by area where both sides shrink, else bicubic (not cut).
-
-    One of that size already is returned as it is.
-    """
-    if picture.shape[:2] == (height, width):
-        return picture
-    shrinks = picture.shape[0] >= height and picture.shape[1] >= width
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize a picture or plane: by area where it gets smaller, bicubic (not cut) otherwise."""
+    smaller = height < picture.shape[0] or width < picture.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     return cv2.resize(picture, (width, height), interpolation=how)
 
 

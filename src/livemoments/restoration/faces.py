@@ -15,7 +15,8 @@ from livemoments.faces.crops import add_change, cut
 from livemoments.faces.detect import FaceFinder
 from livemoments.faces.identity import Embedder
 from livemoments.faces.models import FaceModels
-from livemoments.faces.polish import FaceChange, PolishConfig, find_people, polish
+from livemoments.faces.people import find_people
+from livemoments.faces.polish import FaceChange, PolishConfig, polish
 from livemoments.faces.references import read_references
 from livemoments.imaging.pixels import as_bytes, as_float
 from livemoments.models.faces import FaceModel, load_faces

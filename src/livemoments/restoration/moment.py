@@ -187,7 +187,7 @@ def _restore(
             tiles=settings.tiles,
             seed=settings.seed,
             scale=alignment.enlarged,
-            progress=stages.tell,
+            progress=stages.report,
         )
     faces = None
     if with_faces is not None:

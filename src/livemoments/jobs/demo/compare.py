@@ -54,7 +54,7 @@ def before_after(
 
 def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bring a picture to a size, within its range."""
-    resized = pixels.fit(picture, height, width)
+    resized = pixels.resize(picture, height, width)
     return resized if resized.dtype == np.uint8 else np.clip(resized, 0, 1)
 
 

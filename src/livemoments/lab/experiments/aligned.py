@@ -7,7 +7,7 @@ import numpy as np
 
 from livemoments.align.alignment import align
 from livemoments.align.estimators import FlowEstimator
-from livemoments.imaging.pixels import as_float, enlarge, fit
+from livemoments.imaging.pixels import as_float, enlarge, resize
 from livemoments.lab.benchmark.manifest import SetImage, read_picture
 from livemoments.lab.training.compact.restorer import Views
 
@@ -25,7 +25,7 @@ class AlignedImage:
     def fit(self, picture: np.ndarray) -> np.ndarray:
         """Bring a restored picture of the views' size to the size that is wanted, clipped."""
         height, width = self.size
-        return np.clip(fit(picture, height, width), 0, 1)
+        return np.clip(resize(picture, height, width), 0, 1)
 
 
 def read_aligned(folder: Path, image: SetImage) -> AlignedImage:
