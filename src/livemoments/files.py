@@ -211,23 +211,25 @@ def _reason(error: OSError, path: Path) -> str:
 
 
 @contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
-    """Turn whatever reading a fetched file may raise into an error that names it.
+def reading(path: Path, what: str, package: str | None = None) -> Iterator[None]:
+    """Turn whatever reading a fetched or installed file may raise into an error that names it.
 
     Args:
         path: the file that the body reads.
         what: what it should be, such as "the weights of VGG16".
+        package: the installed package that brings the file; None: it was fetched.
     """
+    install = f"reinstall the package {package}"
     damage = (pickle.UnpicklingError, struct.error, EOFError, LookupError, TypeError, ValueError)
     try:
         yield
     except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: not there; {what} must be fetched first") from error
+        missing = install if package else f"{what} must be fetched first"
+        raise MissingFileError(f"{path}: not there; {missing}") from error
     # RuntimeError is what torch raises for shapes that do not fit and for archives of its own.
     except (*damage, AttributeError, RuntimeError) as error:
-        raise DamagedFileError(
-            f"{path}: not {what} ({error}); delete it, it is fetched again"
-        ) from error
+        cure = install if package else "delete it, it is fetched again"
+        raise DamagedFileError(f"{path}: not {what} ({error}); {cure}") from error
 
 
 def cache_folder() -> Path:

@@ -99,7 +99,7 @@ def test_without_weights(tmp_path, pair, monkeypatch):  # noqa: F811
     monkeypatch.setattr(polishing, "load_faces", faces.load_faces)
     result = run("faces", pair, "-o", tmp_path / "a.mov", "--weights", tmp_path / "none")
     assert result.exit_code == 1
-    assert "no weights of the face tier there" in result.stderr.splitlines()[-1]
+    assert "no weights of face restoration there" in result.stderr.splitlines()[-1]
 
 
 PROGRAM = """

@@ -1,4 +1,4 @@
-"""Progress on stderr: bars with the time left in a terminal, plain lines elsewhere."""
+"""Show progress on stderr: bars with the time left in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

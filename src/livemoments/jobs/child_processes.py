@@ -1,4 +1,4 @@
-"""Processes that help a run: they end when it does, however it ends."""
+"""End child processes with their parent, however that ends."""
 
 import ctypes
 import os
@@ -12,9 +12,9 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
 def follow_parent(_number: int = 0) -> None:
-    """What a process begun by multiprocessing does first, so that it never outlives its parent.
+    """Make a process begun by multiprocessing end with its parent; called first in it.
 
-    Of itself such a process may wait for ever to hand over what nobody takes any more.
+    Otherwise such a process may wait for ever to hand over what nobody takes any more.
     """
     parent = parent_process()
     if parent is None or parent.pid is None:

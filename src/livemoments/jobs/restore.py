@@ -1,4 +1,4 @@
-"""One Live Photo from file to file: survey its moments, or restore one of them."""
+"""Restore one moment of a Live Photo, from file to file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,7 @@ class RestoredFile:
         }
 
     def lines(self) -> list[str]:
-        """The same for people, in a few lines."""
+        """Return the same for people, in a few lines."""
         report = self.report
         if report.reference_used:
             used = f"{report.share_from_reference:.0%} of it with the key photo's help"
@@ -64,7 +64,7 @@ class RestoredFile:
         return f", a Motion Photo with its clip ({self.format})" if self.format else ""
 
     def _faces(self) -> tuple[str, ...]:
-        """What became of the faces, where that was asked for."""
+        """Describe what became of the faces, where that was asked for."""
         if self.report.faces is None:
             return ()
         if not self.report.faces:
@@ -72,13 +72,13 @@ class RestoredFile:
         return (f"faces restored by the frames around: {self.report.faces}",)
 
     def _hdr(self) -> tuple[str, ...]:
-        """Whether it is HDR, where the key photo is."""
+        """Describe whether it is HDR, where the key photo is."""
         if self.report.hdr:
             return ("HDR kept",)
         return (f"no HDR: {self.report.hdr_reason}",) if self.report.hdr_reason else ()
 
     def _look(self) -> tuple[str, ...]:
-        """Whose tone and colour it has, where the key photo's was asked for."""
+        """Describe whose tone and colour it has, where the key photo's was asked for."""
         if self.report.look == "key":
             return ("tone and colour of the key photo",)
         reason = self.report.look_reason

@@ -33,7 +33,7 @@ class Survey:
         }
 
     def lines(self) -> list[str]:
-        """The same for people: one moment a line."""
+        """Return the same for people: one moment a line."""
         lines = ["frame      time  sharpness"]
         for moment in self.moments:
             marks = (

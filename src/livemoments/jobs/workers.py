@@ -1,4 +1,4 @@
-"""Work spread over processes of this machine, with their threads shared out among them."""
+"""Spread work over processes of this machine, with its threads shared out among them."""
 
 import multiprocessing
 import os
@@ -67,7 +67,7 @@ class Workers:
         self._pool.shutdown(wait=True)
 
     def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[tuple[J, R]]:
-        """Each job with what the function makes of it, as they are done.
+        """Yield each job with what the function makes of it, as they are done.
 
         Jobs are asked for shortly before they are begun, so that what was found by then can decide
         which ones there are. The function must be one of a module.
@@ -104,7 +104,7 @@ def cores() -> int:
 
 
 def _begin(threads: int) -> None:
-    """What a process does first."""
+    """Set up a process."""
     # Ctrl-C reaches all of them: the first one tells the others, by terminate, to leave quietly.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)

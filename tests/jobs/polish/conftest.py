@@ -1,3 +1,3 @@
-"""People on a stage and stand-ins for the networks, for every test of this room."""
+"""The stage of the clip pipeline's tests: stand-ins for dlib and the model, and a Live Photo."""
 
-from support.faces_stage import pair, stand_ins  # noqa: F401
+from support.faces_stage import pair, stand_ins  # noqa: F401 - pytest finds fixtures by name here

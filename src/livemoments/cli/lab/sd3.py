@@ -94,7 +94,7 @@ def bench_sd3(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure the sd3 model beside the release's loop.
+    """Measure the sd3 model next to the release's loop.
 
     Needs the extra "sd3": pip install 'livemoments[sd3]'. In one run, over one made-up tile: a
     plain statement of the official loop, and ours in several ways, each with its seconds, its

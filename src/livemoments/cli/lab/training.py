@@ -246,7 +246,12 @@ def _config(
 ) -> "TrainConfig":
     """Return the configuration of a run; each model has settings of its own."""
     from livemoments.faces.models import NETWORK, models_folder
-    from livemoments.lab.training.run.config import FaceTrainConfig, settings, tier
+    from livemoments.lab.training.run.config import (
+        SD3_MEDIUM,
+        FaceTrainConfig,
+        Sd3TrainConfig,
+        settings,
+    )
     from livemoments.lab.training.run.objective_config import ObjectiveConfig
 
     values = vars(data) | vars(length) | vars(learning)
@@ -257,8 +262,9 @@ def _config(
     faces = FaceTrainConfig(
         portraits=portraits, identity_network=models_folder() / NETWORK, identity_reward=reward
     )
+    own = Sd3TrainConfig(**{**vars(sd3), "base": sd3.base or SD3_MEDIUM})
     return settings(
-        model, output=output, faces=faces if of_faces else None, sd3=tier(**vars(sd3)),
+        model, output=output, faces=faces if of_faces else None, sd3=own,
         objective=None if of_faces else ObjectiveConfig(kind=objective), **values,
     )  # fmt: skip
 

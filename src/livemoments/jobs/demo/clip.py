@@ -1,4 +1,4 @@
-"""The demo's clip: what a phone's video does to a scene, and the MP4 of it."""
+"""Make the demo's clip: what a phone's video does to a scene, and the MP4 of it."""
 
 import io
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ TIME_BASE = Fraction(1, 90_000)
 
 
 def frame_times(config: SceneConfig) -> list[float]:
-    """Times of the frames in seconds, uneven as phones' are, with a frame dropped now and then."""
+    """Return the frames' times in seconds, uneven as phones' are, with one dropped now and then."""
     rng = np.random.default_rng([config.seed, 2])
     times, now = [], 0.0
     while now < config.duration_s:
@@ -27,7 +27,7 @@ def frame_times(config: SceneConfig) -> list[float]:
 
 
 def clip_tone(image: np.ndarray) -> np.ndarray:
-    """The clip's look on float32 RGB in [0, 1]: flatter than the still, lifted blacks, warmer."""
+    """Give float32 RGB in [0, 1] the clip's look: flatter than the still, lifted blacks, warmer."""
     return np.clip(image * np.array([0.90, 0.87, 0.78], np.float32) + np.float32(0.05), 0, 1)
 
 

@@ -1,9 +1,10 @@
-"""The demo's verdict as a picture: crops of what was made beside the known truth."""
+"""Draw the demo's result: crops of what was made next to the known truth."""
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from livemoments.imaging import pixels
 from livemoments.imaging.fidelity import luma
 
 LABELS = ("the frame", "restored", "the truth", "key photo")
@@ -52,13 +53,8 @@ def before_after(
 
 
 def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The picture at a size: bicubic where it grows, averaged where it shrinks; in its range."""
-    if picture.shape[:2] == (height, width):
-        return picture
-    shrinks = picture.shape[0] > height
-    resized = cv2.resize(
-        picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    )
+    """Bring a picture to a size, within its range."""
+    resized = pixels.resize(picture, height, width)
     return resized if resized.dtype == np.uint8 else np.clip(resized, 0, 1)
 
 
@@ -78,6 +74,4 @@ def _highest(values: np.ndarray, width: int, height: int, *, count: int) -> list
 
 
 def _as_uint8(picture: np.ndarray) -> np.ndarray:
-    if picture.dtype == np.uint8:
-        return picture
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return picture if picture.dtype == np.uint8 else pixels.as_bytes(picture)

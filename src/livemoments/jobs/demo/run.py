@@ -1,4 +1,4 @@
-"""The whole demo: make a Live Photo, open it, restore a moment, say how near it came."""
+"""Run the whole demo: make a Live Photo, open it, restore a moment, score it."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -99,5 +99,5 @@ def run_demo(
 
 
 def _in_clip_tone(picture: np.ndarray) -> np.ndarray:
-    """A picture, uint8 RGB, as the clip shows its tone and colour."""
+    """Give a picture, uint8 RGB, the clip's tone and colour."""
     return np.rint(clip_tone(picture / np.float32(255)) * 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What each part of the method is worth (LiveMoments, Tables 3 and 7).
+"""Measure what each part of the method is worth (LiveMoments, Tables 3 and 7).
 
 Every row is a network of its own, trained in the same way from the same first weights on the same
 crops, and scored on the same pairs. The last rows change nothing but the sampler of the whole
@@ -24,7 +24,7 @@ from livemoments.progress import Progress
 
 # Half as wide as the shipped networks: rows are for comparing, and there are many.
 NETWORK = CompactConfig(channels=(32, 48, 80), refiner_channels=(32, 48))
-_BARE = Parts(refine=False, copy_gate=False, motion=False, beside=False)
+_BARE = Parts(refine=False, copy_gate=False, motion=False, reference_pixels=False)
 ROWS = {
     "RestorationNet": replace(_BARE, reference=False),
     "+ ReferenceNet": replace(_BARE, warp="nothing"),
@@ -66,7 +66,7 @@ class Ablation:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """A table for each set."""
+        """Return a table for each set."""
         lines = [f"each row trained for {self.steps} steps"]
         for name, rows in self.tables.items():
             lines += ["", f"{name:42s} PSNR-Y SSIM-Y  LPIPS  DISTS"]
@@ -143,7 +143,7 @@ def _restored(model: CompactNetworks, parts: Parts, pair: Pair) -> np.ndarray:
 def train_row(
     base: TrainConfig, parts: Parts = WHOLE, progress: Progress | None = None
 ) -> CompactNetworks:
-    """The network of a row, trained for base.steps steps or taken up where it was left.
+    """Return the network of a row: trained for base.steps steps, or taken up where it was left.
 
     It has a folder of its own under base.output; scenes are shared.
     """
@@ -152,7 +152,7 @@ def train_row(
 
     config = replace(
         base,
-        kept=base.kept or base.output,
+        cache=base.cache_folder,
         objective=replace(base.objective, parts=parts),
         validate_every=0,
     )

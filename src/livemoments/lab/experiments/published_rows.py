@@ -1,4 +1,4 @@
-"""An experiment's table: our rows, and beneath each the paper's own, marked as published."""
+"""Print an experiment's table: our rows, and beneath each the paper's own, marked as published."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MARK = ">"  # before every published row
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What came of an experiment, and which of the paper's rows stand beside ours."""
+    """What came of an experiment, and which of the paper's rows stand next to ours."""
 
     table: str  # the number of the paper's
     run: Run
@@ -36,7 +36,7 @@ class Experiment:
         }
 
     def lines(self) -> list[str]:
-        """The table in as many parts as it takes, and what to know when reading it."""
+        """Return the table in as many parts as it takes, and what to know when reading it."""
         run, found = self.run, find(self.run)
         count = len(run.images)
         lines = [run.title, f"on {run.set_name}: {count} image{'' if count == 1 else 's'}"]
@@ -59,7 +59,7 @@ class Experiment:
         return [*rows, *(line for row in others for line in self._published(names, row))]
 
     def _published(self, names: list[str], row: str) -> list[list[str]]:
-        """The paper's numbers of one of its rows, a line for each set that has some."""
+        """Return the paper's numbers of one of its rows, a line for each set that has some."""
         whole, lines = published(self.table), []
         for table in map(whole.on, whole.sets):
             texts = {
@@ -73,7 +73,7 @@ class Experiment:
 
 
 def _values(table: PublishedTable) -> dict[str, dict[str, float | None]]:
-    """A published table by row and by what its columns are called here, or else in the paper."""
+    """Return a published table by row, and by our names of its columns where we have one."""
     names = [column.metric or column.name for column in table.columns]
     return {row: dict(zip(names, values, strict=True)) for row, values in table.rows.items()}
 

@@ -1,4 +1,4 @@
-"""Rows of the paper's ablations: ways to restore an image, each beside the paper's own row.
+"""Make the rows of the paper's ablations: ways to restore an image, with the paper's own row.
 
 The design's and the degradation's rows are networks of ours, trained in the same way and half as
 wide as the shipped ones; the flow's rows run a finished compact model.
@@ -11,21 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from livemoments.align.flow import pixel_grid
 from livemoments.errors import LiveMomentsError
 from livemoments.lab.experiments.ablation import ROWS, UNMOVED, train_row
 from livemoments.lab.experiments.aligned import AlignedImage, realigned
 from livemoments.lab.experiments.estimators import ESTIMATORS, make_estimator
 from livemoments.lab.experiments.safety import NOISE_SHARES, disturbed
-from livemoments.lab.training.compact.restorer import Sampler, restore_whole
+from livemoments.lab.training.compact.restorer import Sampler, restore_views, restore_whole
 from livemoments.lab.training.run.config import TrainConfig
 from livemoments.lab.training.run.objective_config import WHOLE, Parts
 from livemoments.models.compact import CompactModel
-from livemoments.models.tile import TileInput
 from livemoments.networks.compact import CompactNetworks
 from livemoments.progress import Progress
 from livemoments.restoration.look import match_look
-from livemoments.restoration.tiles import Stitcher, grid
 from livemoments.version import __version__
 
 WHOLE_METHOD = "livemoments"  # as the benchmark calls it; a report compares the others with it
@@ -83,7 +80,7 @@ def design_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator
 
 
 def degradation_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator[Row]:
-    """One network for each degradation of training (Table 8), trained alike."""
+    """Train one network for each degradation of training (Table 8)."""
     for preset, paper_row in DEGRADATION_PAPER_ROWS.items():
         config = replace(base, pairs=replace(base.pairs, preset=preset))
         yield Row(
@@ -99,7 +96,7 @@ def degradation_rows(base: TrainConfig, progress: Progress | None = None) -> Ite
 def flow_rows(
     model: CompactModel, *, raft_weights: Path | None = None, seed: int = 0
 ) -> Iterator[Row]:
-    """A finished model with noise in the flow, and with other estimators of it (Table 9).
+    """Make rows with noise in the flow, and with other estimators of it (Table 9).
 
     The networks get the confidence of the flow as it was, so that nothing but they themselves
     can refuse the noise, as in the paper, which has no confidence.
@@ -130,28 +127,14 @@ def flow_rows(
 def restore_compact(
     model: CompactModel, image: AlignedImage, *, reference: bool = True
 ) -> np.ndarray:
-    """An image restored as users have it, but for where its flow comes from."""
-    views = image.views
-    height, width = views.frame.shape[:2]
-    blended = Stitcher(height, width, 3)
-    for index, tile in enumerate(grid(height, width, model.tiles)):
-        frame = views.frame[tile.area]
-        part = TileInput(frame=frame, reference=None, positions=None, confidence=None)
-        if reference and not image.reason:
-            here = pixel_grid(tile.height, tile.width) + np.array([tile.left, tile.top], np.float32)
-            part = TileInput(
-                frame=frame,
-                reference=views.key_photo,
-                positions=here + views.flow[tile.area],
-                confidence=views.confidence[tile.area],
-            )
-        result = model.restore_tile(part, model.steps, np.random.default_rng([0, index]))
-        blended.add(tile, result.image)
-    return image.fit(match_look(blended.result(), views.frame))
+    """Restore an image as users have it, but for where its flow comes from."""
+    views, reference = image.views, reference and not image.reason
+    restored = restore_views(model, views, reference=reference, steps=model.steps)
+    return image.fit(match_look(restored, views.frame))
 
 
 def slug(label: str) -> str:
-    """A label as a method's name."""
+    """Turn a label into a method's name."""
     return re.sub(r"[^\w.]+", "-", label, flags=re.ASCII).strip("-")
 
 
@@ -160,7 +143,7 @@ def _by(model: CompactNetworks, parts: Parts, sampler: Sampler | None = None) ->
 
 
 def _trained(config: TrainConfig, parts: Parts) -> object:
-    """What the pictures of a row's network depend on."""
+    """Return what the pictures of a row's network depend on."""
     return [__version__, config.steps, config.fixed(), repr(parts)]
 
 

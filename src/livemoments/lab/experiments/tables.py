@@ -1,4 +1,4 @@
-"""The paper's experiments on sets of one's own, each under the name of its table.
+"""Do the paper's experiments on sets of one's own, each under the name of its table.
 
 table1, table2    methods compared, on real and on synthetic sets
 table3, table7    parts of the method taken away, likewise; trains a network for each row
@@ -59,7 +59,7 @@ class Preset:
     title: str
 
     def metrics(self, *, with_truth: bool) -> tuple[str, ...]:
-        """The table's metrics, and those of fidelity before them where they mean something."""
+        """Return the table's metrics, with those of fidelity before them where there is a truth."""
         names = [column.metric for column in published(self.number).columns if column.metric]
         return tuple(dict.fromkeys([*(FIDELITY if with_truth else ()), *names]))
 
@@ -93,7 +93,7 @@ class ExperimentConfig:
 
 
 def preset_of(name: str) -> Preset:
-    """A preset by its name; ConfigError where there is none."""
+    """Return a preset by its name; raise ConfigError where there is none."""
     if name not in PRESETS:
         raise ConfigError(f"no experiment {name!r}; there are {', '.join(PRESETS)}, and table5")
     return PRESETS[name]
@@ -130,7 +130,7 @@ def run_experiment(
 def _evaluation(
     preset: Preset, config: ExperimentConfig, methods: tuple[str, ...], metrics: tuple[str, ...]
 ) -> EvaluateConfig:
-    """What the benchmark is asked for."""
+    """Return the settings of the benchmark."""
     return EvaluateConfig(
         set_folder=config.set_folder, output=config.output, methods=methods, metrics=metrics,
         threads=config.threads, limit=config.limit, seed=config.seed, sources=config.sources,
@@ -142,7 +142,7 @@ def _evaluation(
 def usual_training(
     photographs: Path, output: Path, *, steps: int, seed: int = 0, threads: int = 0
 ) -> TrainConfig:
-    """How the networks of rows are trained on photographs, within the folder of an experiment."""
+    """Return how rows' networks are trained on photographs, in the folder of an experiment."""
     # A batch has as many crops as a scene gives: a short run needs no more scenes than steps.
     scenes = min(PairConfig().scenes, max(FEWEST_SCENES, steps))
     return TrainConfig(
@@ -152,7 +152,7 @@ def usual_training(
 
 
 def _rows(preset: Preset, config: ExperimentConfig, progress: Progress | None) -> Iterable[Row]:
-    """The rows of an experiment, trained where they are networks of their own."""
+    """Make the rows of an experiment; train them where they are networks of their own."""
     if preset.kind == "flow":
         model = load_compact(config.weights, config.threads)
         return flow_rows(model, raft_weights=config.raft_weights, seed=config.seed)
@@ -189,7 +189,7 @@ def _make(
 
 
 def _is_made(folder: Path, image: SetImage) -> bool:
-    """Whether a row's picture of an image is there, and of that very image."""
+    """Return whether a row's picture of an image is there, and of that very image."""
     try:
         of = (folder / f"{image.name}.of").read_text(encoding="utf-8")
     except OSError:
@@ -210,7 +210,7 @@ def _of(image: SetImage) -> str:
 
 
 def _named(run: Run, rows: Sequence[Row]) -> Run:
-    """The run with the rows as people know them, those that cannot be had too."""
+    """Give the run the rows' labels, those that cannot be had too."""
     by_name = {row.name: row for row in rows}
     methods = [
         replace(m, label=by_name[m.name].label, detail=by_name[m.name].detail)
@@ -227,7 +227,7 @@ def _named(run: Run, rows: Sequence[Row]) -> Run:
 
 
 def _ours(methods: Sequence[MethodInfo]) -> dict[str, str]:
-    """Which methods of a comparison are the paper's own, or ours in its place."""
+    """Return which methods of a comparison are the paper's own, or ours in its place."""
     return {m.name: OURS[kind] for m in methods if (kind := m.name.split(":")[0]) in OURS}
 
 

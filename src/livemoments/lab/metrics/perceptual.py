@@ -103,7 +103,7 @@ class PerceptualMetrics:
             return _judged(one, two, self._vgg16_judges)
 
     def dists(self, first: np.ndarray, second: np.ndarray) -> float:
-        """How far the means and the structure of VGG16's features are apart, 0 to 1; 0 for equal ones.
+        """Return how far the means and the structure of VGG16's features are apart, 0 to 1.
 
         Where in the picture they lie counts for little: grain in other places is the same texture.
         """

@@ -141,8 +141,8 @@ def _pictures(findings: Findings, shown: Sequence[ShownImage], encoded: Encoded)
     words = (
         f"{of}{order} Crops of {CROP_PX} px, one pixel of the picture to one of the page, kept "
         f"{encoded.how}. Smaller pictures are enlarged to the size of the others; the key photo "
-        "shows the same place of the picture, which moved between the two moments. The scores are of "
-        "the whole image."
+        "shows the same place of the picture, which moved between the two moments. The scores are "
+        "of the whole image."
     )
     hint = (
         "Press a crop to magnify its whole row, twice, then four times; move to look around. "

@@ -1,4 +1,4 @@
-"""Operations of networks in convolutions and products of matrices: two for each product.
+"""Count the operations of networks in convolutions and matrix products: two for each product.
 
 Of PyTorch's networks its own counter tells; of ONNX files their nodes do, at the sizes that they
 have in a run. Both leave out what is done once per value: activations, norms, warps.
@@ -19,7 +19,7 @@ Sizes = Mapping[str, tuple[int, ...]]  # of a network's inputs
 
 
 def torch_tflops(work: Callable[[], object]) -> float:
-    """10^12 operations of the networks of PyTorch that some work runs."""
+    """Count the 10^12 operations of the networks of PyTorch that some work runs."""
     counter = FlopCounterMode(display=False)
     with counter:
         work()
@@ -27,7 +27,7 @@ def torch_tflops(work: Callable[[], object]) -> float:
 
 
 def compact_tflops(folder: Path, size_px: int, steps: int = 1) -> float:
-    """10^12 operations of the compact model on a tile of size_px a side, a multiple of 64.
+    """Count the 10^12 operations of the compact model on a tile of size_px, a multiple of 64.
 
     Raises:
         MissingExtraError: onnx is not installed.
@@ -47,7 +47,7 @@ def compact_tflops(folder: Path, size_px: int, steps: int = 1) -> float:
 
 
 def onnx_tflops(path: Path, sizes: Sizes) -> float:
-    """10^12 operations of one run of an ONNX file with float32 inputs of these sizes.
+    """Count the 10^12 operations of one run of an ONNX file with float32 inputs of these sizes.
 
     Raises:
         MissingExtraError: onnx is not installed.
@@ -73,7 +73,7 @@ def onnx_parameters_m(folder: Path) -> float:
 
 
 def _features(path: Path, size_px: int) -> dict[str, tuple[int, ...]]:
-    """The sizes of ReferenceNet's feature maps for a tile."""
+    """Return the sizes of ReferenceNet's feature maps for a tile."""
     channels = {
         value.name: value.type.tensor_type.shape.dim[1].dim_value for value in _outputs(path)
     }
@@ -127,7 +127,7 @@ def _run(
     sizes: Sizes,
     known: list[dict[str, str]],
 ) -> list[dict[str, np.ndarray]]:
-    """The shapes that were asked for, of a run on nothing."""
+    """Return the shapes that were asked for, of a run on nothing."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -146,7 +146,7 @@ def _run(
 
 
 def _inner(node: Any, weight: np.ndarray) -> float:  # noqa: ANN401
-    """How many products make one value of a node's output; weight is its second input's shape."""
+    """Return how many products make one value of a node; weight is its second input's shape."""
     if node.op_type == "Conv":
         return float(np.prod(weight[1:]))  # channels of a group, rows, columns
     turned = any(each.name == "transB" and each.i for each in node.attribute)

@@ -9,7 +9,7 @@ from livemoments.livephoto.checking.apple import check_apple
 from livemoments.livephoto.checking.findings import Finding, failed
 from livemoments.livephoto.checking.motion_photo import check_motion_photo
 from livemoments.livephoto.checking.movie import check_movie
-from livemoments.livephoto.container.source import Source, sniff
+from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.metadata.xmp import parse_motion_facts
 from livemoments.livephoto.reading.motion_photo import find_embedded_clip
 from livemoments.livephoto.reading.packages import in_pvt, pvt_notes, unpack
@@ -90,18 +90,18 @@ def check_file(path: Path, video: Path | None = None) -> CheckedFile:
     """
     if video is not None:
         for half, expected in ((path, "still"), (video, "video")):
-            if sniff(half) != expected:
+            if Source.whole(half).kind != expected:
                 raise UnsupportedFileError(f"{half.name}: expected a {expected}")
         return CheckedFile(
             files=(path, video), form=APPLE, findings=tuple(check_apple(path, video))
         )
     photo = resolve(path)
-    kind = sniff(photo)
-    if kind == "archive":
+    file = Source.whole(photo)
+    if file.kind == "archive":
         return _checked_archive(photo)
-    if kind == "video":
-        return _checked_pair(find_still(photo))
-    still = read_still(photo)
+    if file.kind == "video":
+        return _checked_pair(find_still(file))
+    still = read_still(photo, file=file)
     facts = parse_motion_facts(still.xmp)
     embedded = find_embedded_clip(still.source, facts)
     if embedded is not None:

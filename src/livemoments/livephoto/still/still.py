@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError, first_line
 from livemoments.imaging.colour import ColourSpace, recognise_profile
 from livemoments.livephoto.container.iptc import iptc_of
-from livemoments.livephoto.container.source import HEAD_BYTES, Source, file_size, kind_of, sniff
+from livemoments.livephoto.container.source import HEAD_BYTES, Source, kind_of
 from livemoments.livephoto.metadata.apple_note import maker_note_identifier
 
 # Twice Pillow's own warning threshold, where Pillow refuses too: 179 megapixels.
@@ -81,6 +81,8 @@ class Still:
     mode: str = "RGB"  # pillow's name of the pixel layout in the file, such as "RGB" or "CMYK"
     # The picture's bytes, where it was unpacked from the file; None where it is the file.
     data: bytes | None = field(default=None, repr=False)
+    # The file as it was found when the still was read.
+    file: Source | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -93,7 +95,7 @@ class Still:
         if self.path is None:
             raise InputError("this still has no file")
         if self.data is None:
-            return Source.whole(self.path)
+            return self.file or Source.whole(self.path)
         return Source(path=self.path, start=0, length=len(self.data), data=self.data)
 
     def pixels(self) -> np.ndarray:
@@ -113,7 +115,7 @@ class Still:
     def _decode(self, side: int | None) -> np.ndarray:
         if self.path is None:
             raise InputError("this still has no file to read pixels from")
-        with opened(self.path, self.data) as image:
+        with opened(self.path, self.data, self.file) as image:
             if side is not None:
                 image.draft("RGB", (2 * side, 2 * side))
             icc = image.info.get("icc_profile")
@@ -124,19 +126,21 @@ class Still:
             return np.array(to_rgb(upright, icc))
 
 
-def read_still(path: Path, data: bytes | None = None) -> Still:
+def read_still(path: Path, data: bytes | None = None, file: Source | None = None) -> Still:
     """Read a still's facts; its pixels stay in the file.
 
     Args:
         path: The file.
         data: The picture's bytes, where it was unpacked from that file.
+        file: The whole file, where it was looked at before.
 
     Raises:
         MissingFileError: It is not there or cannot be opened.
         DamagedFileError: It is empty, truncated or broken.
         UnsupportedFileError: It is no picture, of an unknown kind, or too large.
     """
-    with opened(path, data) as image:
+    file = file or Source.whole(path)
+    with opened(path, data, file) as image:
         info = image.info
         exif = _raw_exif(image)
         tags = image.getexif()
@@ -162,24 +166,27 @@ def read_still(path: Path, data: bytes | None = None) -> Still:
             identifier=_identifier(maker_note),
             mode=image.mode,
             data=data,
+            file=file,
         )
 
 
 @contextmanager
-def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
+def opened(
+    path: Path, data: bytes | None = None, file: Source | None = None
+) -> Iterator[Image.Image]:
     """Open a picture, pixels not yet decoded; any decoder's fault becomes one of our errors."""
-    file_size(path)
+    found = file or Source.whole(path)
     formats = _formats()
     try:
         with _WARNINGS_LOCK, warnings.catch_warnings():
             # Decoders warn about odd metadata; what matters is noted or raised by us.
             warnings.simplefilter("ignore")
-            file = path if data is None else io.BytesIO(data)
-            with Image.open(file, formats=formats) as image:
+            packed = path if data is None else io.BytesIO(data)
+            with Image.open(packed, formats=formats) as image:
                 _check_size(path, image)
                 yield image
     except UnidentifiedImageError as error:
-        if (sniff(path) if data is None else kind_of(data[:HEAD_BYTES])) == "still":
+        if (found.kind if data is None else kind_of(data[:HEAD_BYTES])) == "still":
             raise DamagedFileError(f"{path.name}: the picture is truncated or damaged") from error
         raise UnsupportedFileError(
             f"{path.name}: not a picture livemoments reads; expected JPEG, HEIC or PNG"

@@ -19,7 +19,7 @@ from support.tiny_run import tiny_config
 from livemoments.errors import ConfigError
 from livemoments.lab.training import loop
 from livemoments.lab.training.loop import train
-from livemoments.lab.training.run.stopping import Stop
+from livemoments.lab.training.run.stopping import hearing_signals
 from livemoments.progress import Terminated
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -49,7 +49,7 @@ def heeds_interrupts():
 
 @pytest.fixture
 def config(folder, kept, tmp_path):
-    return tiny_config(folder, tmp_path / "run", kept=kept, schedule="constant", steps=4)
+    return tiny_config(folder, tmp_path / "run", cache=kept, schedule="constant", steps=4)
 
 
 def state(config) -> dict:
@@ -182,7 +182,7 @@ def test_asked_a_second_time_it_ends_at_once(config):
 
 
 def test_a_helper_that_heard_the_signal_too_is_no_fault():
-    with pytest.raises(Terminated), Stop() as stop:
+    with pytest.raises(Terminated), hearing_signals() as stop:
         stop.waits = True
         os.kill(os.getpid(), signal.SIGTERM)
         raise RuntimeError("DataLoader worker exited unexpectedly")
@@ -191,7 +191,7 @@ def test_a_helper_that_heard_the_signal_too_is_no_fault():
 def test_a_signal_that_was_ignored_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Stop() as stop:
+        with hearing_signals() as stop:
             os.kill(os.getpid(), signal.SIGINT)
         assert not stop.asked
     finally:

@@ -5,14 +5,14 @@ import pytest
 
 from livemoments.errors import ConfigError, InputError, MissingFileError
 from livemoments.lab.experiments import study
-from livemoments.lab.experiments.correlation import (
+from livemoments.lab.experiments.study import (
+    correlate,
     kendall_w,
     pearson,
     ranks,
     spearman,
     standardised,
 )
-from livemoments.lab.experiments.study import correlate
 
 METHODS = ("ours", "bicubic", "esrgan", "other")
 
