@@ -10,9 +10,9 @@ def need_torch(job: str) -> None:
     _need(job, "train", {"torch": "PyTorch", "accelerate": "accelerate"})
 
 
-def need_sd3(job: str) -> None:
-    """Raise MissingExtraError where what the sd3 tier needs is not installed."""
-    packages = {name: name for name in ("diffusers", "safetensors", "transformers")}
+def need_sd3(job: str, *more: str) -> None:
+    """Raise MissingExtraError where a package of the sd3 tier, or one more, is not installed."""
+    packages = {name: name for name in ("diffusers", "safetensors", *more)}
     _need(job, "sd3", {"torch": "PyTorch", **packages})
 
 

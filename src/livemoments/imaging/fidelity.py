@@ -68,7 +68,7 @@ def luma(picture: np.ndarray) -> np.ndarray:
 
 
 def _local_mean(values: np.ndarray) -> np.ndarray:
-    """The mean under the window, H x W to (H - 10) x (W - 10): where all of it is inside."""
+    """Return the mean under the window, H x W to (H - 10) x (W - 10), where all of it is inside."""
     inner = slice(WINDOW_PX // 2, -(WINDOW_PX // 2))
     return cv2.GaussianBlur(values, (WINDOW_PX, WINDOW_PX), SIGMA_PX)[inner, inner]
 

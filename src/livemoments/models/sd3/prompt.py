@@ -125,7 +125,7 @@ def embed_empty_prompt(
         OutputError: the file exists or cannot be written.
         MissingExtraError: transformers is not installed.
     """
-    need_sd3("embedding the prompt")
+    need_sd3("embedding the prompt", "transformers")
     check_output(output, overwrite=overwrite)
     folder = find_folder(base)
     t5 = os.path.isdir(folder / T5)
