@@ -41,7 +41,7 @@ PLACED = ("weights", "base", "device", "precision", "offload")  # settings of a 
 
 @dataclass(frozen=True, kw_only=True)
 class Latents:
-    """What the networks are given of B tiles of one size, H x W pixels in 8 h x 8 w cells."""
+    """What the networks are given of B tiles of one size, H x W = 8 h x 8 w pixels."""
 
     frame: Tensor  # (B, 16, h, w) float32
     key: Tensor  # (B, 16, h, w) float32, of PCR's crop of the key photo
