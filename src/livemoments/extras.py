@@ -1,4 +1,4 @@
-"""What the optional parts need, said before they are used."""
+"""Check, before an optional part is used, that the packages it needs are installed."""
 
 import importlib.util
 
@@ -12,7 +12,8 @@ def need_torch(job: str) -> None:
 
 def need_sd3(job: str) -> None:
     """Raise MissingExtraError where what the sd3 tier needs is not installed."""
-    _need(job, "sd3", {"torch": "PyTorch", "diffusers": "diffusers", "safetensors": "safetensors"})
+    packages = {name: name for name in ("diffusers", "safetensors", "transformers")}
+    _need(job, "sd3", {"torch": "PyTorch", **packages})
 
 
 def need_faces(job: str, packages: dict[str, str]) -> None:

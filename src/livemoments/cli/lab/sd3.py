@@ -71,7 +71,7 @@ def embed_prompt(
     from livemoments.models.sd3.prompt import embed_empty_prompt
 
     made = embed_empty_prompt(base, output, overwrite=overwrite)
-    print_facts(made.to_dict(), as_json=as_json)
+    print_facts(made, as_json=as_json)
 
 
 @lab.command("bench-sd3", cls=Command)

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from livemoments.errors import InputError, MissingFileError, WeightsError
 from livemoments.lab.metrics.metric import need_package, size
-from livemoments.models.sd3.prompt import quiet_transformers
+from livemoments.models.sd3.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -250,19 +250,17 @@ def plain_attention(dual: DualBranch) -> Iterator[None]:
 def official_tile(model: Sd3Model, tile: TileInput) -> np.ndarray:
     """Run the release's loop over one tile, with the latents' means and our seeded noise."""
     dual, prompt = model.dual, model.prompt
-    rng = np.random.default_rng(0)
-    z_frame, z_key, flow = model.latents([tile], [rng])
-    embeddings = dual.motion_encoder(flow)
+    latents = model.latents(tile, np.random.default_rng(0))
+    embeddings = dual.motion_encoder(latents.flow)
     for block in dual.restoration.transformer_blocks:
         block.attn.processor.embeddings = embeddings
-    noise = torch.from_numpy(rng.standard_normal(z_frame.shape, np.float32)).to(z_frame.device)
-    z = bridge.start(z_frame, noise)
+    z = bridge.start(latents.frame, latents.noise)
     dtype = model.placement.dtype
     times = bridge.official_times()
     for t, t_next in zip(times, times[1:], strict=False):
         at = torch.full((1,), TIMESTEPS * t, device=z.device)
         given = {"encoder_hidden_states": prompt.tokens, "pooled_projections": prompt.pooled}
-        dual.reference(z_key.to(dtype), timestep=at, **given)
+        dual.reference(latents.key.to(dtype), timestep=at, **given)
         velocity = dual.restoration(z.to(dtype), timestep=at, **given).sample.float()
         z = bridge.euler_step(z, velocity, t, t_next)
     return model.decode(z)[0]

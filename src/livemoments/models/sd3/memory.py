@@ -1,4 +1,4 @@
-"""Where the sd3 tier's parts go: device, arithmetic, and whether the memory will do."""
+"""Choose device and arithmetic for the sd3 tier, check its memory, and move its parts there."""
 
 import os
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Placement:
 
 
 def resolve_device(config: Sd3Config) -> torch.device:
-    """The device a config asks for, or the best there is.
+    """Return the device a config asks for, or the best there is.
 
     Raises:
         DeviceError: it is not there.
@@ -57,21 +57,21 @@ def resolve_device(config: Sd3Config) -> torch.device:
 
 
 def resolve_dtype(config: Sd3Config, device: torch.device) -> torch.dtype:
-    """The arithmetic a config asks for, or the device's best."""
+    """Return the arithmetic a config asks for, or the device's best."""
     if config.precision != "auto":
         return DTYPES[config.precision]
     return torch.float16 if device.type == "mps" else torch.bfloat16
 
 
 def autoencoder_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """The autoencoder's: with bfloat16's 8 bits, smooth places would show steps."""
+    """Return the autoencoder's: with bfloat16's 8 bits, smooth places would show steps."""
     if dtype == torch.bfloat16:
         return torch.float32 if device.type == "cpu" else torch.float16
     return dtype
 
 
 def weights_bytes(*modules: nn.Module) -> int:
-    """What the parameters and buffers of modules take."""
+    """Count what the parameters and buffers of modules take."""
     return sum(
         x.numel() * x.element_size() for m in modules for x in (*m.parameters(), *m.buffers())
     )
@@ -80,10 +80,10 @@ def weights_bytes(*modules: nn.Module) -> int:
 def estimate_gb(
     parts: Sd3Parts, config: Sd3Config, dtype: torch.dtype, tile_px: int, *, offload: bool
 ) -> float:
-    """The peak of memory on the device, estimated, in 10^9 bytes.
+    """Estimate the peak of memory on the device, in 10^9 bytes.
 
-    Weights; the reference's keys and values of every block; one block at work, or the autoencoder
-    at full size, whichever is larger.
+    It holds the weights; the reference's keys and values of every block; and one block at work, or
+    the autoencoder at full size, whichever is larger.
     """
     net = parts.dual.restoration
     size = torch.finfo(dtype).bits // 8
@@ -101,7 +101,7 @@ def estimate_gb(
 
 
 def free_gb(device: torch.device) -> float | None:
-    """Free memory of a device, in 10^9 bytes; for the CPU all it has; None where not told."""
+    """Return the free memory of a device, in 10^9 bytes; for the CPU all of it; None: not known."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info()[0] / 1e9
     if device.type == "mps":
