@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, app
-from livemoments.cli.options import Json, Overwrite, Photo, Video, with_groups
+from livemoments.cli.options import Json, Overwrite, Photo, Video, option, with_groups
 from livemoments.cli.printing import print_facts
 
 if TYPE_CHECKING:
@@ -21,47 +19,42 @@ class FaceOptions:
 
     limit: Annotated[
         float | None,
-        typer.Option(
-            metavar="DISTANCE",
-            help="How far a face may be from a photograph's to be that person's; lower is stricter."
+        option(
+            "DISTANCE",
+            "How far a face may be from a photograph's to be that person's; lower is stricter."
             " [0.45]",
         ),
     ] = None
-    strength: Annotated[
-        float, typer.Option(metavar="0..1", help="How much of the change is made.")
-    ] = 1.0
+    strength: Annotated[float, option("0..1", "How much of the change is made.")] = 1.0
     spare_sharp: Annotated[
         bool,
-        typer.Option(
+        option(
+            None,
+            "Leave faces alone that are as sharp as their photograph, or restore all.",
             "--spare-sharp/--all",
-            help="Leave faces alone that are as sharp as their photograph, or restore all.",
         ),
     ] = True
-    scale: Annotated[
-        int, typer.Option(metavar="1|2|4", help="Enlarge the pictures, by cubic interpolation.")
-    ] = 1
+    scale: Annotated[int, option("1|2|4", "Enlarge the pictures, by cubic interpolation.")] = 1
     rest: Annotated[
         str,
-        typer.Option(
-            metavar="keep|model",
-            help="Outside the faces: as it was; or restored with the key photo, which takes"
-            " seconds a frame.",
+        option(
+            "keep|model",
+            "Outside the faces: as it was; or restored with the key photo, which takes seconds a"
+            " frame.",
         ),
     ] = "keep"
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the noise: same seed, same faces.")] = 0
+    seed: Annotated[int, option("N", "Of the noise: same seed, same faces.")] = 0
     crf: Annotated[
         float | None,
-        typer.Option(
-            metavar="0..51",
-            help="Quality of the coding, lower is better and larger. [14: nothing is seen of it]",
+        option(
+            "0..51",
+            "Quality of the coding, lower is better and larger. [14: nothing is seen of it]",
         ),
     ] = None
-    threads: Annotated[int, typer.Option(metavar="N", help="0: one per core.")] = 0
+    threads: Annotated[int, option("N", "0: one per core.")] = 0
     weights: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER", help="A face model of your own, from `livemoments lab export`."
-        ),
+        option("FOLDER", "A face model of your own, from `livemoments lab export`."),
     ] = None
 
     def config(self) -> "ClipFacesConfig":
@@ -87,25 +80,25 @@ def faces(
     *,
     output: Annotated[
         Path,
-        typer.Option(
+        option(
+            "OUT",
+            "The clip: .mov or .mp4. The whole Live Photo, with its photo as it was: .jpg or"
+            " .heic.",
             "-o",
             "--output",
-            metavar="OUT",
-            help="The clip: .mov or .mp4. The whole Live Photo, with its photo as it was: .jpg or"
-            " .heic.",
         ),
     ],
     references: Annotated[
         list[Path] | None,
-        typer.Option(
+        option(
+            "FILE",
+            "A photograph of someone in the clip, besides the key photo; repeatable.",
             "--reference",
-            metavar="FILE",
-            help="A photograph of someone in the clip, besides the key photo; repeatable.",
         ),
     ] = None,
     preview: Annotated[
         Path | None,
-        typer.Option(metavar="SIDE.mp4", help="A video of before and after, side by side."),
+        option("SIDE.mp4", "A video of before and after, side by side."),
     ] = None,
     video: Video = None,
     options: FaceOptions,

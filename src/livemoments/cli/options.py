@@ -11,25 +11,34 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+
+def option(metavar: str | None, help: str, *names: str, show_default: bool | str = True) -> Any:  # noqa: ANN401 - what typer wants in an annotation
+    """Describe an option: what its value is called, its help, and its names (else the field's)."""
+    return typer.Option(*names, metavar=metavar, help=help, show_default=show_default)
+
+
+def argument(metavar: str, help: str, show_default: bool | str = True) -> Any:  # noqa: ANN401
+    """Describe an argument: what its value is called, and its help."""
+    return typer.Argument(metavar=metavar, help=help, show_default=show_default)
+
+
 Photo = Annotated[
     Path,
-    typer.Argument(
-        metavar="PHOTO",
-        help="A Live Photo or Motion Photo: its still, its video, or the name both share.",
+    argument(
+        "PHOTO",
+        "A Live Photo or Motion Photo: its still, its video, or the name both share.",
         show_default=False,
     ),
 ]
 Video = Annotated[
     Path | None,
-    typer.Option("--video", metavar="FILE", help="The clip, where PHOTO does not lead to it."),
+    option("FILE", "The clip, where PHOTO does not lead to it.", "--video"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")]
+Json = Annotated[bool, option(None, "Print one JSON object instead of text.", "--json")]
+Overwrite = Annotated[bool, option(None, "Replace OUT where it exists.", "--overwrite")]
 OwnModel = Annotated[
     Path | None,
-    typer.Option(
-        "--weights", metavar="FOLDER", help="A model of your own, from `livemoments lab export`."
-    ),
+    option("FOLDER", "A model of your own, from `livemoments lab export`.", "--weights"),
 ]
 
 

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, app
-from livemoments.cli.options import Json, Overwrite, Photo, Video, with_groups
+from livemoments.cli.options import Json, Overwrite, Photo, Video, option, with_groups
 from livemoments.cli.printing import print_facts
 
 if TYPE_CHECKING:
@@ -21,14 +19,12 @@ if TYPE_CHECKING:
 class MomentOptions:
     """Which moment is restored."""
 
-    at_s: Annotated[
-        float | None, typer.Option("--at", metavar="SECONDS", help="The frame at this time.")
-    ] = None
-    frame: Annotated[
-        int | None, typer.Option("--frame", metavar="N", help="The frame with this number, from 0.")
-    ] = None
+    at_s: Annotated[float | None, option("SECONDS", "The frame at this time.", "--at")] = None
+    frame: Annotated[int | None, option("N", "The frame with this number, from 0.", "--frame")] = (
+        None
+    )
     best: Annotated[
-        bool, typer.Option("--best", help="The sharpest frame away from the key photo (advice).")
+        bool, option(None, "The sharpest frame away from the key photo (advice).", "--best")
     ] = False
 
 
@@ -38,30 +34,26 @@ class OutputOptions:
 
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "OUT",
+            "A .jpg, .png or .heic file, or a folder. Without it: a .jpg next to PHOTO, named"
+            " after it and the moment.",
             "-o",
             "--output",
-            metavar="OUT",
-            help="A .jpg, .png or .heic file, or a folder. Without it: a .jpg next to PHOTO, named"
-            " after it and the moment.",
         ),
     ] = None
     live: Annotated[
         bool,
-        typer.Option(
-            "--live", help="Write a new Live Photo in PHOTO's format: the picture with its clip."
+        option(
+            None, "Write a new Live Photo in PHOTO's format: the picture with its clip.", "--live"
         ),
     ] = False
     to: Annotated[
         str | None,
-        typer.Option(
-            "--to", metavar="apple|google|samsung|microvideo", help="A Live Photo in this format."
-        ),
+        option("apple|google|samsung|microvideo", "A Live Photo in this format.", "--to"),
     ] = None
-    quality: Annotated[int, typer.Option(metavar="1..100", help="Of JPEG and HEIC.")] = 95
-    subsampling: Annotated[
-        str, typer.Option(metavar="4:2:0|4:4:4", help="Of the colours in JPEG and HEIC.")
-    ] = "4:2:0"
+    quality: Annotated[int, option("1..100", "Of JPEG and HEIC.")] = 95
+    subsampling: Annotated[str, option("4:2:0|4:4:4", "Of the colours in JPEG and HEIC.")] = "4:2:0"
     overwrite: Overwrite = False
 
     def choice(self) -> "OutputChoice":
@@ -80,36 +72,35 @@ class ModelOptions:
 
     look: Annotated[
         str,
-        typer.Option(metavar="key|frame", help="Tone and colour: of the key photo, or the clip."),
+        option("key|frame", "Tone and colour: of the key photo, or the clip."),
     ] = "key"
     hdr: Annotated[
-        bool, typer.Option("--hdr/--no-hdr", help="Keep HDR, where the key photo has it.")
+        bool, option(None, "Keep HDR, where the key photo has it.", "--hdr/--no-hdr")
     ] = True
     faces: Annotated[
         bool,
-        typer.Option(
+        option(
+            None,
+            "Restore faces that the key photo shows by the frames around, too.",
             "--faces/--no-faces",
-            help="Restore faces that the key photo shows by the frames around, too.",
         ),
     ] = False
-    model: Annotated[
-        str, typer.Option(metavar="compact|sd3", help="Ours; or the paper's, which needs a GPU.")
-    ] = "compact"
+    model: Annotated[str, option("compact|sd3", "Ours; or the paper's, which needs a GPU.")] = (
+        "compact"
+    )
     steps: Annotated[
         int | None,
-        typer.Option(metavar="1..6", help="Of the restoration; more cost time. [1; sd3: 6]"),
+        option("1..6", "Of the restoration; more cost time. [1; sd3: 6]"),
     ] = None
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="Of the noise: same seed, same picture.")
-    ] = 0
+    seed: Annotated[int, option("N", "Of the noise: same seed, same picture.")] = 0
     no_reference: Annotated[
-        bool, typer.Option("--no-reference", help="Restore from the frame alone.")
+        bool, option(None, "Restore from the frame alone.", "--no-reference")
     ] = False
     weights: Annotated[
         str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="A model of your own, from `livemoments lab export`. For sd3, the published one: a"
+        option(
+            "FOLDER",
+            "A model of your own, from `livemoments lab export`. For sd3, the published one: a"
             " folder, or its name in the Hugging Face cache.",
         ),
     ] = None
@@ -131,48 +122,33 @@ class Sd3Options:
 
     base: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="sd3: SD3-medium, for its autoencoder; likewise."),
+        option("FOLDER", "sd3: SD3-medium, for its autoencoder; likewise."),
     ] = None
     official: Annotated[
         bool,
-        typer.Option(
-            "--official", help="sd3: the release's own choices, to reproduce its numbers."
-        ),
+        option(None, "sd3: the release's own choices, to reproduce its numbers.", "--official"),
     ] = False
     flow: Annotated[
         str,
-        typer.Option(
-            metavar="alignment|dis|raft", help="sd3: where each tile's motion comes from."
-        ),
+        option("alignment|dis|raft", "sd3: where each tile's motion comes from."),
     ] = "alignment"
-    raft: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="sd3: RAFT's weights, with --flow raft.")
-    ] = None
-    device: Annotated[
-        str, typer.Option(metavar="auto|cuda|mps|cpu", help="sd3: where it runs.")
-    ] = "auto"
-    precision: Annotated[
-        str, typer.Option(metavar="auto|bf16|fp16|float32", help="sd3: arithmetic.")
-    ] = "auto"
-    batch: Annotated[
-        int, typer.Option("--tile-batch", metavar="N", help="sd3: tiles at a time; takes memory.")
-    ] = 1
+    raft: Annotated[Path | None, option("FILE", "sd3: RAFT's weights, with --flow raft.")] = None
+    device: Annotated[str, option("auto|cuda|mps|cpu", "sd3: where it runs.")] = "auto"
+    precision: Annotated[str, option("auto|bf16|fp16|float32", "sd3: arithmetic.")] = "auto"
+    batch: Annotated[int, option("N", "sd3: tiles at a time; takes memory.", "--tile-batch")] = 1
     reference_per: Annotated[
         str,
-        typer.Option(
-            metavar="step|tile",
-            help="sd3: how often the key photo is read; once per tile is faster, and an"
-            " approximation.",
+        option(
+            "step|tile",
+            "sd3: how often the key photo is read; once per tile is faster, and an approximation.",
         ),
     ] = "step"
     compile: Annotated[
-        bool, typer.Option("--compile", help="sd3: torch.compile; minutes first, then faster.")
+        bool, option(None, "sd3: torch.compile; minutes first, then faster.", "--compile")
     ] = False
     offload: Annotated[
         str,
-        typer.Option(
-            metavar="auto|none|blocks", help="sd3: send blocks to a small GPU one by one; slower."
-        ),
+        option("auto|none|blocks", "sd3: send blocks to a small GPU one by one; slower."),
     ] = "auto"
 
     def config(self, weights: str | None) -> "Sd3Config":

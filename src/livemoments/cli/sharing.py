@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from livemoments.cli.base import Command, app
-from livemoments.cli.options import Json, Overwrite, Photo, Video
+from livemoments.cli.options import Json, Overwrite, Photo, Video, option
 from livemoments.cli.printing import print_facts, say
 
 
@@ -15,16 +15,16 @@ def convert(
     photo: Photo,
     to: Annotated[
         str,
-        typer.Option("--to", metavar="apple|google|samsung|microvideo", help="The format."),
+        option("apple|google|samsung|microvideo", "The format.", "--to"),
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "OUT",
+            "The photo's file, or a folder. Without it: next to PHOTO, under a name that galleries"
+            " know.",
             "-o",
             "--output",
-            metavar="OUT",
-            help="The photo's file, or a folder. Without it: next to PHOTO, under a name that"
-            " galleries know.",
         ),
     ] = None,
     video: Video = None,

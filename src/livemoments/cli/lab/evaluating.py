@@ -8,14 +8,14 @@ import typer
 
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import LongCommand, lab
-from livemoments.cli.options import Json, command_line, with_groups
+from livemoments.cli.options import Json, argument, command_line, option, with_groups
 from livemoments.cli.printing import print_facts, say
 from livemoments.errors import ConfigError
 
 if TYPE_CHECKING:
     from livemoments.lab.metrics.catalogue import Sources
 
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N images.")]
+Limit = Annotated[int | None, option("N", "Only the first N images.", "--limit")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,20 +24,14 @@ class MetricOptions:
 
     metrics: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="NAME", help="Only this one; repeatable. [all there are]"),
+        option("NAME", "Only this one; repeatable. [all there are]", "--metric"),
     ] = None
-    clip: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="CLIP for CLIP-Q. [ViT-B/32]")
-    ] = None
-    dino: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="DINO for DINO-Q. [ViT-S/16]")
-    ] = None
-    inception: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="inception-2015-12-05.pt for patch-FID.")
-    ] = None
-    device: Annotated[
-        str, typer.Option(metavar="cpu|cuda", help="Where metrics' networks run.")
-    ] = "cpu"
+    clip: Annotated[str | None, option("FOLDER", "CLIP for CLIP-Q. [ViT-B/32]")] = None
+    dino: Annotated[str | None, option("FOLDER", "DINO for DINO-Q. [ViT-S/16]")] = None
+    inception: Annotated[Path | None, option("FILE", "inception-2015-12-05.pt for patch-FID.")] = (
+        None
+    )
+    device: Annotated[str, option("cpu|cuda", "Where metrics' networks run.")] = "cpu"
 
     def sources(self) -> "Sources":
         """Return where the metrics' networks are, as the library takes it."""
@@ -50,26 +44,18 @@ class MetricOptions:
 class SyntheticOptions:
     """How a synthetic set is made."""
 
-    count: Annotated[int, typer.Option(metavar="N", help="synthetic: images.")] = 260
-    preset: Annotated[
-        str, typer.Option(metavar="NAME", help="synthetic: degradation, as of `train`.")
-    ] = "live-photo-x2"
+    count: Annotated[int, option("N", "synthetic: images.")] = 260
+    preset: Annotated[str, option("NAME", "synthetic: degradation, as of `train`.")] = (
+        "live-photo-x2"
+    )
     interval: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            help="synthetic: pictures between truth and key photo, times 1, 2 or 3.",
-        ),
+        option("N", "synthetic: pictures between truth and key photo, times 1, 2 or 3."),
     ] = 5
-    size: Annotated[
-        int, typer.Option(metavar="PX", help="synthetic: side of a crop; 0: whole pictures.")
-    ] = 0
+    size: Annotated[int, option("PX", "synthetic: side of a crop; 0: whole pictures.")] = 0
     side: Annotated[
         int,
-        typer.Option(
-            metavar="PX",
-            help="synthetic: videos are reduced to this shorter side, to be sharp; 0: never.",
-        ),
+        option("PX", "synthetic: videos are reduced to this shorter side, to be sharp; 0: never."),
     ] = 1080
 
 
@@ -78,33 +64,23 @@ class SyntheticOptions:
 def make_set(
     kind: Annotated[
         str,
-        typer.Argument(
-            metavar="synthetic|real", help="Of sharp videos, with truths; or of Live Photos."
-        ),
+        argument("synthetic|real", "Of sharp videos, with truths; or of Live Photos."),
     ],
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="SOURCE", help="A folder of videos, or of Live Photos; or one of them."
-        ),
+        argument("SOURCE", "A folder of videos, or of Live Photos; or one of them."),
     ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="SET", help="A folder that is not there yet.")
-    ],
+    output: Annotated[Path, option("SET", "A folder that is not there yet.", "-o", "--output")],
     licence: Annotated[
         str,
-        typer.Option(
-            metavar="TEXT", help="What SOURCE may be used for; must be given for synthetic."
-        ),
+        option("TEXT", "What SOURCE may be used for; must be given for synthetic."),
     ] = "",
-    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same bytes.")] = 0,
+    seed: Annotated[int, option("N", "Same seed, same bytes.")] = 0,
     *,
     synthetic: SyntheticOptions,
     moments: Annotated[
         int,
-        typer.Option(
-            metavar="N", help="real: of each photo; the sharpest, then some at drawn times."
-        ),
+        option("N", "real: of each photo; the sharpest, then some at drawn times."),
     ] = 2,
     as_json: Json = False,
 ) -> None:
@@ -133,13 +109,11 @@ def make_set(
 class RunOptions:
     """How the benchmark runs."""
 
-    jobs: Annotated[int, typer.Option(metavar="N", help="Processes.")] = 1
-    threads: Annotated[
-        int, typer.Option(metavar="N", help="Of all of them together; 0: one per core.")
-    ] = 0
+    jobs: Annotated[int, option("N", "Processes.")] = 1
+    threads: Annotated[int, option("N", "Of all of them together; 0: one per core.")] = 0
     limit: Limit = None
-    title: Annotated[str, typer.Option(metavar="TEXT", help="Of the report.")] = ""
-    seed: Annotated[int, typer.Option(metavar="N", help="Of noise and of the bootstrap.")] = 0
+    title: Annotated[str, option("TEXT", "Of the report.")] = ""
+    seed: Annotated[int, option("N", "Of noise and of the bootstrap.")] = 0
 
 
 @lab.command(cls=LongCommand)
@@ -147,22 +121,20 @@ class RunOptions:
 def evaluate(
     folder: Annotated[
         Path,
-        typer.Argument(
-            metavar="SET", help="From `make-set`, or any folder of NAME/{frame,key[,truth]}.png."
-        ),
+        argument("SET", "From `make-set`, or any folder of NAME/{frame,key[,truth]}.png."),
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="OUT", help="A folder for pictures and results."),
+        option("OUT", "A folder for pictures and results.", "-o", "--output"),
     ],
     methods: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "NAME",
+            "frame, key, restoration-only, livemoments[:FOLDER], sd3[:FOLDER], real-esrgan, span,"
+            " folder:FOLDER with NAME.png of each image, or program:COMMAND with {frame}, {key} and"
+            " {output} in it; repeatable. LABEL=NAME names it otherwise. [the first 4]",
             "--method",
-            metavar="NAME",
-            help="frame, key, restoration-only, livemoments[:FOLDER], sd3[:FOLDER], real-esrgan,"
-            " span, folder:FOLDER with NAME.png of each image, or program:COMMAND with {frame},"
-            " {key} and {output} in it; repeatable. LABEL=NAME names it otherwise. [the first 4]",
         ),
     ] = None,
     *,
@@ -170,7 +142,7 @@ def evaluate(
     run_options: RunOptions,
     published: Annotated[
         list[str] | None,
-        typer.Option(metavar="N", help="A table of the paper to stand in the report; repeatable."),
+        option("N", "A table of the paper to stand in the report; repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:

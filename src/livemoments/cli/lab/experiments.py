@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, LongCommand, lab
 from livemoments.cli.lab.evaluating import Limit, MetricOptions
-from livemoments.cli.options import Json, command_line, with_groups
+from livemoments.cli.options import Json, argument, command_line, option, with_groups
 from livemoments.cli.printing import print_facts, say
 from livemoments.errors import ConfigError
 from livemoments.extras import need_torch
@@ -27,48 +25,40 @@ class TableOptions:
 
     photographs: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="table3, 7, 8: to train on, as for `train`."),
+        option("FOLDER", "table3, 7, 8: to train on, as for `train`."),
     ] = None
-    steps: Annotated[
-        int, typer.Option(metavar="N", help="table3, 7, 8: of training, for each row.")
-    ] = 2000
+    steps: Annotated[int, option("N", "table3, 7, 8: of training, for each row.")] = 2000
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="table5, 9: a compact model of your own."),
+        option("FOLDER", "table5, 9: a compact model of your own."),
     ] = None
-    raft: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="table9: RAFT's weights. [torchvision's]")
-    ] = None
-    size: Annotated[int, typer.Option(metavar="PX", help="table5: side of the tile.")] = 1024
+    raft: Annotated[Path | None, option("FILE", "table9: RAFT's weights. [torchvision's]")] = None
+    size: Annotated[int, option("PX", "table5: side of the tile.")] = 1024
     sd3: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER|random", help="table5: the paper's model too. [not]"),
+        option("FOLDER|random", "table5: the paper's model too. [not]"),
     ] = None
 
 
 @lab.command(cls=LongCommand)
 @with_groups
 def experiment(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="table1, 2, 3, 5, 7, 8 or 9, as table3.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT", help="A folder for all that comes.")
-    ],
+    name: Annotated[str, argument("NAME", "table1, 2, 3, 5, 7, 8 or 9, as table3.")],
+    output: Annotated[Path, option("OUT", "A folder for all that comes.", "-o", "--output")],
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[SET]", help="As for `evaluate`; table5 needs none."),
+        argument("[SET]", "As for `evaluate`; table5 needs none."),
     ] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option("--method", metavar="NAME", help="table1, 2: one more; repeatable."),
+        option("NAME", "table1, 2: one more; repeatable.", "--method"),
     ] = None,
     *,
     metric: MetricOptions,
     table: TableOptions,
     limit: Limit = None,
-    threads: Annotated[int, typer.Option(metavar="N", help="0: one per core.")] = 0,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of training, noise, bootstrap.")] = 0,
+    threads: Annotated[int, option("N", "0: one per core.")] = 0,
+    seed: Annotated[int, option("N", "Of training, noise, bootstrap.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Do an experiment of the paper on a set of your own.
@@ -120,17 +110,15 @@ def _costs(output: Path, weights: Path, table: TableOptions, progress: "Progress
 def correlate(
     rankings: Annotated[
         Path,
-        typer.Argument(metavar="RANKINGS", help="CSV: participant, image, method, rank (1: best)."),
+        argument("RANKINGS", "CSV: participant, image, method, rank (1: best)."),
     ],
-    scores: Annotated[Path, typer.Argument(metavar="SCORES", help="The scores.csv of `evaluate`.")],
+    scores: Annotated[Path, argument("SCORES", "The scores.csv of `evaluate`.")],
     higher: Annotated[
         list[str] | None,
-        typer.Option("--higher", metavar="METRIC", help="Of a metric of your own: more is better."),
+        option("METRIC", "Of a metric of your own: more is better.", "--higher"),
     ] = None,
-    lower: Annotated[
-        list[str] | None, typer.Option("--lower", metavar="METRIC", help="Likewise: less is.")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the intervals' draws.")] = 0,
+    lower: Annotated[list[str] | None, option("METRIC", "Likewise: less is.", "--lower")] = None,
+    seed: Annotated[int, option("N", "Of the intervals' draws.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Correlate metrics with people's rankings.

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, LongCommand, lab
-from livemoments.cli.options import Json, Overwrite
+from livemoments.cli.options import Json, Overwrite, argument, option
 from livemoments.cli.printing import print_facts
 from livemoments.errors import ConfigError
 from livemoments.extras import need_torch
@@ -19,34 +17,26 @@ if TYPE_CHECKING:
 
 Pairs = Annotated[
     list[Path] | None,
-    typer.Option("--pairs", metavar="FOLDER", help="Pairs: FOLDER/NAME/{frame,key,truth}.png."),
+    option("FOLDER", "Pairs: FOLDER/NAME/{frame,key,truth}.png.", "--pairs"),
 ]
 HeldOut = Annotated[
     Path | None,
-    typer.Option(
-        "--photographs", metavar="FOLDER", help="Scenes are made of those that training holds out."
-    ),
+    option("FOLDER", "Scenes are made of those that training holds out.", "--photographs"),
 ]
-SceneCount = Annotated[int, typer.Option("--scenes", metavar="N", help="How many.")]
+SceneCount = Annotated[int, option("N", "How many.", "--scenes")]
 
 
 @lab.command(cls=LongCommand)
 def ablation(
-    photographs: Annotated[
-        Path, typer.Option("--photographs", metavar="FOLDER", help="What to learn from.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where checkpoints go.")
-    ],
+    photographs: Annotated[Path, option("FOLDER", "What to learn from.", "--photographs")],
+    output: Annotated[Path, option("FOLDER", "Where checkpoints go.", "-o", "--output")],
     pairs: Pairs = None,
     scenes: SceneCount = 16,
-    steps: Annotated[int, typer.Option(metavar="N", help="Of training, for each row.")] = 2000,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the training.")] = 0,
+    steps: Annotated[int, option("N", "Of training, for each row.")] = 2000,
+    seed: Annotated[int, option("N", "Of the training.")] = 0,
     designs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="MODEL", help="Compare designs instead, each trained on from this model."
-        ),
+        option("MODEL", "Compare designs instead, each trained on from this model."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -77,9 +67,9 @@ def safety(
     scenes: SceneCount = 16,
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="A model of your own, from `livemoments lab export`."),
+        option("FOLDER", "A model of your own, from `livemoments lab export`."),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the noise.")] = 0,
+    seed: Annotated[int, option("N", "Of the noise.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Measure whether a reference can do harm.
@@ -128,20 +118,18 @@ def _scorer() -> "Scorer":
 def degradation(
     photos: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FOLDER_OR_PHOTO...", help="Live Photos, and folders with some below them."
-        ),
+        argument("FOLDER_OR_PHOTO...", "Live Photos, and folders with some below them."),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="PLOT", help="Where to draw it: .png, .jpg."),
+        option("PLOT", "Where to draw it: .png, .jpg.", "-o", "--output"),
     ] = None,
-    draws: Annotated[int, typer.Option(metavar="N", help="Of each preset per frame.")] = 8,
+    draws: Annotated[int, option("N", "Of each preset per frame.")] = 8,
     presets: Annotated[
         list[str] | None,
-        typer.Option("--preset", metavar="NAME", help="Only this one; may be given repeatedly."),
+        option("NAME", "Only this one; may be given repeatedly.", "--preset"),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the draws.")] = 0,
+    seed: Annotated[int, option("N", "Of the draws.")] = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, lab
-from livemoments.cli.options import Json, Overwrite
+from livemoments.cli.options import Json, Overwrite, argument, option
 from livemoments.cli.printing import print_facts
 from livemoments.extras import need_sd3
 from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM, Sd3Config
@@ -17,15 +15,12 @@ from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM, Sd3Config
 def check_weights(
     weights: Annotated[
         str,
-        typer.Argument(
-            metavar="[WEIGHTS]", help="A folder, or a repository's name in the Hugging Face cache."
-        ),
+        argument("[WEIGHTS]", "A folder, or a repository's name in the Hugging Face cache."),
     ] = PUBLISHED,
     base: Annotated[
         str,
-        typer.Option(
-            metavar="FOLDER",
-            help="SD3-medium, likewise; not read where WEIGHTS has a vae folder of its own.",
+        option(
+            "FOLDER", "SD3-medium, likewise; not read where WEIGHTS has a vae folder of its own."
         ),
     ] = SD3_MEDIUM,
     as_json: Json = False,
@@ -46,17 +41,14 @@ def check_weights(
 def embed_prompt(
     base: Annotated[
         str,
-        typer.Argument(
-            metavar="BASE",
-            help="SD3-medium's folder with its text encoders, or its name in the Hugging Face"
-            " cache.",
+        argument(
+            "BASE",
+            "SD3-medium's folder with its text encoders, or its name in the Hugging Face cache.",
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "-o", "--output", metavar="OUT", help="Best WEIGHTS/empty_prompt.safetensors."
-        ),
+        option("OUT", "Best WEIGHTS/empty_prompt.safetensors.", "-o", "--output"),
     ],
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -78,20 +70,14 @@ def embed_prompt(
 def bench_sd3(
     weights: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="Those of check-weights; else random ones, full size."),
+        option("FOLDER", "Those of check-weights; else random ones, full size."),
     ] = None,
-    base: Annotated[str, typer.Option(metavar="FOLDER", help="As for check-weights.")] = SD3_MEDIUM,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cuda|mps|cpu", help="Where it runs.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(metavar="auto|bf16|fp16|float32", help="Of the arithmetic.")
-    ] = "auto",
-    tile_px: Annotated[int, typer.Option("--tile", metavar="PX", help="Side of the tile.")] = 1024,
-    batch: Annotated[int, typer.Option(metavar="N", help="Tiles at a time, in one row.")] = 2,
-    compile_: Annotated[
-        bool, typer.Option("--compile", help="Measure torch.compile, too.")
-    ] = False,
+    base: Annotated[str, option("FOLDER", "As for check-weights.")] = SD3_MEDIUM,
+    device: Annotated[str, option("auto|cuda|mps|cpu", "Where it runs.")] = "auto",
+    precision: Annotated[str, option("auto|bf16|fp16|float32", "Of the arithmetic.")] = "auto",
+    tile_px: Annotated[int, option("PX", "Side of the tile.", "--tile")] = 1024,
+    batch: Annotated[int, option("N", "Tiles at a time, in one row.")] = 2,
+    compile_: Annotated[bool, option(None, "Measure torch.compile, too.", "--compile")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure the sd3 model next to the release's loop.

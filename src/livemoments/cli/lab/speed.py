@@ -3,33 +3,29 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, lab
-from livemoments.cli.options import Json, OwnModel, Video
+from livemoments.cli.options import Json, OwnModel, Video, argument, option
 from livemoments.cli.printing import print_facts
 from livemoments.extras import need_torch
 
 
 @lab.command(cls=Command)
 def bench(
-    photo: Annotated[
-        Path | None, typer.Argument(metavar="[PHOTO]", help="One of your own; else one is made.")
-    ] = None,
+    photo: Annotated[Path | None, argument("[PHOTO]", "One of your own; else one is made.")] = None,
     video: Video = None,
-    steps: Annotated[int, typer.Option(metavar="1..6", help="As for restore.")] = 1,
+    steps: Annotated[int, option("1..6", "As for restore.")] = 1,
     weights: OwnModel = None,
     megapixels: Annotated[
         float | None,
-        typer.Option(metavar="MP", help="Of the photo that is made; else 12.", show_default=False),
+        option("MP", "Of the photo that is made; else 12.", show_default=False),
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(metavar="real-esrgan", help="Measure that on the same frame, side by side."),
+        option("real-esrgan", "Measure that on the same frame, side by side."),
     ] = None,
     all_tiles: Annotated[
-        bool, typer.Option("--all-tiles", help="Time all of its tiles, not a share: minutes.")
+        bool, option(None, "Time all of its tiles, not a share: minutes.", "--all-tiles")
     ] = False,
     as_json: Json = False,
 ) -> None:

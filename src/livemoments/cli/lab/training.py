@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress, logged_lines
 from livemoments.cli.base import Command, LongCommand, lab
-from livemoments.cli.options import Json, with_groups
+from livemoments.cli.options import Json, argument, option, with_groups
 from livemoments.cli.printing import print_facts, print_json
 from livemoments.extras import need_torch
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
 @lab.command(cls=LongCommand)
 def photographs(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put them.")],
+    folder: Annotated[Path, argument("FOLDER", "Where to put them.")],
     as_json: Json = False,
 ) -> None:
     """Collect freely licensed training photographs.
@@ -38,85 +36,57 @@ class DataOptions:
 
     photographs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Photographs (*.png) to make scenes of: `livemoments lab photographs`.",
-        ),
+        option("FOLDER", "Photographs (*.png) to make scenes of: `livemoments lab photographs`."),
     ] = None
     clips: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Sharp video files, or folders of pictures, to take scenes from."
-        ),
+        option("FOLDER", "Sharp video files, or folders of pictures, to take scenes from."),
     ] = None
     portraits: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER", help="faces: prepared portraits; photographs are every other clip."
-        ),
+        option("FOLDER", "faces: prepared portraits; photographs are every other clip."),
     ] = None
     preset: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="Degradation: live-photo, live-photo-x2, stablesr, stablesr-moderate, seesr.",
+        option(
+            "NAME", "Degradation: live-photo, live-photo-x2, stablesr, stablesr-moderate, seesr."
         ),
     ] = "live-photo"
     crop: Annotated[
         int | None,
-        typer.Option(
-            metavar="PX", help="Side of a crop; else 128, of sd3 1024.", show_default=False
-        ),
+        option("PX", "Side of a crop; else 128, of sd3 1024.", show_default=False),
     ] = None
     batch: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            help="Crops a step, of each process; else 8, of faces 2 clips.",
-            show_default=False,
-        ),
+        option("N", "Crops a step, of each process; else 8, of faces 2 clips.", show_default=False),
     ] = None
     scenes: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", help="So many different ones; else 1500, of faces 600.", show_default=False
-        ),
+        option("N", "So many different ones; else 1500, of faces 600.", show_default=False),
     ] = None
-    workers: Annotated[int, typer.Option(metavar="N", help="Processes that cut crops.")] = 1
+    workers: Annotated[int, option("N", "Processes that cut crops.")] = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class LengthOptions:
     """Where a run begins and ends, and what it writes on the way."""
 
-    minutes: Annotated[float, typer.Option(help="Of training, earlier runs included.")] = 60.0
+    minutes: Annotated[float, option(None, "Of training, earlier runs included.")] = 60.0
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Instead of minutes: on a CPU, it repeats exactly."),
+        option("N", "Instead of minutes: on a CPU, it repeats exactly."),
     ] = None
     finish: Annotated[
         int | None,
-        typer.Option(
-            metavar="STEPS",
-            help="End so many steps from here, while the rate falls.",
-            show_default=False,
-        ),
+        option("STEPS", "End so many steps from here, while the rate falls.", show_default=False),
     ] = None
     start: Annotated[
         Path | None,
-        typer.Option(
-            "--from",
-            metavar="CHECKPOINT",
-            help="Begin with the weights of another run, or a model.",
-        ),
+        option("CHECKPOINT", "Begin with the weights of another run, or a model.", "--from"),
     ] = None
-    resume: Annotated[bool, typer.Option(help="Go on from OUTPUT's last checkpoint.")] = True
-    validate_every: Annotated[
-        int, typer.Option(metavar="STEPS", help="Score held-out crops; 0: never.")
-    ] = 1000
-    snapshot_every: Annotated[
-        int, typer.Option(metavar="STEPS", help="Keep the averaged weights; 0: never.")
-    ] = 5000
+    resume: Annotated[bool, option(None, "Go on from OUTPUT's last checkpoint.")] = True
+    validate_every: Annotated[int, option("STEPS", "Score held-out crops; 0: never.")] = 1000
+    snapshot_every: Annotated[int, option("STEPS", "Keep the averaged weights; 0: never.")] = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,51 +95,40 @@ class LearningOptions:
 
     model: Annotated[
         str,
-        typer.Option(
-            metavar="compact|sd3|faces", help="Ours, the paper's on SD3-medium, or ours for faces."
-        ),
+        option("compact|sd3|faces", "Ours, the paper's on SD3-medium, or ours for faces."),
     ] = "compact"
     objective: Annotated[
         str,
-        typer.Option(
-            metavar="restoration|velocity|alignment",
-            help="Ours, the paper's, or flow and trust alone.",
-        ),
+        option("restoration|velocity|alignment", "Ours, the paper's, or flow and trust alone."),
     ] = "restoration"
     learning_rate: Annotated[
         float | None,
-        typer.Option(
-            metavar="RATE", help="At its highest; else 1e-3, of sd3 5e-5.", show_default=False
-        ),
+        option("RATE", "At its highest; else 1e-3, of sd3 5e-5.", show_default=False),
     ] = None
     schedule: Annotated[
         str | None,
-        typer.Option(
-            metavar="cosine|constant",
-            help="Of that rate; else cosine, of sd3 constant.",
-            show_default=False,
+        option(
+            "cosine|constant", "Of that rate; else cosine, of sd3 constant.", show_default=False
         ),
     ] = None
     perceptual_from_step: Annotated[
         int | None,
-        typer.Option(
+        option(
+            "STEP",
+            "When LPIPS and DISTS set in; else by share.",
             "--perceptual-from",
-            metavar="STEP",
-            help="When LPIPS and DISTS set in; else by share.",
             show_default=False,
         ),
     ] = None
     identity_reward: Annotated[
-        float, typer.Option(metavar="WEIGHT", help="faces: of the identity feedback; 0: none.")
+        float, option("WEIGHT", "faces: of the identity feedback; 0: none.")
     ] = 0.0
-    precision: Annotated[str, typer.Option(metavar="bf16|no", help="Of the arithmetic.")] = "bf16"
+    precision: Annotated[str, option("bf16|no", "Of the arithmetic.")] = "bf16"
     compile: Annotated[
-        bool, typer.Option("--compile", help="Faster steps after a minute; needs a C++ compiler.")
+        bool, option(None, "Faster steps after a minute; needs a C++ compiler.", "--compile")
     ] = False
-    seed: Annotated[int, typer.Option(metavar="N", help="Of scenes, noise and first weights.")] = 0
-    threads: Annotated[
-        int, typer.Option(metavar="N", help="Of each training process; 0: one per core.")
-    ] = 0
+    seed: Annotated[int, option("N", "Of scenes, noise and first weights.")] = 0
+    threads: Annotated[int, option("N", "Of each training process; 0: one per core.")] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,38 +137,30 @@ class Sd3TrainOptions:
 
     weights: Annotated[
         str | None,
-        typer.Option(
-            metavar="FOLDER", help="sd3: a LiveMoments model to go on from; else BASE alone."
-        ),
+        option("FOLDER", "sd3: a LiveMoments model to go on from; else BASE alone."),
     ] = None
     base: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="sd3: SD3-medium; else from Hugging Face's cache."),
+        option("FOLDER", "sd3: SD3-medium; else from Hugging Face's cache."),
     ] = None
-    lora: Annotated[
-        int, typer.Option(metavar="RANK", help="sd3: learn adapters; 0: the weights.")
-    ] = 0
-    accumulate: Annotated[
-        int, typer.Option(metavar="N", help="sd3: work a batch through in N parts.")
-    ] = 1
+    lora: Annotated[int, option("RANK", "sd3: learn adapters; 0: the weights.")] = 0
+    accumulate: Annotated[int, option("N", "sd3: work a batch through in N parts.")] = 1
     checkpointing: Annotated[
-        bool, typer.Option("--checkpointing", help="sd3: less memory, a third more time.")
+        bool, option(None, "sd3: less memory, a third more time.", "--checkpointing")
     ] = False
 
 
 @lab.command(cls=LongCommand)
 @with_groups
 def train(
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where checkpoints go.")
-    ],
+    output: Annotated[Path, option("FOLDER", "Where checkpoints go.", "-o", "--output")],
     *,
     data: DataOptions,
     length: LengthOptions,
     learning: LearningOptions,
     sd3: Sd3TrainOptions,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the whole configuration and train nothing.")
+        bool, option(None, "Print the whole configuration and train nothing.", "--dry-run")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -272,9 +223,9 @@ def _config(
 @lab.command(cls=Command)
 def export(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A run's last.pt, best.pt or average-N.pt.")
+        Path, argument("CHECKPOINT", "A run's last.pt, best.pt or average-N.pt.")
     ],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.")],
+    folder: Annotated[Path, argument("FOLDER", "Where the model goes.")],
     as_json: Json = False,
 ) -> None:
     """Turn a checkpoint into a model that restores.
