@@ -1,4 +1,4 @@
-"""All metrics of the benchmark, by name: those that can be had, and why the others cannot.
+"""Make the metrics of the benchmark by name, or say why one cannot be had.
 
 Fidelity to a truth: PSNR-Y, SSIM-Y, LPIPS, DISTS, FLIP, SSIMULACRA2. As good as the key photo:
 NIQE_re, MUSIQ_re, CLIPIQA_re, MANIQA_re (Eq. 7), CLIP-Q, DINO-Q. Of a whole set: patch-FID and
@@ -14,13 +14,19 @@ from typing import TYPE_CHECKING
 from livemoments.errors import ConfigError, DeviceError, LiveMomentsError
 from livemoments.files import cache_folder
 from livemoments.imaging.fidelity import psnr_y, ssim_y
-from livemoments.lab.metrics.metric import Against, Better, Metric, Missing, SetMetric, need_package
+from livemoments.lab.metrics.metric import (
+    Against,
+    AnyMetric,
+    Better,
+    Metric,
+    Missing,
+    SetMetric,
+    need_package,
+)
 from livemoments.lab.metrics.packaged import flip, ssimulacra2
 
 if TYPE_CHECKING:
     from livemoments.lab.metrics.perceptual import PerceptualMetrics
-
-AnyMetric = Metric | SetMetric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +74,7 @@ def _make(name: str, parts: "_Parts") -> AnyMetric | Missing:
 
 
 class _Parts:
-    """What metrics are made of; what several share is made once, or fails once."""
+    """The parts that metrics are made of; what several share is made once, or fails once."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
@@ -81,7 +87,7 @@ class _Parts:
 
     @cached_property
     def _perceptual(self) -> "PerceptualMetrics | LiveMomentsError":
-        """Of four metrics; without a network each would wait for it again."""
+        """A part of four metrics; without a network each would wait for it again."""
         try:
             device = self.device("LPIPS and DISTS")
             from livemoments.lab.metrics.perceptual import PerceptualMetrics, fetch_weights
@@ -91,7 +97,7 @@ class _Parts:
             return error
 
     def device(self, job: str) -> str:
-        """The device, where PyTorch is installed and has it."""
+        """Return the device, where PyTorch is installed and has it."""
         torch = need_package("torch", "torch", job)
         try:
             torch.zeros(1, device=self.sources.device)
