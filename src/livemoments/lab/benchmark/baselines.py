@@ -91,7 +91,8 @@ class Enlarger:
 
     def upscale_tile(self, picture: np.ndarray, tile: Tile, factor: int) -> np.ndarray:
         """Enlarge one tile of a picture H x W x 3, seen with its surroundings, by a factor."""
-        seen = with_padding(tile, *picture.shape[:2], self.padding_px)
+        height, width = picture.shape[:2]
+        seen = with_padding(tile, height, width, self.padding_px)
         planes = np.ascontiguousarray(picture[seen.area].transpose(2, 0, 1)[None], np.float32)
         with torch.inference_mode():
             x = torch.from_numpy(planes).to(self.dtype)

@@ -10,7 +10,13 @@ from livemoments.lab.benchmark.config import EvaluateConfig
 from livemoments.lab.benchmark.manifest import ImageSet, SetImage
 from livemoments.lab.benchmark.methods import Method
 from livemoments.lab.benchmark.published import as_report_tables
-from livemoments.lab.benchmark.results import BenchmarkRun, ImageInfo, ImageScore, MethodInfo, MetricInfo
+from livemoments.lab.benchmark.results import (
+    BenchmarkRun,
+    ImageInfo,
+    ImageScore,
+    MethodInfo,
+    MetricInfo,
+)
 from livemoments.lab.benchmark.run_folder import Record, RunFolder
 from livemoments.lab.benchmark.scoring import NO_TRUTH, digest, measurement
 from livemoments.lab.metrics.catalogue import METRICS
@@ -126,7 +132,8 @@ class Outcome:
         Their messages are put into notes, each with the methods that it is about.
         """
         found: dict[str, float | None] = {}
-        records = [self.records[method.name, image.name] for image in self.images.with_truth]
+        images = self.images.with_truth
+        records = [self.records[method.name, image.name] for image in images]
         for name in self.of_sets:
             metric = self.metrics[name]
             faults = [r.scores[name]["said"] for r in records if name in r.scores]
@@ -134,7 +141,7 @@ class Outcome:
                 if not isinstance(metric, SetMetric) or any(faults):
                     raise LiveMomentsError(next(filter(None, faults)))
                 results = self._features([record.sha256 for record in records], name)
-                truths = self._features([i.files["truth"].sha256 for i in self.images.with_truth], name)
+                truths = self._features([i.files["truth"].sha256 for i in images], name)
                 score = measurement(metric.distance(results, truths))
                 found[name], why = score.value, score.message
             except LiveMomentsError as error:

@@ -28,8 +28,8 @@ class MetricInfo:
 class MethodInfo:
     """A row of the tables."""
 
-    name: str  # as given on the command line; also its folder of pictures
-    label: str  # for people
+    name: str  # as on the command line
+    label: str  # that people read
     detail: str = ""  # settings, weights, where it comes from
     failed: str = ""  # why it gave nothing; empty: it ran
     cost: Mapping[str, float] = field(default_factory=dict)  # parameters_m, tflops, peak_gb, ...

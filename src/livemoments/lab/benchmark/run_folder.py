@@ -15,7 +15,7 @@ from livemoments.errors import InputError, OutputError
 from livemoments.files import atomic_output
 from livemoments.lab.benchmark.manifest import sha256_of
 from livemoments.lab.benchmark.methods import Method
-from livemoments.lab.benchmark.scoring import Measurement, PictureResult
+from livemoments.lab.benchmark.scoring import Measurement
 
 FORMAT = 1  # of the records
 

@@ -21,7 +21,7 @@ import numpy as np
 from livemoments.align.estimators import grey
 from livemoments.align.flow import confidence, inside, pixel_grid, sample
 from livemoments.errors import ConfigError
-from livemoments.lab.benchmark.sets import Pair, Quality, Scorer, mean_of
+from livemoments.lab.benchmark.sets import Quality, Scorer, TruthPair, mean_of
 from livemoments.lab.training.compact.restorer import Views
 from livemoments.models.compact import CompactModel
 from livemoments.models.tile import TileInput
@@ -74,7 +74,7 @@ class Safety:
 
 def measure_safety(
     model: CompactModel,
-    pairs: Sequence[Pair],
+    pairs: Sequence[TruthPair],
     scorer: Scorer,
     *,
     seed: int = 0,
@@ -155,7 +155,7 @@ def _told(how: str, views: Views) -> Views:
     return views if how == "trusting" else replace(views, confidence=_confidence(views))
 
 
-def _mistaken(pair: Pair, pairs: Sequence[Pair]) -> Views:
+def _mistaken(pair: TruthPair, pairs: Sequence[TruthPair]) -> Views:
     """A pair's frame with the key photo, mirrored, that is the least like its own."""
     height, width = pair.views.frame.shape[:2]
     mirrored = [

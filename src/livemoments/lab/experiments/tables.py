@@ -22,7 +22,7 @@ from livemoments.imaging.pixels import as_bytes
 from livemoments.lab.benchmark.config import EvaluateConfig
 from livemoments.lab.benchmark.manifest import ImageSet, SetImage, open_set, write_picture
 from livemoments.lab.benchmark.published import published
-from livemoments.lab.benchmark.results import MethodInfo, Run, write_run
+from livemoments.lab.benchmark.results import BenchmarkRun, MethodInfo, write_run
 from livemoments.lab.benchmark.run import evaluate
 from livemoments.lab.benchmark.run_folder import RunFolder
 from livemoments.lab.experiments.ablation import NETWORK
@@ -36,7 +36,7 @@ from livemoments.lab.experiments.rows import (
     flow_rows,
 )
 from livemoments.lab.metrics.catalogue import Sources
-from livemoments.lab.metrics.metric import as_kept
+from livemoments.lab.metrics.metric import as_stored
 from livemoments.lab.report.write import write_report
 from livemoments.lab.training.data.pairs import PairConfig
 from livemoments.lab.training.run.config import TrainConfig
@@ -179,7 +179,7 @@ def _make(
         if missing:
             aligned = read_aligned(config.set_folder, image)
             for name in missing:
-                _keep(folders[name], image, as_kept(able[name](aligned), name))
+                _keep(folders[name], image, as_stored(able[name](aligned), name))
         if progress:
             progress("restoring", done, len(found.images))
     return [f"{name}=folder:{folder}" for name, folder in folders.items()]
@@ -206,7 +206,7 @@ def _of(image: SetImage) -> str:
     return _digest([image.size, sorted((name, f.sha256) for name, f in image.files.items())])
 
 
-def _named(run: Run, rows: Sequence[Row]) -> Run:
+def _named(run: BenchmarkRun, rows: Sequence[Row]) -> BenchmarkRun:
     """The run with the rows as people know them, those that cannot be had too."""
     by_name = {row.name: row for row in rows}
     methods = [

@@ -26,7 +26,7 @@ from livemoments.faces.face import Placement, eyes_apart
 from livemoments.faces.identity import apart
 from livemoments.faces.tracks import View
 from livemoments.imaging.pixels import as_bytes
-from livemoments.lab.metrics.metric import Metric, as_kept
+from livemoments.lab.metrics.metric import Metric, as_stored
 
 CLIP_FRAMES = 24  # of IP-FVR's clips
 IDENTITY_EVERY = 4  # frames: an identity takes 0.3 s
@@ -190,7 +190,7 @@ def _cut_pair(
     pair: tuple[np.ndarray, np.ndarray], index: int, view: View, size_px: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The canonical faces of a result and its truth, uint8."""
-    result, truth = (as_bytes(as_kept(picture, f"frame {index}")) for picture in pair)
+    result, truth = (as_bytes(as_stored(picture, f"frame {index}")) for picture in pair)
     if result.shape != truth.shape:
         raise InputError(
             f"frame {index}: the result is {result.shape}, the truth {truth.shape}; "

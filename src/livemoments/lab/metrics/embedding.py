@@ -1,17 +1,16 @@
 """Compare a result and its key photo as CLIP and DINO see them (LiveMoments, section 4.1).
 
-CLIP-Q and DINO-Q are the cosine of the two embeddings, 1 for the same. As in the paper, pictures are not reduced,
-and so that networks trained at 224 pixels can look at them, the embeddings of positions are taken
-away: zeros stand in their place. Sides are cut to whole patches, as much at either end.
+CLIP-Q and DINO-Q are the cosine of the two embeddings, 1 for the same. As in the paper, pictures
+are not reduced; networks trained at 224 pixels can look at them with zeros in place of the
+embeddings of positions. Sides are cut to whole patches, as much at either end.
 
 CLIP's embedding is that of its projection, DINO's the class token after the last norm. The paper
-does not say which sizes it took; here they are ViT-B/32 and ViT-S/16, as in the code that is
-common for DreamBooth's CLIP-I and DINO. Weights are looked for on this machine alone.
+does not name the sizes; here they are ViT-B/32 and ViT-S/16, as in the common code of DreamBooth's
+CLIP-I and DINO. Weights are looked for on this machine alone.
 
-A picture of H x W has (H / patch) (W / patch) tokens: 12 MP have 12,288 with CLIP and 49,152 with
-DINO. There is no limit to them. Attention is PyTorch's own, whose memory grows with their number
-(2 GB) and not with its square; the time does: on one core 12 MP take CLIP two minutes and DINO a
-quarter of an hour, so use a graphics card for sets.
+12 megapixels have 12,288 tokens with CLIP and 49,152 with DINO. The memory of attention grows with
+their number (2 GB), the time with its square: on one core CLIP takes two minutes and DINO a quarter
+of an hour, so use a graphics card for sets.
 """
 
 from collections.abc import Callable

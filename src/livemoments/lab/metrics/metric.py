@@ -31,7 +31,7 @@ class Metric:
     name: str
     better: Better
     against: Against
-    measure: Callable[[np.ndarray, np.ndarray], float | Score]  # of pictures as as_stored gives them
+    measure: Callable[[np.ndarray, np.ndarray], float | Score]  # of pictures that as_stored made
 
     def __call__(self, result: np.ndarray, other: np.ndarray) -> Score:
         """Score a result against the truth or the key photo, whichever the metric compares.

@@ -1,4 +1,4 @@
-"""Grade a picture by itself with NIQE (Mittal et al., IEEE SPL 2013): its distance from pristine ones.
+"""Grade a picture by itself with NIQE (Mittal et al., IEEE SPL 2013), far from pristine or near.
 
 Blocks of 96 x 96 pixels give 36 numbers each: the shape of the distribution of their pixels, each
 less its surroundings' mean and by their deviation, and of the products of neighbours, on two
@@ -150,8 +150,8 @@ def _scale_features(blocks: np.ndarray) -> np.ndarray:
 def _fitted(blocks: np.ndarray) -> list[np.ndarray]:
     """Fit asymmetric generalised Gaussians to blocks, by moments (Eqs. 5 to 8).
 
-    Returns shape, mean, and the scales to the left and to the right of 0, each (n,); flat blocks have the
-    least shape, as in the authors' release, and NaN for the rest.
+    Returns shape, mean, and the scales to the left and to the right of 0, each (n,); flat blocks
+    have the least shape, as in the authors' release, and NaN for the rest.
     """
     values = blocks.reshape(len(blocks), -1)
     squares = values * values

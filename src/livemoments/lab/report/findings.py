@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from livemoments.lab.benchmark.results import MethodInfo, MetricInfo, Run
+from livemoments.lab.benchmark.results import BenchmarkRun, MethodInfo, MetricInfo
 from livemoments.lab.benchmark.statistics import Compared, Interval
 
 OURS = "livemoments"  # the method that others are compared with, where it took part
@@ -85,7 +85,7 @@ class Lead:
 class Findings:
     """A run and what follows from it. Pairs of names are of a method and a metric."""
 
-    run: Run
+    run: BenchmarkRun
     metrics: tuple[MetricInfo, ...]  # that could be had
     methods: tuple[MethodInfo, ...]  # that gave something
     reference: MethodInfo | None  # that the others are compared with; None: there is no method
@@ -211,7 +211,7 @@ class Findings:
         return {image: one[image] - two[image] for image in one if image in two}
 
 
-def find(run: Run) -> Findings:
+def find(run: BenchmarkRun) -> Findings:
     """Work out what a run says."""
     metrics = tuple(metric for metric in run.metrics if not metric.missing)
     means = _means(run, metrics)
@@ -262,7 +262,7 @@ def spread(interval: Interval, digits: int, *, sign: bool = False) -> str:
     return f"{low} to {high}"
 
 
-def _means(run: Run, metrics: Iterable[MetricInfo]) -> dict[tuple[str, str], Interval]:
+def _means(run: BenchmarkRun, metrics: Iterable[MetricInfo]) -> dict[tuple[str, str], Interval]:
     found: dict[tuple[str, str], Interval] = {}
     for method in run.methods:
         for metric in metrics:
@@ -284,7 +284,7 @@ def _most(means: Mapping[tuple[str, str], Interval], metric: str) -> int:
     return max(mean.count for mean in _column(means, metric).values())
 
 
-def _costs(run: Run, methods: Iterable[MethodInfo], name: str) -> dict[str, Interval]:
+def _costs(run: BenchmarkRun, methods: Iterable[MethodInfo], name: str) -> dict[str, Interval]:
     if name == "seconds":
         return {m.name: found for m in methods if (found := run.seconds(m.name))}
     stated = {m.name: m.cost[name] for m in methods if name in m.cost}
@@ -327,7 +327,7 @@ def _ranks(
 
 
 def _lead(
-    run: Run,
+    run: BenchmarkRun,
     metric: MetricInfo,
     methods: Iterable[MethodInfo],
     ranks: Mapping[tuple[str, str], str],

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from livemoments.lab.benchmark.results import Run
+from livemoments.lab.benchmark.results import BenchmarkRun
 from livemoments.lab.report.findings import Findings, find
 
 
-def summary_lines(run: Run) -> list[str]:
+def summary_lines(run: BenchmarkRun) -> list[str]:
     """Tables of means, methods by metrics; the best marked, and what is missing with its reason."""
     found = find(run)
     lines = [f"{run.set_name}: {len(run.images)} images, {len(found.methods)} methods"]
@@ -37,7 +37,7 @@ def _tables(found: Findings) -> list[list[Sequence[str]]]:
     return tables
 
 
-def summary(run: Run) -> dict[str, Any]:
+def summary(run: BenchmarkRun) -> dict[str, Any]:
     """The means with their intervals, what is best, and what is missing; plain values for JSON."""
     found = find(run)
     return {

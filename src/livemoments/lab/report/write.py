@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from livemoments.files import atomic_output
-from livemoments.lab.benchmark.results import Run
+from livemoments.lab.benchmark.results import BenchmarkRun
 from livemoments.lab.report.album import Album
 from livemoments.lab.report.crops import cut_crops
 from livemoments.lab.report.findings import find
@@ -13,7 +13,7 @@ from livemoments.lab.report.page import page
 PAGE, TEXT = "report.html", "report.md"
 
 
-def write_report(run: Run, folder: Path, set_folder: Path) -> list[Path]:
+def write_report(run: BenchmarkRun, folder: Path, set_folder: Path) -> list[Path]:
     """Write report.html and report.md, whole or not at all; returns their paths.
 
     The page holds all it needs. A picture that is missing or cannot be read leaves its reason in

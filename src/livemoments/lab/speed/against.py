@@ -20,13 +20,15 @@ import numpy as np
 
 from livemoments.errors import ConfigError
 from livemoments.files import cache_folder
+from livemoments.imaging.pixels import fit_size
 from livemoments.lab.benchmark.baselines import (
     SCALE,
-    RealEsrgan,
+    Enlarger,
     cut,
     fetch_real_esrgan,
-    from_upscaled,
     has_bfloat16,
+    read_real_esrgan,
+    use_threads,
     with_padding,
 )
 from livemoments.lab.speed.restore import PICKED_FRAME, make_motion_photo, still_size, watch_restore
@@ -115,14 +117,14 @@ class _Clock:
     """A network, and what its tiles took so far."""
 
     precision: str
-    network: RealEsrgan
+    network: Enlarger
     seconds: float = 0.0
     timed: list[Tile] = field(default_factory=list)
 
     def time(self, frame: np.ndarray, tile: Tile) -> None:
         """Run one tile and add what it takes."""
         began_s = time.perf_counter()
-        self.network.upscale_tile(frame, tile)
+        self.network.upscale_tile(frame, tile, SCALE)
         self.seconds += time.perf_counter() - began_s
         self.timed.append(tile)
 
@@ -166,12 +168,13 @@ def compare(
         frame = live.frame(time_s).image
         moment = ["--frame", str(live.clip.times_s.index(time_s))]
 
+        threads = use_threads()
         clocks = _networks(rivals_weights)
         height, width = frame.shape[:2]
         tiles = cut(height, width)
         timed = tiles if job.all_tiles else spread(tiles, TIMED_TILES, height, width)
         for clock in clocks:
-            clock.network.upscale_tile(frame, timed[0])  # the first run also prepares
+            clock.network.upscale_tile(frame, timed[0], SCALE)  # the first run also prepares
         middle = len(timed) // 2
         _time(clocks, frame, timed[:middle], progress, done=0, total=len(timed))
         run = watch_restore(
@@ -187,7 +190,7 @@ def compare(
         height=report["height"],
         frame_width=width,
         frame_height=height,
-        threads=clocks[0].network.threads,
+        threads=threads,
         steps=report["steps"],
         restore_seconds=round(run.seconds, 2),
         real_esrgan=tuple(
@@ -237,7 +240,7 @@ def _networks(weights: Path) -> list[_Clock]:
     """Real-ESRGAN in float32, and in bfloat16 where the processor has that."""
     precisions = {"float32": False, "bfloat16": True} if has_bfloat16() else {"float32": False}
     return [
-        _Clock(precision=name, network=RealEsrgan(weights, bfloat16=bfloat16))
+        _Clock(precision=name, network=read_real_esrgan(weights, bfloat16=bfloat16))
         for name, bfloat16 in precisions.items()
     ]
 
@@ -263,7 +266,7 @@ def _time_resizing(height: int, width: int, to_height: int, to_width: int) -> fl
     """Seconds to bring what Real-ESRGAN makes of an H x W frame to another size."""
     upscaled = np.full((SCALE * height, SCALE * width, 3), 0.5, np.float32)
     began_s = time.perf_counter()
-    from_upscaled(upscaled, to_height, to_width)
+    fit_size(upscaled, to_height, to_width)
     return time.perf_counter() - began_s
 
 
