@@ -55,7 +55,7 @@ class ImageScore:
     method: str
     image: str
     values: Mapping[str, float | None]  # by metric; None: there was nothing to measure
-    messages: Mapping[str, str] = field(default_factory=dict)  # by metric, "said" in run.json
+    messages: Mapping[str, str] = field(default_factory=dict)  # by metric
     seconds: float | None = None  # that the method took; None: its pictures were there before
     picture: str = ""  # relative to the run's folder
 
@@ -110,8 +110,9 @@ class BenchmarkRun:
         return sorted(values, key=lambda i: values[i], reverse=metric.better == "lower")
 
     def to_json(self) -> str:
-        """Write the run as JSON, in which messages are called "said"."""
+        """Write the run as JSON."""
         values = {"format": FORMAT, **asdict(self)}
+        # The file's format is older than the name.
         values["scores"] = [
             {"said" if key == "messages" else key: value for key, value in score.items()}
             for score in values["scores"]

@@ -28,7 +28,7 @@ class Record:
     sha256: str  # of the PNG
     seconds: float | None = None
     parameters_m: float | None = None
-    scores: dict[str, dict[str, Any]] = field(default_factory=dict)  # by metric: of, value, said
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)  # by metric, as stored
 
     def has(self, metric: str, of: str) -> bool:
         """Check whether a metric's value is there, measured on the very same."""

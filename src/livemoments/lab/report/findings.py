@@ -1,4 +1,4 @@
-"""What a run says, worked out once: who is shown, the means, the ranks and the differences."""
+"""Work out what a run shows: its methods, their means, ranks and differences."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from livemoments.lab.benchmark.statistics import Compared, Interval
 OURS = "livemoments"  # the method that others are compared with, where it took part
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 ARROWS = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}
-LEAST_IMAGES = 3  # of fewer, no interval says anything
+LEAST_IMAGES = 3  # of fewer, no interval means anything
 FEW_IMAGES = 10  # of fewer, the bootstrap's intervals are too narrow
 MAX_COLUMNS = 7  # of a table: what fits on paper
 GROUPS = {
@@ -19,7 +19,7 @@ GROUPS = {
     "faces": "of faces",
     "set": "of the whole set",
 }
-COST = "cost"  # the group of seconds and of what methods say of themselves
+COST = "cost"  # the group of seconds and of what is known of a method
 COSTS = {
     "seconds": "seconds per image",
     "parameters_m": "parameters, millions",
@@ -38,14 +38,14 @@ class Column:
 
     @property
     def head(self) -> str:
-        """What stands over it."""
+        """The words over it."""
         if self.metric is None:
             return COSTS.get(self.name, self.name.replace("_", " "))
         return f"{self.name}\N{NO-BREAK SPACE}{ARROWS[self.metric.better]}"
 
     @property
     def hint(self) -> str:
-        """What it means, in words."""
+        """Which direction is better, in words."""
         return "lower is better" if self.metric is None else f"{self.metric.better} is better"
 
 
@@ -54,9 +54,9 @@ class Cell:
     """A number of a table, as it is printed."""
 
     text: str
-    spread: str = ""  # its interval; empty: it has none
+    interval: str = ""  # empty: it has none
     rank: str = ""  # "best", "second" or neither
-    said: str = ""  # why there is none, or of how many images it is
+    note: str = ""  # why there is no number, or of how many images it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Difference:
     """The reference method less another, as it is printed."""
 
     text: str
-    spread: str
+    interval: str
     wins: int  # images on which the reference method is the better one
     count: int
     probability: str  # empty: there are too few images to tell
@@ -73,12 +73,12 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Lead:
-    """Who has the best mean of a metric, and whether that is more than chance."""
+    """The methods with the best mean of a metric, and whether that is more than chance."""
 
     metric: MetricInfo
     best: tuple[str, ...]  # as named; several: they are equal as printed
     second: tuple[str, ...]
-    clear: bool | None  # None: it cannot be told
+    clear: bool | None  # None: not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +87,8 @@ class Findings:
 
     run: BenchmarkRun
     metrics: tuple[MetricInfo, ...]  # that could be had
-    methods: tuple[MethodInfo, ...]  # that gave something
-    reference: MethodInfo | None  # that the others are compared with; None: there is no method
+    methods: tuple[MethodInfo, ...]  # that gave a picture
+    reference: MethodInfo | None  # of the comparisons; None: there is no method
     means: Mapping[tuple[str, str], Interval]
     versus: Mapping[tuple[str, str], Compared]  # the reference method less another
     ranks: Mapping[tuple[str, str], str]
@@ -107,13 +107,13 @@ class Findings:
 
     @property
     def gauge(self) -> MetricInfo | None:
-        """The metric that says how bad an image is: LPIPS, or the first there is."""
+        """The metric that images are ordered by: LPIPS, or the first there is."""
         with_truth = [m for m in self.by_image if m.against == "truth"]
         named = [m for m in with_truth if m.name.upper().startswith("LPIPS")]
         return next(iter([*named, *with_truth, *self.by_image]), None)
 
     def tables(self) -> list[list[Column]]:
-        """The columns of the main tables, in groups, as many to a table as fit."""
+        """Return the columns of the main tables, in groups, as many to a table as fit."""
         tables: list[list[Column]] = []
         for group in self._groups():
             while group:
@@ -139,21 +139,21 @@ class Findings:
         return found
 
     def cell(self, method: MethodInfo, column: Column) -> Cell:
-        """A number of the main tables."""
+        """Return a number of the main tables."""
         if column.metric is None:
             return self._cost(method, column.name)
         key = (method.name, column.name)
         mean = self.means.get(key)
         if mean is None:
-            return Cell(text=DASH, said=self._why_missing(method, column.metric))
+            return Cell(text=DASH, note=self._why_missing(method, column.metric))
         digits = self.digits[column.name]
         most = _most(self.means, column.name)
         of_set = column.metric.against == "set"
         return Cell(
             text=printed(mean.mean, digits),
-            spread="" if of_set or mean.count < 2 else spread(mean, digits),
+            interval="" if of_set or mean.count < 2 else ends(mean, digits),
             rank=self.ranks.get(key, ""),
-            said=f"mean of {mean.count} of {most} images" if mean.count < most else "",
+            note=f"mean of {mean.count} of {most} images" if mean.count < most else "",
         )
 
     def _cost(self, method: MethodInfo, name: str) -> Cell:
@@ -161,28 +161,26 @@ class Findings:
         if name == "seconds":
             found = self.run.seconds(method.name)
             if found is None:
-                return Cell(text=DASH, said="its pictures were there before")
-            few = found.count < 2
-            return Cell(
-                text=printed(found.mean, digits), spread="" if few else spread(found, digits)
-            )
+                return Cell(text=DASH, note="its pictures were there before")
+            interval = "" if found.count < 2 else ends(found, digits)
+            return Cell(text=printed(found.mean, digits), interval=interval)
         value = method.cost.get(name)
         if value is None:
-            return Cell(text=DASH, said="not stated for this method")
+            return Cell(text=DASH, note="not stated for this method")
         return Cell(text=printed(value, digits))
 
     def _why_missing(self, method: MethodInfo, metric: MetricInfo) -> str:
         if metric.against == "set":
             return method.failed or "the notes at the end say why, where it is known"
         scores = [score for score in self.run.scores if score.method == method.name]
-        reasons = list(dict.fromkeys(r for s in scores if (r := s.said.get(metric.name))))
+        reasons = list(dict.fromkeys(r for s in scores if (r := s.messages.get(metric.name))))
         if not reasons:
             return method.failed or "no value was measured"
         more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
         return reasons[0] + more
 
     def difference(self, other: MethodInfo, metric: MetricInfo) -> Difference | None:
-        """The reference method less another in a metric; None: they share no image."""
+        """Compare the reference method with another; None where they share no image."""
         found = self.versus.get((other.name, metric.name))
         if found is None or self.reference is None:
             return None
@@ -195,7 +193,7 @@ class Findings:
             verdict = "better" if is_better(interval.mean, 0, metric) else "worse"
         return Difference(
             text=printed(interval.mean, digits, sign=True),
-            spread="" if interval.count < 2 else spread(interval, digits, sign=True),
+            interval="" if interval.count < 2 else ends(interval, digits, sign=True),
             wins=sum(is_better(d, 0, metric) for d in self.paired(other, metric).values()),
             count=interval.count,
             probability="" if few else _chance(found.probability),
@@ -203,7 +201,7 @@ class Findings:
         )
 
     def paired(self, other: MethodInfo, metric: MetricInfo) -> dict[str, float]:
-        """By image, the reference method's value less another's."""
+        """Return, by image, the reference method's value less another's."""
         if self.reference is None:
             return {}
         one = self.run.values(self.reference.name, metric.name)
@@ -212,7 +210,7 @@ class Findings:
 
 
 def find(run: BenchmarkRun) -> Findings:
-    """Work out what a run says."""
+    """Work out what a run shows."""
     metrics = tuple(metric for metric in run.metrics if not metric.missing)
     means = _means(run, metrics)
     scored = {method for method, _ in means}
@@ -241,23 +239,23 @@ def find(run: BenchmarkRun) -> Findings:
 
 
 def named(method: MethodInfo) -> str:
-    """What a method is called in a report."""
+    """Return the name of a method in a report."""
     return method.label or method.name
 
 
 def is_better(value: float, than: float, metric: MetricInfo) -> bool:
-    """Whether a value of a metric is better than another."""
+    """Check whether a value of a metric is better than another."""
     return value > than if metric.better == "higher" else value < than
 
 
 def printed(value: float, digits: int, *, sign: bool = False) -> str:
-    """A number with so many decimals, with a true minus sign; sign: with a plus sign too."""
+    """Print a number with so many decimals and a true minus sign; sign: with a plus sign too."""
     text = f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
     return text.replace("-", MINUS)
 
 
-def spread(interval: Interval, digits: int, *, sign: bool = False) -> str:
-    """An interval: its ends."""
+def ends(interval: Interval, digits: int, *, sign: bool = False) -> str:
+    """Print the ends of an interval."""
     low, high = (printed(end, digits, sign=sign) for end in (interval.low, interval.high))
     return f"{low} to {high}"
 
@@ -280,7 +278,7 @@ def _column(means: Mapping[tuple[str, str], Interval], metric: str) -> dict[str,
 
 
 def _most(means: Mapping[tuple[str, str], Interval], metric: str) -> int:
-    """Of how many images the fullest mean of a metric is."""
+    """Return of how many images the fullest mean of a metric is."""
     return max(mean.count for mean in _column(means, metric).values())
 
 
@@ -292,12 +290,12 @@ def _costs(run: BenchmarkRun, methods: Iterable[MethodInfo], name: str) -> dict[
 
 
 def _single(value: float) -> Interval:
-    """A number that is no mean of images."""
+    """Make an interval of a number that is no mean of images."""
     return Interval(mean=value, low=value, high=value, count=1)
 
 
 def _digits(column: Mapping[str, Interval]) -> int:
-    """Decimals that leave four digits or so of the largest mean, as papers print them."""
+    """Choose decimals that leave some four digits of the largest mean, as papers print them."""
     largest = max((abs(mean.mean) for mean in column.values()), default=0.0)
     if not 1e-3 <= largest < math.inf:
         return 6 if 0 < largest < 1e-3 else 4
@@ -305,7 +303,7 @@ def _digits(column: Mapping[str, Interval]) -> int:
 
 
 def _fine(difference: Interval, digits: int) -> int:
-    """Decimals that leave two digits of a difference, be it small."""
+    """Choose decimals that leave two digits of a difference, be it small."""
     largest = max(abs(difference.low), abs(difference.high))
     if not 0 < largest < 10.0 ** (1 - digits):
         return digits
@@ -315,7 +313,7 @@ def _fine(difference: Interval, digits: int) -> int:
 def _ranks(
     means: Mapping[tuple[str, str], Interval], metric: MetricInfo, digits: int, methods: int
 ) -> dict[str, str]:
-    """The best and the second best of a column, of the methods that have all its images."""
+    """Rank the best and the second best of a column, of the methods that have all its images."""
     column = _column(means, metric.name)
     most = max((mean.count for mean in column.values()), default=0)
     values = {m: round(mean.mean, digits) for m, mean in column.items() if mean.count == most}
@@ -332,7 +330,7 @@ def _lead(
     methods: Iterable[MethodInfo],
     ranks: Mapping[tuple[str, str], str],
 ) -> Lead | None:
-    """None: there is nothing to lead."""
+    """Find who leads in a metric; None where nothing is ranked."""
     best, second = (
         tuple(m for m in methods if ranks.get((m.name, metric.name)) == rank)
         for rank in ("best", "second")

@@ -1,4 +1,4 @@
-"""A run of the benchmark in the terminal: a table of means, and the same as plain values."""
+"""Summarise a run for the terminal: a table of means, and the same as plain values."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from livemoments.lab.report.findings import Findings, find
 
 
 def summary_lines(run: BenchmarkRun) -> list[str]:
-    """Tables of means, methods by metrics; the best marked, and what is missing with its reason."""
+    """Write tables of means, the best marked, and what is missing with its reason."""
     found = find(run)
     lines = [f"{run.set_name}: {len(run.images)} images, {len(found.methods)} methods"]
     for table in _tables(found):
@@ -25,7 +25,7 @@ def summary_lines(run: BenchmarkRun) -> list[str]:
 
 
 def _tables(found: Findings) -> list[list[Sequence[str]]]:
-    """Rows of texts, the first of them the heads."""
+    """Make tables of texts, with the heads in their first rows."""
     tables: list[list[Sequence[str]]] = []
     for columns in found.tables() if found.methods else ():
         rows: list[Sequence[str]] = [["", *(f"{column.head} " for column in columns)]]
@@ -38,7 +38,7 @@ def _tables(found: Findings) -> list[list[Sequence[str]]]:
 
 
 def summary(run: BenchmarkRun) -> dict[str, Any]:
-    """The means with their intervals, what is best, and what is missing; plain values for JSON."""
+    """Return means with intervals, what is best and what is missing, as plain values for JSON."""
     found = find(run)
     return {
         "set": run.set_name,
@@ -58,7 +58,7 @@ def _of_method(found: Findings, method: str) -> dict[str, Any]:
 
 
 def _best(found: Findings, metric: str) -> list[str]:
-    """The methods with the best mean; several where they are equal as printed."""
+    """Return the methods with the best mean; several where they are equal as printed."""
     return [
         method for (method, name), rank in found.ranks.items() if (name, rank) == (metric, "best")
     ]
