@@ -46,11 +46,19 @@ class SetImage:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of a method's picture: the truth's, else `size_without_truth`."""
+        """(height, width) of a method's picture: the truth's, if it is known.
+
+        Else the key photo's where frame and key photo have one shape, else the frame's view at the
+        key photo's density.
+        """
         if "truth" in self.files:
             return self.files["truth"].height, self.files["truth"].width
         frame, key = self.files["frame"], self.files["key"]
-        return size_without_truth((frame.height, frame.width), (key.height, key.width))
+        down, across = key.height / frame.height, key.width / frame.width
+        if abs(across / down - 1) < SAME_SHAPE and down >= 1:
+            return key.height, key.width
+        density = max(min(down, across), 1.0)
+        return round(frame.height * density), round(frame.width * density)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,22 +79,6 @@ class ImageSet:
     def to_json(self) -> str:
         """Write the manifest, as open_set reads it."""
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, allow_nan=False) + "\n"
-
-
-def size_without_truth(frame: tuple[int, int], key: tuple[int, int]) -> tuple[int, int]:
-    """Choose the (height, width) of a restored frame whose truth is not known.
-
-    The key photo's where both have one shape, else the frame's view at the key photo's density.
-
-    Args:
-        frame: (height, width) of the frame.
-        key: (height, width) of the key photo.
-    """
-    down, across = key[0] / frame[0], key[1] / frame[1]
-    if abs(across / down - 1) < SAME_SHAPE and down >= 1:
-        return key
-    density = max(min(down, across), 1.0)
-    return round(frame[0] * density), round(frame[1] * density)
 
 
 def open_set(folder: Path, limit: int | None = None, progress: Progress | None = None) -> ImageSet:
@@ -187,7 +179,7 @@ def _unlisted(folder: Path) -> ImageSet:
     if not images:
         raise MissingFileError(
             f"{folder}: no set of the benchmark; one has a {MANIFEST}, or folders"
-            " NAME/{frame,key,truth}.png; make one with `livemoments make-set`"
+            " NAME/{frame,key,truth}.png; make one with `livemoments lab make-set`"
         )
     return ImageSet(kind="pairs", images=images)
 

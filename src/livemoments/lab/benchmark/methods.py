@@ -14,23 +14,21 @@ from pathlib import Path
 
 from livemoments.errors import ConfigError, MissingFileError
 from livemoments.extras import need_sd3
-from livemoments.files import cache_folder
 from livemoments.lab.benchmark.manifest import sha256_of
 from livemoments.lab.benchmark.restorers import (
     PLACES,
     LoadedMethod,
     MethodInput,
     Settings,
+    fetch_enlarger,
+    load_enlarger,
     load_folder,
     load_frame,
     load_key,
     load_livemoments,
     load_program,
-    load_real_esrgan,
     load_sd3,
-    load_span,
 )
-from livemoments.lab.metrics.metric import need_package
 from livemoments.models.compact import SHIPPED
 from livemoments.version import __version__
 
@@ -38,16 +36,16 @@ OWN_NAME = re.compile(r"([\w.+-]+)=(.+)", re.DOTALL)
 MAX_NAME, MAX_LABEL = 60, 40  # characters of a folder's name, and of an argument in a label
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Kind:
     """A row of METHODS. The argument of a method is what its name has after the colon."""
 
-    words: str = ""  # the argument: must be there (":X"), may ("[:X]"), or may not
     label: str
     detail: str
     load: Callable[[str, Settings], LoadedMethod]
+    words: str = ""  # the argument: must be there (":X"), may ("[:X]"), or may not
     identity: Callable[[str, MethodInput], object] = lambda argument, inputs: []
-    prepare: Callable[[str], None] = lambda argument: None
+    prepare: Callable[[str], object] = lambda argument: None
     ours: bool = True  # made by this program, another version of which may make it otherwise
 
 
@@ -134,9 +132,6 @@ def _check_command(template: str) -> None:
             )
 
 
-# --- what a picture depends on --------------------------------------------------------------
-
-
 def _weights_identity(argument: str, inputs: MethodInput) -> object:
     # This file names the SHA-256 of the networks next to it.
     return sha256_of((Path(argument) if argument else SHIPPED) / "compact.json")
@@ -154,85 +149,66 @@ def _command_identity(argument: str, inputs: MethodInput) -> object:
     return [argument, [sha256_of(path) for path in named if path.is_file()]]
 
 
-# --- what it needs --------------------------------------------------------------------------
-
-
-def _fetch_real_esrgan(argument: str) -> None:
-    need_package("torch", "torch", "Real-ESRGAN")
-    from livemoments.lab.benchmark.baselines import fetch_real_esrgan
-
-    fetch_real_esrgan(cache_folder())
-
-
-def _fetch_span(argument: str) -> None:
-    need_package("torch", "torch", "SPAN")
-    from livemoments.lab.benchmark.span import fetch_span
-
-    fetch_span(cache_folder())
-
-
 def _need_folder(argument: str) -> None:
     if not Path(argument).is_dir():
         raise MissingFileError(f"{argument}: no such folder; it must hold NAME.png of each image")
 
 
 METHODS = {
-    "frame": Kind(
-        label="frame, bicubic",
-        detail="The frame itself, enlarged by OpenCV's cubic",
-        load=load_frame,
-    ),
+    "frame": Kind("frame, bicubic", "The frame itself, enlarged by OpenCV's cubic", load_frame),
     "key": Kind(
-        label="key photo, aligned",
-        detail="The key photo warped by our alignment's flow; without one, the frame",
-        load=load_key,
+        "key photo, aligned",
+        "The key photo warped by our alignment's flow; without one, the frame",
+        load_key,
     ),
     "restoration-only": Kind(
-        label="LiveMoments compact, no reference",
-        detail="Our compact model on the frame alone",
-        load=partial(load_livemoments, use_reference=False),
+        "LiveMoments compact, no reference",
+        "Our compact model on the frame alone",
+        partial(load_livemoments, use_reference=False),
         identity=_weights_identity,
     ),
     "livemoments": Kind(
+        "LiveMoments compact",
+        "Our compact model with the key photo as reference",
+        load_livemoments,
         words="[:FOLDER]",
-        label="LiveMoments compact",
-        detail="Our compact model with the key photo as reference",
-        load=load_livemoments,
         identity=_weights_identity,
     ),
     "sd3": Kind(
+        "LiveMoments sd3",
+        "The paper's model on SD3-medium",
+        load_sd3,
         words="[:FOLDER]",
-        label="LiveMoments sd3",
-        detail="The paper's model on SD3-medium",
-        load=load_sd3,
         identity=_folder_identity,
         prepare=lambda argument: need_sd3("the method sd3"),
     ),
     "real-esrgan": Kind(
-        label="Real-ESRGAN x4plus",
-        detail="On the frame alone, brought down to the size (Wang et al., ICCVW 2021)",
-        load=load_real_esrgan,
-        prepare=_fetch_real_esrgan,
+        "Real-ESRGAN x4plus",
+        "On the frame alone, brought down to the size (Wang et al., ICCVW 2021)",
+        partial(load_enlarger, name="Real-ESRGAN"),
+        prepare=partial(fetch_enlarger, name="Real-ESRGAN"),
     ),
     "span": Kind(
-        label="SPAN",
-        detail="On the frame alone, a small network (Wan et al., CVPRW 2024)",
-        load=load_span,
-        prepare=_fetch_span,
+        "SPAN",
+        "On the frame alone, a small network (Wan et al., CVPRW 2024)",
+        partial(load_enlarger, name="SPAN"),
+        prepare=partial(fetch_enlarger, name="SPAN"),
     ),
     "program": Kind(
+        "program",
+        "A program, run once for each image",
+        load_program,
         words=":COMMAND",
-        label="program",
-        detail="A program, run once for each image",
-        load=load_program,
         identity=_command_identity,
         ours=False,
     ),
     "folder": Kind(
+        "folder",
+        "Pictures made before",
+        fetch_enlarger,
+        load_enlarger,
+        load_folder,
         words=":FOLDER",
-        label="folder",
-        detail="Pictures made before",
-        load=load_folder,
         identity=lambda argument, inputs: sha256_of(Path(argument) / f"{inputs.name}.png"),
         prepare=_need_folder,
         ours=False,

@@ -36,6 +36,11 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)  # by method: why
     records: dict[tuple[str, str], Record] = field(default_factory=dict)  # by method and image
 
+    def store(self, method: Method, image: str, record: Record) -> None:
+        """Note the record of a picture, in the run's folder too."""
+        self.folder.write(method, image, record)
+        self.records[method.name, image] = record
+
     def missing(self, metric: str) -> str:
         """Return why a metric has no values here; empty where it has."""
         made = self.metrics[metric]
@@ -82,7 +87,15 @@ class Outcome:
             set_folder=str(config.set_folder),
             command=config.command,
             environment=environment,
-            metrics=[self._metric_info(each) for each in self.metrics],
+            metrics=[
+                MetricInfo(
+                    name=name,
+                    better=METRICS[name].better,
+                    against=METRICS[name].against,
+                    missing=self.missing(name),
+                )
+                for name in self.metrics
+            ],
             methods=[self._method_info(method) for method in self.methods],
             images=[_image_info(image) for image in self.images.images],
             scores=[self._image_score(m, image) for m in ran for image in self.images.images],
@@ -92,31 +105,22 @@ class Outcome:
             seed=config.seed,
         )
 
-    def _metric_info(self, name: str) -> MetricInfo:
-        row = METRICS[name]
-        return MetricInfo(
-            name=name, better=row.better, against=row.against, missing=self.missing(name)
-        )
-
     def _method_info(self, method: Method) -> MethodInfo:
-        sizes = [r.parameters_m for (name, _), r in self.records.items() if name == method.name]
-        known = [size for size in sizes if size is not None]
+        sizes = (r.parameters_m for (name, _), r in self.records.items() if name == method.name)
+        size = next((size for size in sizes if size is not None), None)
         return MethodInfo(
             name=method.name,
             label=method.label,
             detail=method.detail,
             failed=self.failed.get(method.name, ""),
-            cost={"parameters_m": round(known[0], 3)} if known else {},
+            cost={} if size is None else {"parameters_m": round(size, 3)},
         )
 
     def _image_score(self, method: Method, image: SetImage) -> ImageScore:
         record = self.records[method.name, image.name]
         picture = self.folder.picture(method, image.name).relative_to(self.folder.folder)
-        found = {
-            name: record.scores[name]
-            for name in self.ready
-            if name in record.scores and name not in self.of_sets
-        }
+        names = [name for name in self.ready if name not in self.of_sets]
+        found = {name: record.scores[name] for name in names if name in record.scores}
         return ImageScore(
             method=method.name,
             image=image.name,
@@ -127,10 +131,7 @@ class Outcome:
         )
 
     def _set_scores(self, method: Method, notes: dict[str, list[str]]) -> dict[str, float | None]:
-        """Compare a method's pictures with the truths by metrics of whole sets.
-
-        Their messages are put into notes, each with the methods that it is about.
-        """
+        """Compare a method's pictures with the truths by metrics of sets; messages go into notes."""
         found: dict[str, float | None] = {}
         images = self.images.with_truth
         records = [self.records[method.name, image.name] for image in images]

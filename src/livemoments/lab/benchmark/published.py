@@ -15,7 +15,7 @@ from livemoments.errors import ConfigError
 
 FILE = Path(__file__).with_name("published.json")
 OTHER_DATA = (
-    "Published figures, of other data and other machines: they stand beside our own, and are not to"
+    "Published figures, of other data and other machines: they stand next to our own, and are not to"
     " be compared with them."
 )
 ARROWS = {"higher": "\u2191", "lower": "\u2193"}

@@ -20,6 +20,7 @@ from livemoments.errors import LiveMomentsError, MissingFileError
 from livemoments.files import cache_folder
 from livemoments.imaging.pixels import as_float, fit_size
 from livemoments.lab.benchmark.manifest import read_picture
+from livemoments.lab.metrics.metric import need_package
 from livemoments.models.compact import SHIPPED, CompactModel, load_compact
 from livemoments.models.sd3.config import PUBLISHED, Sd3Config
 from livemoments.restoration.config import RestoreConfig, load_model
@@ -112,24 +113,23 @@ def _parameters_m(model: CompactModel) -> float | None:
     return sum(p.numel() for p in CompactNetworks(CompactConfig(**sizes)).parameters()) / 1e6
 
 
-def load_real_esrgan(argument: str, settings: Settings) -> LoadedMethod:
-    """Load Real-ESRGAN x4plus, in float32."""
-    from livemoments.lab.benchmark.baselines import fetch_real_esrgan, read_real_esrgan
+def fetch_enlarger(argument: str, *, name: str) -> Path:
+    """Fetch the weights of Real-ESRGAN or SPAN, once; return their folder."""
+    need_package("torch", "torch", name)
+    from livemoments.lab.benchmark import baselines, span
 
-    return _enlarging(read_real_esrgan(fetch_real_esrgan(cache_folder())), settings)
-
-
-def load_span(argument: str, settings: Settings) -> LoadedMethod:
-    """Load SPAN, twice and four times."""
-    from livemoments.lab.benchmark.span import fetch_span, read_span
-
-    return _enlarging(read_span(fetch_span(cache_folder())), settings)
+    fetch = baselines.fetch_real_esrgan if name == "Real-ESRGAN" else span.fetch_span
+    return fetch(cache_folder())
 
 
-def _enlarging(network: Any, settings: Settings) -> LoadedMethod:  # noqa: ANN401 - an Enlarger
-    from livemoments.lab.benchmark.baselines import use_threads
+def load_enlarger(argument: str, settings: Settings, *, name: str) -> LoadedMethod:
+    """Load Real-ESRGAN x4plus, in float32, or SPAN, for twice and four times."""
+    folder = fetch_enlarger(argument, name=name)
+    from livemoments.lab.benchmark import baselines, span
 
-    use_threads(settings.threads)
+    read = baselines.read_real_esrgan if name == "Real-ESRGAN" else span.read_span
+    baselines.use_threads(settings.threads)
+    network = read(folder)
 
     def restore(inputs: MethodInput) -> np.ndarray:
         frame = as_float(read_picture(inputs.frame))
@@ -163,24 +163,19 @@ def run_program(template: str, inputs: MethodInput, *, threads: int = 0) -> np.n
         words = shlex.split(template)
         for place, path in files.items():
             words = [word.replace(place, str(path)) for word in words]
-        code, message = _run(words, threads, inputs.name)
-        if code:
-            raise LiveMomentsError(f"{inputs.name}: {words[0]} ended with code {code}{message}")
+        program = f"{inputs.name}: {words[0]}"
+        environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
+        try:
+            done = subprocess.run(
+                words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, check=False,
+            )  # fmt: skip
+        except OSError as error:
+            raise MissingFileError(f"{program} cannot be started ({error.strerror})") from error
+        lines = done.stdout.decode(errors="replace").strip().splitlines()
+        printed = f": {lines[-1].strip()}" if lines else ""
+        if done.returncode:
+            raise LiveMomentsError(f"{program} ended with code {done.returncode}{printed}")
         if not files["{output}"].exists():
-            raise MissingFileError(f"{inputs.name}: {words[0]} wrote no {{output}}{message}")
+            raise MissingFileError(f"{program} wrote no {{output}}{printed}")
         return read_picture(files["{output}"])
-
-
-def _run(words: list[str], threads: int, name: str) -> tuple[int, str]:
-    """Run a command; return its exit code and the last line that it printed."""
-    environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
-    try:
-        done = subprocess.run(
-            words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
-    except OSError as error:
-        reason = f"{words[0]} cannot be started ({error.strerror})"
-        raise MissingFileError(f"{name}: {reason}") from error
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
-    return done.returncode, f": {lines[-1].strip()}" if lines else ""

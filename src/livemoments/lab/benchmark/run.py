@@ -20,7 +20,7 @@ from livemoments.lab.benchmark.outcome import Outcome
 from livemoments.lab.benchmark.published import as_report_tables
 from livemoments.lab.benchmark.restorers import MethodInput, Settings
 from livemoments.lab.benchmark.results import BenchmarkRun, write_run
-from livemoments.lab.benchmark.run_folder import Record, RunFolder
+from livemoments.lab.benchmark.run_folder import RunFolder
 from livemoments.lab.benchmark.scoring import PictureJob, ScoreJob, Worker, digest
 from livemoments.progress import Progress
 from livemoments.version import __version__
@@ -75,21 +75,12 @@ class _Work:
 
     def make_pictures(self) -> None:
         """Make the pictures of all methods."""
-        found, depends = self.found, dict[tuple[str, str], str]()
-        for job, made in self.workers.map(self.worker.make_picture, self._pictures(depends)):
-            method, image = job.method, job.inputs.name
-            if made.failed:
-                found.failed.setdefault(method.name, made.failed)
+        for job, made in self.workers.map(self.worker.make_picture, self._pictures()):
+            if isinstance(made, str):
+                self.found.failed.setdefault(job.method.name, made)
                 continue
-            record = Record(
-                made_of=depends[method.name, image],
-                sha256=made.sha256,
-                seconds=made.seconds,
-                parameters_m=made.parameters_m,
-            )
-            found.folder.write(method, image, record)
-            found.records[method.name, image] = record
-            self._report("pictures", method.name)
+            self.found.store(job.method, job.inputs.name, made)
+            self._report("pictures", job.method.name)
 
     def score_pictures(self) -> None:
         """Score them, of the methods that gave all of them."""
@@ -100,33 +91,29 @@ class _Work:
             if job.method != TRUTHS:
                 record = found.records[job.method, job.image]
                 record = record.with_scores(scores, found.measured_on(record, images[job.image]))
-                found.folder.write(methods[job.method], job.image, record)
-                found.records[job.method, job.image] = record
+                found.store(methods[job.method], job.image, record)
             self._report("scores", job.method)
 
-    def _pictures(self, depends: dict[tuple[str, str], str]) -> Iterator[PictureJob]:
-        """List the pictures to make, method by method; no more of a method that failed.
-
-        What each picture depends on is noted in `depends`.
-        """
+    def _pictures(self) -> Iterator[PictureJob]:
+        """List the pictures to make, method by method; no more of a method that failed."""
         for method in self.found.methods:
             try:
                 method.prepare()
                 for image in self.found.images.images:
                     if method.name in self.found.failed:
                         break
-                    job = self._picture(method, image, depends)
-                    if job:
+                    job = self._picture(method, image)
+                    record = self.found.folder.read(method, image.name, job.made_of)
+                    if record is None:
                         yield job
                     else:
+                        self.found.records[method.name, image.name] = record
                         self._report("pictures", method.name)
             except LiveMomentsError as error:
                 self.found.failed.setdefault(method.name, str(error))
 
-    def _picture(
-        self, method: Method, image: SetImage, depends: dict[tuple[str, str], str]
-    ) -> PictureJob | None:
-        """Return the job of making a picture; None where the picture is there."""
+    def _picture(self, method: Method, image: SetImage) -> PictureJob:
+        """Return the job of making a picture."""
         place, (height, width) = self.found.config.set_folder / image.name, image.size
         inputs = MethodInput(
             name=image.name,
@@ -136,14 +123,13 @@ class _Work:
             width=width,
         )
         hashes = [image.files[name].sha256 for name in ("frame", "key")]
-        made_of = digest(method.identity(inputs, self.settings), hashes, image.size)
-        record = self.found.folder.read(method, image.name, made_of)
-        if record:
-            self.found.records[method.name, image.name] = record
-            return None
-        depends[method.name, image.name] = made_of
-        output = self.found.folder.picture(method, image.name)
-        return PictureJob(method=method, inputs=inputs, settings=self.settings, output=output)
+        return PictureJob(
+            method=method,
+            inputs=inputs,
+            settings=self.settings,
+            made_of=digest(method.identity(inputs, self.settings), hashes, image.size),
+            output=self.found.folder.picture(method, image.name),
+        )
 
     def _scores(self) -> Iterator[ScoreJob]:
         """List what is to be measured: of the truths first, then method by method."""
@@ -154,9 +140,8 @@ class _Work:
         for method in found.methods:
             for image in found.images.images if method.name not in found.failed else ():
                 record = found.records[method.name, image.name]
-                of = found.measured_on(record, image)
-                names = [name for name in found.ready if name not in found.of_sets]
-                names = [name for name in names if not record.has(name, of[name])]
+                of, sets = found.measured_on(record, image), found.of_sets
+                names = [n for n in of if n not in sets and not record.has(n, of[n])]
                 picture = found.folder.picture(method, image.name)
                 yield from self._score(method.name, image, picture, record.sha256, names)
 
@@ -165,8 +150,7 @@ class _Work:
     ) -> Iterator[ScoreJob]:
         """Give the job of measuring a picture by these metrics and by those of sets.
 
-        What metrics of sets compare is stored by the picture's SHA-256. There is no job where
-        everything is stored.
+        There is none where nothing is asked for and all that metrics of sets compare is stored.
         """
         found = self.found
         places = {n: found.folder.features(sha256, found.version(n)) for n in found.of_sets}

@@ -15,9 +15,17 @@ from livemoments.errors import InputError, OutputError
 from livemoments.files import atomic_output
 from livemoments.lab.benchmark.manifest import sha256_of
 from livemoments.lab.benchmark.methods import Method
-from livemoments.lab.benchmark.scoring import Measurement
 
 FORMAT = 1  # of the records
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """The value of one metric, or why there is none."""
+
+    value: float | None = None
+    message: str = ""
+    retry: bool = False  # in another run: the failure may pass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from livemoments.imaging.pixels import as_bytes
 from livemoments.lab.benchmark.manifest import read_picture, write_picture
 from livemoments.lab.benchmark.methods import Method
 from livemoments.lab.benchmark.restorers import LoadedMethod, MethodInput, Settings
+from livemoments.lab.benchmark.run_folder import Measurement, Record
 from livemoments.lab.metrics.catalogue import Sources, make_metrics
 from livemoments.lab.metrics.metric import AnyMetric, Missing, Score, SetMetric, as_stored, size
 
@@ -30,17 +31,8 @@ class PictureJob:
     method: Method
     inputs: MethodInput
     settings: Settings
+    made_of: str  # a digest of all that it depends on
     output: Path  # the PNG
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureResult:
-    """A picture that was made, or why it was not."""
-
-    sha256: str = ""
-    seconds: float | None = None
-    parameters_m: float | None = None  # of the method
-    failed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +50,6 @@ class ScoreJob:
     features: Mapping[str, Path]  # by metric of sets: the file for what it compares
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """The value of one metric, or why there is none."""
-
-    value: float | None
-    message: str = ""
-    retry: bool = False  # in another run: the failure may pass
-
-
 class Worker:
     """One process of a benchmark run, with the method and the metrics that it has ready.
 
@@ -81,8 +64,8 @@ class Worker:
     def __reduce__(self) -> tuple[Callable[[], "Worker"], tuple[()]]:
         return _own_worker, ()
 
-    def make_picture(self, job: PictureJob) -> PictureResult:
-        """Make a picture and write it; what a method raises becomes the reason of its failure."""
+    def make_picture(self, job: PictureJob) -> Record | str:
+        """Make a picture and write it; return its record, or why the method failed."""
         inputs = job.inputs
         try:
             loaded = self._load(job.method, job.settings)
@@ -99,10 +82,11 @@ class Worker:
             with atomic_output(job.output, overwrite=True) as temporary:
                 written = write_picture(temporary, stored)
         except LiveMomentsError as error:
-            return PictureResult(failed=" ".join(str(error).split()))
+            return " ".join(str(error).split())
         except Exception as error:  # noqa: BLE001 - one method must not end the others' run
-            return PictureResult(failed=f"{inputs.name}: {_described(error)}")
-        return PictureResult(
+            return f"{inputs.name}: {_described(error)}"
+        return Record(
+            made_of=job.made_of,
             sha256=written.sha256,
             seconds=None if job.method.made_before else round(seconds, 3),
             parameters_m=loaded.parameters_m,
@@ -117,9 +101,9 @@ class Worker:
             try:
                 found[name] = _score(ready[name], job, pictures)
             except LiveMomentsError as error:
-                found[name] = Measurement(value=None, message=" ".join(str(error).split()))
+                found[name] = Measurement(message=" ".join(str(error).split()))
             except Exception as error:  # noqa: BLE001 - of others' packages, and of memory
-                found[name] = Measurement(value=None, message=_described(error), retry=True)
+                found[name] = Measurement(message=_described(error), retry=True)
         return found
 
 
@@ -141,10 +125,10 @@ def _score(
         raise WeightsError(metric.reason)
     if isinstance(metric, SetMetric):
         _write_features(metric, pictures["result"], job.features[metric.name])
-        return Measurement(value=None)
+        return Measurement()
     path = job.key if metric.against == "key photo" else job.truth
     if path is None:
-        return Measurement(value=None, message=NO_TRUTH)
+        return Measurement(message=NO_TRUTH)
     if path.name not in pictures:
         pictures[path.name] = read_picture(path)
     return measurement(metric(pictures["result"], pictures[path.name]))
@@ -152,11 +136,12 @@ def _score(
 
 def measurement(score: Score) -> Measurement:
     """Round a score as it is stored; one that is no number becomes a message."""
-    if score.value is None or math.isfinite(score.value):
-        value = None if score.value is None else round(float(score.value), DIGITS)
-        return Measurement(value=value, message=score.message)
+    if score.value is None:
+        return Measurement(message=score.message)
+    if math.isfinite(score.value):
+        return Measurement(value=round(float(score.value), DIGITS), message=score.message)
     more = f" ({score.message})" if score.message else ""
-    return Measurement(value=None, message=f"it gave {score.value}{more}")
+    return Measurement(message=f"it gave {score.value}{more}")
 
 
 def _write_features(metric: SetMetric, picture: np.ndarray, path: Path) -> None:

@@ -116,26 +116,22 @@ def make_synthetic(
             f" {INTERVAL + 1} pictures each"
         )
     search = _Search(paths, config)
-    images: list[SetImage] = []
     with new_folder(output) as folder:
+        writer = _SetWriter(folder, config)
         for path, made in search.pairs():
             source = path.name if path == videos else path.relative_to(videos).as_posix()
-            name = f"{len(images):04d}-{_plain(path.stem)}"
-            images.append(_write(folder, name, made, source=source, licence=config.licence))
+            writer.add(f"{len(writer.images):04d}-{_plain(path.stem)}", made, source)
             if progress:
-                progress("making pairs", len(images), config.count)
-        if not images:
+                progress("making pairs", len(writer.images), config.count)
+        count, reasons = len(writer.images), list(search.reasons.values())
+        if not count:
             raise DamagedFileError(
-                f"{videos}: none of {len(paths)} clips gave a pair;"
-                f" {'; '.join(list(search.reasons.values())[:3])}"
+                f"{videos}: none of {len(paths)} clips gave a pair; {'; '.join(reasons[:3])}"
             )
-        settings = {**asdict(config), "clips": len(paths)}
-        for name in ("seed", "licence"):
-            del settings[name]
-        notes = [f"left out: {reason}" for reason in search.reasons.values()]
-        if len(images) < config.count:
-            notes.insert(0, f"{config.count} images were asked for, the clips have {len(images)}")
-        return _finish(folder, "synthetic", images, config.seed, settings, notes)
+        writer.notes += [f"left out: {reason}" for reason in reasons]
+        if count < config.count:
+            writer.notes.insert(0, f"{config.count} images were asked for, the clips have {count}")
+        return writer.finish("synthetic", clips=len(paths))
 
 
 def make_real(
@@ -148,25 +144,56 @@ def make_real(
         OutputError: output exists already, or cannot be written.
     """
     found = find_live_photos([photos])
-    images: list[SetImage] = []
-    notes: list[str] = []
     with new_folder(output) as folder:
+        writer = _SetWriter(folder, config)
         for done, (source, live) in enumerate(found):
             if progress:
                 progress("picking moments", done, len(found))
             rng = np.random.default_rng([config.seed, done])
             try:
                 for made in _moments(live, config.moments, rng):
-                    stem = f"{done:03d}-{_plain(Path(source).stem)}-{made.facts['frame']:03d}"
-                    images.append(_write(folder, stem, made, source=source, licence=config.licence))
+                    name = f"{done:03d}-{_plain(Path(source).stem)}-{made.facts['frame']:03d}"
+                    writer.add(name, made, source)
             except InputError as error:
-                notes.append(f"left out: {source}: {error}")
+                writer.notes.append(f"left out: {source}: {error}")
         if progress:
             progress("picking moments", len(found), len(found))
-        if not images:
-            raise InputError(f"{photos}: no Live Photo could be used; {'; '.join(notes[:3])}")
-        settings = {"moments": config.moments}
-        return _finish(folder, "real", images, config.seed, settings, notes)
+        if not writer.images:
+            reasons = "; ".join(writer.notes[:3])
+            raise InputError(f"{photos}: no Live Photo could be used; {reasons}")
+        return writer.finish("real")
+
+
+class _SetWriter:
+    """The images of a set that were written so far."""
+
+    def __init__(self, folder: Path, config: SyntheticConfig | RealConfig) -> None:
+        self.folder, self.config = folder, config
+        self.images: list[SetImage] = []
+        self.notes: list[str] = []
+
+    def add(self, name: str, made: _Pictures, source: str) -> None:
+        """Write an image's pictures into its folder."""
+        place = self.folder / name
+        place.mkdir()
+        files = {
+            which: write_picture(place / f"{which}.png", picture)
+            for which, picture in made.pictures.items()
+        }
+        licence, facts = self.config.licence, made.facts
+        image = SetImage(name=name, files=files, source=source, licence=licence, facts=facts)
+        self.images.append(image)
+
+    def finish(self, kind: str, **more: int) -> ImageSet:
+        """Write the manifest; more: settings that are not in the configuration."""
+        settings = {**asdict(self.config), **more}
+        seed = settings.pop("seed")
+        del settings["licence"]
+        made = ImageSet(
+            kind=kind, images=self.images, seed=seed, settings=settings, notes=self.notes
+        )
+        (self.folder / MANIFEST).write_text(made.to_json(), encoding="utf-8")
+        return made
 
 
 class _Search:
@@ -315,31 +342,6 @@ def _drawn(
         if len(chosen) < count and all(abs(away[at].time_s - c.time_s) >= APART_S for c in chosen):
             chosen.append(away[at])
     return chosen
-
-
-def _write(folder: Path, name: str, made: _Pictures, *, source: str, licence: str) -> SetImage:
-    """Write an image's pictures into its folder."""
-    place = folder / name
-    place.mkdir()
-    files = {
-        which: write_picture(place / f"{which}.png", picture)
-        for which, picture in made.pictures.items()
-    }
-    return SetImage(name=name, files=files, source=source, licence=licence, facts=made.facts)
-
-
-def _finish(
-    folder: Path,
-    kind: str,
-    images: Sequence[SetImage],
-    seed: int,
-    settings: dict[str, Any],
-    notes: Sequence[str],
-) -> ImageSet:
-    """Write the manifest of a set."""
-    made = ImageSet(kind=kind, images=images, seed=seed, settings=settings, notes=notes)
-    (folder / MANIFEST).write_text(made.to_json(), encoding="utf-8")
-    return made
 
 
 def _plain(name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from livemoments.errors import ConfigError, DeviceError, LiveMomentsError
 from livemoments.files import cache_folder
@@ -24,9 +24,6 @@ from livemoments.lab.metrics.metric import (
     need_package,
 )
 from livemoments.lab.metrics.packaged import flip, ssimulacra2
-
-if TYPE_CHECKING:
-    from livemoments.lab.metrics.perceptual import PerceptualMetrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +77,14 @@ class _Parts:
         self.sources = sources
         self.folder = sources.folder or cache_folder()
 
-    def perceptual(self) -> "PerceptualMetrics":
+    def perceptual(self) -> Any:  # noqa: ANN401 - PerceptualMetrics, which needs PyTorch
+        """Return the part of four metrics; without a network only the first waits for it."""
         if isinstance(self._perceptual, LiveMomentsError):
             raise self._perceptual
         return self._perceptual
 
     @cached_property
-    def _perceptual(self) -> "PerceptualMetrics | LiveMomentsError":
-        """A part of four metrics; without a network each would wait for it again."""
+    def _perceptual(self) -> object:
         try:
             device = self.device("LPIPS and DISTS")
             from livemoments.lab.metrics.perceptual import PerceptualMetrics, fetch_weights

@@ -44,12 +44,12 @@ class ImageEmbedding:
     """A vision transformer without positions: a picture of any size to a vector."""
 
     def __init__(self, kind: Kind, where: str, device: str = "cpu") -> None:
-        """Load the network.
+        """Load a network; PyTorch computes on device.
 
         Args:
             kind: how it was trained.
             where: a folder as save_pretrained writes it, or a name in the Hugging Face cache.
-            device: where PyTorch computes: cpu, cuda, cuda:1.
+            device: cpu, cuda, cuda:1.
 
         Raises:
             MissingExtraError: transformers is not installed.

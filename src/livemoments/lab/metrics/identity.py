@@ -27,10 +27,7 @@ class FaceIdentity:
     """A metric: the distance of a result's and a truth's face."""
 
     def __init__(self, models: FaceModels | None = None) -> None:
-        """Take dlib's models.
-
-        Args:
-            models: None: those of the installed package.
+        """Take dlib's models; None for those of the installed package.
 
         Raises:
             MissingExtraError: dlib or its models are not installed.

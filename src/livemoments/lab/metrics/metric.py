@@ -118,12 +118,7 @@ def size(picture: np.ndarray) -> str:
 
 
 def need_package(module: str, package: str, job: str) -> ModuleType:
-    """Import a package that only this job needs.
-
-    Args:
-        module: the name it is imported by.
-        package: the name that pip knows it by.
-        job: that needs it, to begin the message with.
+    """Import a module of a package (pip's name of it) that only this job needs.
 
     Raises:
         MissingExtraError: it is not installed, or it is and does not work.

@@ -15,7 +15,6 @@ compared only with those of as many patches, and comes with their number.
 import pickle
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,28 +35,7 @@ INCEPTION_SOURCE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class FrechetDistance:
-    """The distance of two sets of features."""
-
-    value: float
-    counts: tuple[int, int]  # of features in each set
-    dimensions: int
-
-    @property
-    def warning(self) -> str:
-        """A caution about the value; empty where both sets are large."""
-        count = min(self.counts)
-        if count >= ENOUGH:
-            return ""
-        few = f", fewer than the {self.dimensions} dimensions" if count <= self.dimensions else ""
-        return (
-            f"of {self.counts[0]} and {self.counts[1]} patches{few}: too large for so few; "
-            "compare with as many alone"
-        )
-
-
-def frechet_distance(first: np.ndarray, second: np.ndarray) -> FrechetDistance:
+def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Return the Frechet distance of the Gaussians that fit features (n, d) and (m, d).
 
     |mean difference|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2). With factors C = R' R the last trace
@@ -76,16 +54,21 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> FrechetDistance:
     roots = [_root(each, mean) for each, mean in zip((first, second), means, strict=True)]
     shared = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
     traces = sum(float(np.sum(root * root)) for root in roots)
-    value = float(np.sum((means[0] - means[1]) ** 2) + traces - 2 * shared)
-    return FrechetDistance(
-        value=max(value, 0.0), counts=(len(first), len(second)), dimensions=first.shape[1]
-    )
+    return max(float(np.sum((means[0] - means[1]) ** 2) + traces - 2 * shared), 0.0)
 
 
 def frechet_score(first: np.ndarray, second: np.ndarray) -> Score:
-    """Return the distance as a score, with a caution about the number of patches."""
-    found = frechet_distance(first, second)
-    return Score(value=found.value, message=found.warning)
+    """Return the distance as a score, with a caution where there are few patches."""
+    value, counts, dimensions = (
+        frechet_distance(first, second),
+        (len(first), len(second)),
+        first.shape[1],
+    )
+    if min(counts) >= ENOUGH:
+        return Score(value=value)
+    few = f", fewer than the {dimensions} dimensions" if min(counts) <= dimensions else ""
+    caution = f"of {counts[0]} and {counts[1]} patches{few}: too large for so few; "
+    return Score(value=value, message=caution + "compare with as many alone")
 
 
 def patches(picture: np.ndarray) -> Iterator[np.ndarray]:

@@ -62,11 +62,7 @@ class PerceptualMetrics:
     """LPIPS and DISTS of pictures, float32 RGB H x W x 3 in [0, 1], sides of 32 px or more."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        """Read the weights that fetch_weights put into a folder.
-
-        Args:
-            folder: where they lie.
-            device: where PyTorch computes: cpu, cuda, cuda:1.
+        """Read the weights that fetch_weights put into a folder; PyTorch computes on device.
 
         Raises:
             MissingFileError: one of them is not there.
