@@ -112,7 +112,7 @@ def test_a_method_that_failed_midway_is_shown_with_what_it_has():
     scores = [s for s in run.scores if (s.method, s.image) != ("gan", "image 2")]
     found = find(replace(run, methods=[broken, OURS], scores=scores))
     assert found.methods == (broken, OURS)
-    assert found.cell(broken, found.tables()[0][0]).said == "mean of 2 of 3 images"
+    assert found.cell(broken, found.tables()[0][0]).note == "mean of 2 of 3 images"
 
 
 def test_differences_count_wins_in_the_metrics_direction():

@@ -205,8 +205,6 @@ METHODS = {
     "folder": Kind(
         "folder",
         "Pictures made before",
-        fetch_enlarger,
-        load_enlarger,
         load_folder,
         words=":FOLDER",
         identity=lambda argument, inputs: sha256_of(Path(argument) / f"{inputs.name}.png"),

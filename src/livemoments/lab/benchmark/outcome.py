@@ -131,7 +131,7 @@ class Outcome:
         )
 
     def _set_scores(self, method: Method, notes: dict[str, list[str]]) -> dict[str, float | None]:
-        """Compare a method's pictures with the truths by metrics of sets; messages go into notes."""
+        """Compare a method's pictures with the truths by metrics of sets; notes get messages."""
         found: dict[str, float | None] = {}
         images = self.images.with_truth
         records = [self.records[method.name, image.name] for image in images]

@@ -15,8 +15,8 @@ from livemoments.errors import ConfigError
 
 FILE = Path(__file__).with_name("published.json")
 OTHER_DATA = (
-    "Published figures, of other data and other machines: they stand next to our own, and are not to"
-    " be compared with them."
+    "Published figures, of other data and other machines: they stand next to our own, and are not"
+    " to be compared with them."
 )
 ARROWS = {"higher": "\u2191", "lower": "\u2193"}
 
@@ -58,22 +58,6 @@ class PublishedTable:
         chosen = [i for i, column in enumerate(self.columns) if column.on == data]
         rows = {name: tuple(values[i] for i in chosen) for name, values in self.rows.items()}
         return replace(self, columns=tuple(self.columns[i] for i in chosen), rows=rows)
-
-    def value(self, row: str, metric: str, data: str | None = None) -> float | None:
-        """Return a row's value of one of our metrics; None where it has none.
-
-        Without data, the first column of that metric counts.
-        """
-        for column, value in zip(self.columns, self.rows.get(row, ()), strict=False):
-            if column.metric == metric and data in (None, column.on):
-                return value
-        return None
-
-    def best(self, column: int) -> list[str]:
-        """Return the rows with the best value of a column: several where they are equal."""
-        values = {n: v for n, row in self.rows.items() if (v := row[column]) is not None}
-        choose = max if self.columns[column].better == "higher" else min
-        return [name for name, value in values.items() if value == choose(values.values())]
 
 
 def published(number: str) -> PublishedTable:

@@ -13,7 +13,7 @@ from livemoments.imaging.pixels import as_bytes, as_float, enlarge
 from livemoments.lab.benchmark.manifest import read_picture
 from livemoments.lab.metrics.perceptual import PerceptualMetrics
 from livemoments.lab.training.compact.restorer import Views
-from livemoments.lab.training.data.scenes import PhotoScenes, Scene, photographs
+from livemoments.lab.training.data.scenes import PhotoScenes, photographs
 from livemoments.progress import Progress
 
 NAMES = ("frame.png", "key.png", "truth.png")
@@ -87,20 +87,14 @@ def synthetic_pairs(
     folder: Path, count: int, *, size: int = 448, preset: str = "live-photo", seed: int = 1000
 ) -> list[TruthPair]:
     """Make scenes of size x size pixels of photographs that training holds out."""
-    maker = PhotoScenes(photographs(folder, held_out=True), size, preset)
-    return [_of_scene(f"scene {i}", maker.scene(seed, i)) for i in range(count)]
-
-
-def _of_scene(name: str, scene: Scene) -> TruthPair:
-    return TruthPair(
-        name=name,
-        views=Views(
-            frame=scene.frame, key_photo=scene.key_photo, flow=scene.flow,
-            confidence=scene.confidence,
-        ),
-        truth=scene.truth,
-        visible=scene.visible,
-    )  # fmt: skip
+    maker, pairs = PhotoScenes(photographs(folder, held_out=True), size, preset), []
+    for i in range(count):
+        scene = maker.scene(seed, i)
+        names = ("frame", "key_photo", "flow", "confidence")
+        views = Views(**{name: getattr(scene, name) for name in names})
+        pair = TruthPair(name=f"scene {i}", views=views, truth=scene.truth, visible=scene.visible)
+        pairs.append(pair)
+    return pairs
 
 
 def stored_pairs(folder: Path) -> list[TruthPair]:

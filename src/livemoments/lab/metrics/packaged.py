@@ -4,8 +4,8 @@ FLIP (Andersson et al., HPG 2020), flip-evaluator (BSD-3): the mean of its map o
 sees which switches between two pictures, 0 to 1, 0 for the same; for low dynamic range, 67 pixels
 per degree of sight. The two pictures may change places.
 
-SSIMULACRA2 (Sneyers, 2022), ssimulacra2 (BSD-3): 100 for the same, from 90 on two pictures cannot be
-distinguished, below 0 is very bad. The second picture is the truth; they may not change places. It
+SSIMULACRA2 (Sneyers, 2022), ssimulacra2 (BSD-3): 100 for the same, 90 and more where no difference
+is seen, below 0 very bad. The second picture is the truth; they may not change places. It
 compares six scales, and fewer where a side is shorter than 256 pixels: values of so small pictures
 do not compare with others. The package is Python's, not libjxl's tool: its values may differ.
 """

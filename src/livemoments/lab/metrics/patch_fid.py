@@ -59,16 +59,13 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 def frechet_score(first: np.ndarray, second: np.ndarray) -> Score:
     """Return the distance as a score, with a caution where there are few patches."""
-    value, counts, dimensions = (
-        frechet_distance(first, second),
-        (len(first), len(second)),
-        first.shape[1],
-    )
-    if min(counts) >= ENOUGH:
+    value, dimensions = frechet_distance(first, second), first.shape[1]
+    least = min(len(first), len(second))
+    if least >= ENOUGH:
         return Score(value=value)
-    few = f", fewer than the {dimensions} dimensions" if min(counts) <= dimensions else ""
-    caution = f"of {counts[0]} and {counts[1]} patches{few}: too large for so few; "
-    return Score(value=value, message=caution + "compare with as many alone")
+    few = f", fewer than the {dimensions} dimensions" if least <= dimensions else ""
+    caution = f"of {len(first)} and {len(second)} patches{few}: too large for so few"
+    return Score(value=value, message=f"{caution}; compare with as many alone")
 
 
 def patches(picture: np.ndarray) -> Iterator[np.ndarray]:

@@ -89,7 +89,7 @@ class Findings:
     metrics: tuple[MetricInfo, ...]  # that could be had
     methods: tuple[MethodInfo, ...]  # that gave a picture
     reference: MethodInfo | None  # of the comparisons; None: there is no method
-    means: Mapping[tuple[str, str], Interval]
+    means: Mapping[tuple[str, str], Interval]  # of costs too
     versus: Mapping[tuple[str, str], Compared]  # the reference method less another
     ranks: Mapping[tuple[str, str], str]
     digits: Mapping[str, int]  # decimals, by metric or cost
@@ -126,50 +126,41 @@ class Findings:
         return tables
 
     def _groups(self) -> list[list[Column]]:
+        titles = {m.against: f"against {m.against}" for m in self.metrics} | GROUPS
         found = [
-            [Column(name=m.name, group=title, metric=m) for m in self.metrics if m.against == key]
-            for key, title in GROUPS.items()
+            [
+                Column(name=m.name, group=titles[of], metric=m)
+                for m in self.metrics
+                if m.against == of
+            ]
+            for of in dict.fromkeys([*GROUPS, *titles])
         ]
-        other = [m for m in self.metrics if m.against not in GROUPS]
-        found.append([Column(name=m.name, group=f"against {m.against}", metric=m) for m in other])
-        costs = {name: None for method in self.methods for name in method.cost}
+        costs = dict.fromkeys(name for method in self.methods for name in method.cost)
         if any(score.seconds is not None for score in self.run.scores):
             costs = {"seconds": None, **costs}
-        found.append([Column(name=name, group=COST) for name in costs])
-        return found
+        return [*found, [Column(name=name, group=COST) for name in costs]]
 
     def cell(self, method: MethodInfo, column: Column) -> Cell:
         """Return a number of the main tables."""
-        if column.metric is None:
-            return self._cost(method, column.name)
-        key = (method.name, column.name)
+        key, digits = (method.name, column.name), self.digits[column.name]
         mean = self.means.get(key)
         if mean is None:
-            return Cell(text=DASH, note=self._why_missing(method, column.metric))
-        digits = self.digits[column.name]
-        most = _most(self.means, column.name)
-        of_set = column.metric.against == "set"
+            return Cell(text=DASH, note=self._why_missing(method, column))
+        most = max(each.count for each in _column(self.means, column.name).values())
+        some = column.metric and mean.count < most
         return Cell(
             text=printed(mean.mean, digits),
-            interval="" if of_set or mean.count < 2 else ends(mean, digits),
+            interval=ends(mean, digits),
             rank=self.ranks.get(key, ""),
-            note=f"mean of {mean.count} of {most} images" if mean.count < most else "",
+            note=f"mean of {mean.count} of {most} images" if some else "",
         )
 
-    def _cost(self, method: MethodInfo, name: str) -> Cell:
-        digits = self.digits[name]
-        if name == "seconds":
-            found = self.run.seconds(method.name)
-            if found is None:
-                return Cell(text=DASH, note="its pictures were there before")
-            interval = "" if found.count < 2 else ends(found, digits)
-            return Cell(text=printed(found.mean, digits), interval=interval)
-        value = method.cost.get(name)
-        if value is None:
-            return Cell(text=DASH, note="not stated for this method")
-        return Cell(text=printed(value, digits))
-
-    def _why_missing(self, method: MethodInfo, metric: MetricInfo) -> str:
+    def _why_missing(self, method: MethodInfo, column: Column) -> str:
+        if column.name == "seconds":
+            return "its pictures were there before"
+        metric = column.metric
+        if metric is None:
+            return "not stated for this method"
         if metric.against == "set":
             return method.failed or "the notes at the end say why, where it is known"
         scores = [score for score in self.run.scores if score.method == method.name]
@@ -186,14 +177,12 @@ class Findings:
             return None
         interval = found.difference
         digits = _fine(interval, self.digits[metric.name])
-        verdict, few = "not clear", interval.count < LEAST_IMAGES
-        if few:
-            verdict = "too few images"
-        elif found.clear:
-            verdict = "better" if is_better(interval.mean, 0, metric) else "worse"
+        few, better = interval.count < LEAST_IMAGES, is_better(interval.mean, 0, metric)
+        clearly = "better" if better else "worse"
+        verdict = "too few images" if few else clearly if found.clear else "not clear"
         return Difference(
             text=printed(interval.mean, digits, sign=True),
-            interval="" if interval.count < 2 else ends(interval, digits, sign=True),
+            interval=ends(interval, digits, sign=True),
             wins=sum(is_better(d, 0, metric) for d in self.paired(other, metric).values()),
             count=interval.count,
             probability="" if few else _chance(found.probability),
@@ -216,9 +205,12 @@ def find(run: BenchmarkRun) -> Findings:
     scored = {method for method, _ in means}
     methods = tuple(m for m in run.methods if not m.failed or m.name in scored)
     reference = next((m for m in methods if m.name == OURS), methods[0] if methods else None)
-    digits = {metric.name: _digits(_column(means, metric.name)) for metric in metrics}
-    for name in {"seconds": 0, **{name: 0 for method in methods for name in method.cost}}:
-        digits.setdefault(name, _digits(_costs(run, methods, name)))
+    for method in methods:
+        means |= {(method.name, name): _single(value) for name, value in method.cost.items()}
+        if seconds := run.seconds(method.name):
+            means[method.name, "seconds"] = seconds
+    names = {*(metric.name for metric in metrics), *(name for _, name in means), "seconds"}
+    digits = {name: _digits(_column(means, name)) for name in names}
     ranks = {
         (method, metric.name): rank
         for metric in metrics
@@ -255,19 +247,22 @@ def printed(value: float, digits: int, *, sign: bool = False) -> str:
 
 
 def ends(interval: Interval, digits: int, *, sign: bool = False) -> str:
-    """Print the ends of an interval."""
+    """Print the ends of an interval; nothing of a single value."""
+    if interval.count < 2:
+        return ""
     low, high = (printed(end, digits, sign=sign) for end in (interval.low, interval.high))
     return f"{low} to {high}"
 
 
 def _means(run: BenchmarkRun, metrics: Iterable[MetricInfo]) -> dict[tuple[str, str], Interval]:
-    found: dict[tuple[str, str], Interval] = {}
+    found = {}
     for method in run.methods:
         for metric in metrics:
-            mean = run.mean(method.name, metric.name)
             if metric.against == "set":
                 value = run.set_scores.get(method.name, {}).get(metric.name)
                 mean = None if value is None else _single(value)
+            else:
+                mean = run.mean(method.name, metric.name)
             if mean is not None:
                 found[method.name, metric.name] = mean
     return found
@@ -275,18 +270,6 @@ def _means(run: BenchmarkRun, metrics: Iterable[MetricInfo]) -> dict[tuple[str, 
 
 def _column(means: Mapping[tuple[str, str], Interval], metric: str) -> dict[str, Interval]:
     return {method: mean for (method, name), mean in means.items() if name == metric}
-
-
-def _most(means: Mapping[tuple[str, str], Interval], metric: str) -> int:
-    """Return of how many images the fullest mean of a metric is."""
-    return max(mean.count for mean in _column(means, metric).values())
-
-
-def _costs(run: BenchmarkRun, methods: Iterable[MethodInfo], name: str) -> dict[str, Interval]:
-    if name == "seconds":
-        return {m.name: found for m in methods if (found := run.seconds(m.name))}
-    stated = {m.name: m.cost[name] for m in methods if name in m.cost}
-    return {name: _single(value) for name, value in stated.items()}
 
 
 def _single(value: float) -> Interval:

@@ -52,9 +52,12 @@ def summary(run: BenchmarkRun) -> dict[str, Any]:
 
 
 def _of_method(found: Findings, method: str) -> dict[str, Any]:
-    means = {metric: asdict(mean) for (name, metric), mean in found.means.items() if name == method}
-    seconds = found.run.seconds(method)
-    return {"means": means, "seconds": asdict(seconds) if seconds else None}
+    means = {name: asdict(mean) for (of, name), mean in found.means.items() if of == method}
+    seconds = means.get("seconds")
+    return {
+        "means": {m.name: means[m.name] for m in found.metrics if m.name in means},
+        "seconds": seconds,
+    }
 
 
 def _best(found: Findings, metric: str) -> list[str]:
