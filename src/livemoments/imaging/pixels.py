@@ -56,3 +56,16 @@ def enlarge(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bring a float picture in [0, 1] to height x width, bicubic, and cut it to the range."""
     enlarged = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(enlarged, 0, 1, out=enlarged)
+
+
+def fit_size(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bring a picture to height x width, float32 cut to [0, 1].
+
+    By area where neither side grows, else bicubic; a picture of that size stays as it is.
+    """
+    picture = as_float(picture)
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = picture.shape[0] >= height and picture.shape[1] >= width
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.clip(cv2.resize(picture, (width, height), interpolation=how), 0, 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 from livemoments.livephoto import open_live_photo
 from livemoments.livephoto.writing.output import OutputChoice, choose_place, write_moment
+from livemoments.models.tile import Restorer
 from livemoments.moments.choice import MomentChoice, pick_time
 from livemoments.progress import Progress
 from livemoments.restoration.config import RestoreConfig
@@ -92,9 +93,12 @@ def restore_file(
     *,
     video: Path | None = None,
     config: RestoreConfig | None = None,
+    model: Restorer | None = None,
     progress: Progress | None = None,
 ) -> RestoredFile:
     """Restore one moment of a Live Photo into a picture or a new Live Photo; the main command.
+
+    A model that was loaded before is used in place of the one that the config names.
 
     Raises:
         LiveMomentsError: whatever is wrong with the files, the moment or the place to write. Then
@@ -103,7 +107,7 @@ def restore_file(
     live = open_live_photo(photo, video)
     time_s = pick_time(live, choice, progress)
     place = choose_place(output, live, time_s)
-    restored = restore_moment(live, time_s=time_s, config=config, progress=progress)
+    restored = restore_moment(live, time_s=time_s, config=config, model=model, progress=progress)
     if progress:
         progress("writing", 0, 1)
     written = write_moment(restored.image, place, output, live, time_s, gain_map=restored.gain_map)

@@ -13,11 +13,11 @@ import pytest
 from support.benchmark_sets import HEIGHT, WIDTH, contents, write_pairs, write_png, write_video
 from support.makers import apple_pair
 from support.pictures import scene
+from support.report_runs import read_run
 from typer.testing import CliRunner
 
 from livemoments import cli
 from livemoments.lab.benchmark.manifest import open_set
-from livemoments.lab.benchmark.results import read_run
 from livemoments.lab.metrics.metric import Missing
 
 

@@ -8,7 +8,13 @@ from typer.testing import CliRunner
 
 from livemoments import cli
 from livemoments.lab.benchmark.published import OTHER_DATA, as_report_tables
-from livemoments.lab.benchmark.results import ImageInfo, ImageScore, MethodInfo, MetricInfo, Run
+from livemoments.lab.benchmark.results import (
+    BenchmarkRun,
+    ImageInfo,
+    ImageScore,
+    MethodInfo,
+    MetricInfo,
+)
 from livemoments.lab.experiments.published_rows import Experiment
 
 METHODS = ("ours", "other", "third")
@@ -28,7 +34,7 @@ def assert_one_line(result, match):
 def found(table: str = "3") -> Experiment:
     return Experiment(
         table=table,
-        run=Run(
+        run=BenchmarkRun(
             title="An experiment", set_name="set", set_folder="set", command="", environment={},
             metrics=[MetricInfo(name="DINO-Q", better="higher", against="key photo")],
             methods=[MethodInfo(name="RestorationNet", label="RestorationNet")],

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.benchmark_sets import HEIGHT, WIDTH, contents, write_pairs, write_png
 from support.pictures import scene
+from support.report_runs import read_run
 
 from livemoments.errors import ConfigError, DamagedFileError, InputError, OutputError
 from livemoments.imaging.fidelity import psnr_y
@@ -19,10 +20,10 @@ from livemoments.lab.benchmark import scoring
 from livemoments.lab.benchmark.config import EvaluateConfig
 from livemoments.lab.benchmark.manifest import read_picture
 from livemoments.lab.benchmark.methods import METHODS, Kind
-from livemoments.lab.benchmark.restorers import Loaded, fit
-from livemoments.lab.benchmark.results import read_run
+from livemoments.lab.benchmark.restorers import LoadedMethod
 from livemoments.lab.benchmark.run import evaluate
 from livemoments.lab.metrics.metric import Metric, Missing, Score, SetMetric
+from livemoments.lab.report.write import write_report
 
 PYTHON = shlex.quote(sys.executable)
 
@@ -53,10 +54,10 @@ class Stub:
 
         def restore(case):
             self.restored.append(case.name)
-            frame = fit(read_picture(case.frame), case)
+            frame = case.fit(read_picture(case.frame))
             return self.does(case, cv2.GaussianBlur(frame, (0, 0), 1.0))
 
-        return Loaded(restore=restore, parameters_m=0.25)
+        return LoadedMethod(restore=restore, parameters_m=0.25)
 
 
 @pytest.fixture(autouse=True)
@@ -87,10 +88,10 @@ class TestARun:
         assert run.mean("frame", "PSNR-Y").mean > run.mean("stub", "PSNR-Y").mean
 
     def test_the_results_are_files(self, config):
-        run = evaluate(replace(config, title="A title", command="livemoments lab evaluate ..."))
+        run = evaluate(replace(config, title="A title", command="livemoments evaluate ..."))
         found = read_run(config.output / "run.json")
         assert found.to_json() == run.to_json()
-        assert (found.title, found.command) == ("A title", "livemoments lab evaluate ...")
+        assert (found.title, found.command) == ("A title", "livemoments evaluate ...")
         assert found.environment["livemoments"] and found.environment["processor"]
         rows = list(csv.DictReader((config.output / "scores.csv").read_text().splitlines()))
         assert len(rows) == 6 and {row["method"] for row in rows} == {"frame", "stub"}
@@ -125,8 +126,16 @@ class TestARun:
         assert {m.name: m.missing for m in run.metrics} == {
             "PSNR-Y": "the set has no truth", "CLIP-Q": ""
         }  # fmt: skip
-        assert [*run.scores[0].values] == ["CLIP-Q"] and run.scores[0].message == {"CLIP-Q": "grey"}
+        assert [*run.scores[0].values] == ["CLIP-Q"] and run.scores[0].messages == {
+            "CLIP-Q": "grey"
+        }
         assert run.images[0].truth is None
+
+    def test_the_real_report_can_be_written(self, config, pairs):
+        run = evaluate(replace(config, methods=("frame", "blurred=frame")))
+        write_report(run, config.output, pairs)
+        page = (config.output / "report.html").read_text()
+        assert page.count("data:image/") > 6 and "no picture: " not in page
 
 
 class TestGoingOn:
@@ -172,7 +181,6 @@ class TestGoingOn:
                 measure=lambda a, b: measure(die, a, b),
             )  # fmt: skip
             monkeypatch.setattr(scoring, "make_metrics", lambda names, sources: [made])
-            scoring.forget()
 
         only = replace(config, metrics=("PSNR-Y",))
         metrics(die=True)
@@ -322,7 +330,7 @@ class TestFailing:
         run = evaluate(config)
         assert len(run.scores) == 6 and not run.methods[1].failed
 
-    def test_of_none_there_is_no_report(self, config, tmp_path):
+    def test_of_none_there_are_no_scores(self, config, tmp_path):
         run = evaluate(replace(config, methods=(f"folder:{tmp_path / 'none'}",)))
         assert run.scores == [] and "no such folder" in run.methods[0].failed
 
@@ -345,7 +353,7 @@ class TestTheSet:
         run = evaluate(config)
         score = next(s for s in run.scores if (s.method, s.image) == ("frame", "b"))
         assert score.values["PSNR-Y"] is None
-        assert score.message["PSNR-Y"] == "the set has no truth"
+        assert score.messages["PSNR-Y"] == "the set has no truth"
         assert run.mean("frame", "PSNR-Y").count == 2
 
 
@@ -360,18 +368,18 @@ class TestMetrics:
         assert [*run.scores[0].values] == ["PSNR-Y"] and "SSIM" not in run.to_csv()
 
     @pytest.mark.parametrize(
-        ("measure", "message"),
+        ("measure", "said"),
         [
             (lambda a, b: float("nan"), "it gave nan"),
             (lambda a, b: Score(value=float("inf"), message="odd"), r"it gave inf (odd)"),
             (lambda a, b: Score(value=None, message="no face"), "no face"),
         ],
     )
-    def test_no_number_is_none_and_says_why(self, config, monkeypatch, measure, message):
+    def test_no_number_is_none_and_says_why(self, config, monkeypatch, measure, said):
         made = Metric(name="SSIM-Y", better="higher", against="truth", measure=measure)
         self.use(monkeypatch, psnr(), made)
         score = evaluate(config).scores[0]
-        assert score.values["SSIM-Y"] is None and score.message["SSIM-Y"] == message
+        assert score.values["SSIM-Y"] is None and score.messages["SSIM-Y"] == said
         assert score.values["PSNR-Y"] is not None
 
     @pytest.mark.parametrize(("error", "again"), [(InputError("small"), 0), (MemoryError(), 6)])
@@ -384,7 +392,7 @@ class TestMetrics:
 
         made = Metric(name="SSIM-Y", better="higher", against="truth", measure=measure)
         self.use(monkeypatch, psnr(), made)
-        assert evaluate(config).scores[0].message["SSIM-Y"] in ("small", "MemoryError")
+        assert evaluate(config).scores[0].messages["SSIM-Y"] in ("small", "MemoryError")
         assert len(asked) == 6
         asked.clear()
         evaluate(config)

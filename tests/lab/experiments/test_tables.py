@@ -12,13 +12,13 @@ from support.pictures import as_bytes, scene, write_photographs
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
+from support.report_runs import read_run
 from support.tiny import TINY
 
 from livemoments.errors import ConfigError, OutputError
 from livemoments.lab.benchmark.manifest import open_set, read_picture
 from livemoments.lab.benchmark.methods import parse_method
 from livemoments.lab.benchmark.published import OTHER_DATA, published
-from livemoments.lab.benchmark.results import read_run
 from livemoments.lab.benchmark.run import evaluate
 from livemoments.lab.experiments import ablation, rows
 from livemoments.lab.experiments import tables as experiments

@@ -112,7 +112,7 @@ def test_names_of_any_characters_are_shown_as_they_are(tmp_path):
                  MethodInfo(name="x", label=NASTY, failed=NASTY)],
         metrics=[PSNR, replace(LPIPS, missing=NASTY)],
         images=[replace(run.images[0], name=NASTY, source=NASTY)],
-        scores=[replace(s, image=NASTY, message={"PSNR-Y": NASTY}) for s in run.scores],
+        scores=[replace(s, image=NASTY, messages={"PSNR-Y": NASTY}) for s in run.scores],
         published=[{"title": NASTY, "columns": [NASTY], "rows": [[NASTY, None]], "note": NASTY}],
     )  # fmt: skip
     page, text = report(named, tmp_path)
@@ -129,7 +129,7 @@ def test_names_of_any_characters_are_shown_as_they_are(tmp_path):
 def test_missing_values_are_dashes_that_say_why(tmp_path):
     run = make_run(images=2)
     scores = [
-        replace(s, values={**s.values, "NIQE_re": None}, message={"NIQE_re": "too flat"})
+        replace(s, values={**s.values, "NIQE_re": None}, messages={"NIQE_re": "too flat"})
         if s.method == "gan" else s
         for s in run.scores
     ]  # fmt: skip
@@ -165,7 +165,7 @@ def test_pictures_that_are_not_there_leave_their_reason(tmp_path):
     page, _ = report(replace(run, scores=scores), tmp_path)
     assert "no picture: gan/image 0.png: no such file" in page.text
     assert str(tmp_path) not in page.text
-    assert "its picture is not there" in page.text
+    assert "its picture was not kept" in page.text
     assert re.search(r"image 0\.png: .*(damaged|not a picture)", page.text)
 
 
@@ -234,7 +234,7 @@ def test_published_tables_are_marked(tmp_path):
 
 def test_an_explained_value_says_so(tmp_path):
     run = make_run(images=1)
-    noted = [score("gan", "image 0", message={"PSNR-Y": "of the left half"}, PSNR_Y=20.0)]
+    noted = [score("gan", "image 0", messages={"PSNR-Y": "of the left half"}, PSNR_Y=20.0)]
     page, _ = report(replace(run, scores=noted), tmp_path)
     assert "of the left half" in [a.get("title") for a in page.all("td")]
 

@@ -13,7 +13,7 @@ from livemoments.extras import need_torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from livemoments.lab.benchmark.sets import Pair, Scorer
+    from livemoments.lab.benchmark.sets import Scorer, TruthPair
 
 Pairs = Annotated[
     list[Path] | None,
@@ -92,15 +92,15 @@ def safety(
 
 def _sets(
     photographs: Path | None, scenes: int, pairs: list[Path] | None
-) -> dict[str, "Sequence[Pair]"]:
+) -> dict[str, "Sequence[TruthPair]"]:
     """Return sets of pairs by name: scenes that are made, and pairs from folders."""
-    from livemoments.lab.benchmark.sets import kept_pairs, synthetic_pairs
+    from livemoments.lab.benchmark.sets import stored_pairs, synthetic_pairs
 
-    sets: dict[str, Sequence[Pair]] = {}
+    sets: dict[str, Sequence[TruthPair]] = {}
     if photographs:
         sets[f"{scenes} scenes"] = synthetic_pairs(photographs, scenes)
     for folder in pairs or []:
-        sets[str(folder)] = kept_pairs(folder)
+        sets[str(folder)] = stored_pairs(folder)
     if not sets:
         raise ConfigError("nothing to measure on", settings=("photographs", "pairs"))
     return sets

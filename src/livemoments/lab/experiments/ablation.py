@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from livemoments.lab.benchmark.sets import Pair, Quality, Scorer
+from livemoments.lab.benchmark.sets import Quality, Scorer, TruthPair
 from livemoments.lab.training.compact.export import load_average
 from livemoments.lab.training.compact.restorer import Sampler, restore_whole
 from livemoments.lab.training.run.config import TrainConfig
@@ -76,7 +76,7 @@ class Ablation:
 
 def ablate(
     base: TrainConfig,
-    sets: dict[str, Sequence[Pair]],
+    sets: dict[str, Sequence[TruthPair]],
     scorer: Scorer,
     progress: Progress | None = None,
 ) -> Ablation:
@@ -114,7 +114,7 @@ def ablate(
 
 def ablate_designs(
     base: TrainConfig,
-    sets: dict[str, Sequence[Pair]],
+    sets: dict[str, Sequence[TruthPair]],
     scorer: Scorer,
     progress: Progress | None = None,
     *,
@@ -136,7 +136,7 @@ def ablate_designs(
     return Ablation(steps=base.steps or 0, tables=tables)
 
 
-def _restored(model: CompactNetworks, parts: Parts, pair: Pair) -> np.ndarray:
+def _restored(model: CompactNetworks, parts: Parts, pair: TruthPair) -> np.ndarray:
     return restore_whole(model, pair.views, parts)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from livemoments.lab.benchmark.published import OTHER_DATA, PublishedTable, published
-from livemoments.lab.benchmark.results import Run
+from livemoments.lab.benchmark.results import BenchmarkRun
 from livemoments.lab.report.findings import Column, Findings, find
 from livemoments.lab.report.summary import summary
 
@@ -17,7 +17,7 @@ class Experiment:
     """What came of an experiment, and which of the paper's rows stand next to ours."""
 
     table: str  # the number of the paper's
-    run: Run
+    run: BenchmarkRun
     paper_rows: Mapping[str, str]  # the paper's row, by method
 
     def to_dict(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import numpy as np
 from livemoments.align.flow import confidence, inside, pixel_grid, sample
 from livemoments.errors import ConfigError
 from livemoments.imaging.pixels import grey
-from livemoments.lab.benchmark.sets import Pair, Quality, Scorer, mean_of
+from livemoments.lab.benchmark.sets import Quality, Scorer, TruthPair, mean_of
 from livemoments.lab.training.compact.restorer import Views, restore_views
 from livemoments.models.compact import CompactModel
 from livemoments.progress import Progress
@@ -73,7 +73,7 @@ class Safety:
 
 def measure_safety(
     model: CompactModel,
-    pairs: Sequence[Pair],
+    pairs: Sequence[TruthPair],
     scorer: Scorer,
     *,
     seed: int = 0,
@@ -145,7 +145,7 @@ def _with_confidence(how: str, views: Views) -> Views:
     return views if how == "trusting" else replace(views, confidence=_confidence(views))
 
 
-def _mistaken(pair: Pair, pairs: Sequence[Pair]) -> Views:
+def _mistaken(pair: TruthPair, pairs: Sequence[TruthPair]) -> Views:
     """Give a pair's frame the key photo, mirrored, that is the least like its own."""
     height, width = pair.views.frame.shape[:2]
     mirrored = [

@@ -22,7 +22,7 @@ from livemoments.imaging.pixels import as_bytes
 from livemoments.lab.benchmark.config import EvaluateConfig
 from livemoments.lab.benchmark.manifest import ImageSet, SetImage, open_set, write_picture
 from livemoments.lab.benchmark.published import published
-from livemoments.lab.benchmark.results import MethodInfo, Run, write_run
+from livemoments.lab.benchmark.results import BenchmarkRun, MethodInfo, write_run
 from livemoments.lab.benchmark.run import evaluate
 from livemoments.lab.benchmark.run_folder import RunFolder
 from livemoments.lab.experiments.ablation import NETWORK
@@ -209,7 +209,7 @@ def _of(image: SetImage) -> str:
     return _digest([image.size, sorted((name, f.sha256) for name, f in image.files.items())])
 
 
-def _named(run: Run, rows: Sequence[Row]) -> Run:
+def _named(run: BenchmarkRun, rows: Sequence[Row]) -> BenchmarkRun:
     """Give the run the rows' labels, those that cannot be had too."""
     by_name = {row.name: row for row in rows}
     methods = [

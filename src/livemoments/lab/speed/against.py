@@ -19,13 +19,15 @@ import numpy as np
 
 from livemoments.errors import ConfigError
 from livemoments.files import cache_folder
+from livemoments.imaging.pixels import fit_size
 from livemoments.lab.benchmark.baselines import (
     SCALE,
-    RealEsrgan,
+    Enlarger,
     cut,
     fetch_real_esrgan,
-    from_upscaled,
     has_bfloat16,
+    read_real_esrgan,
+    use_threads,
     with_padding,
 )
 from livemoments.lab.speed.made import PICKED_FRAME
@@ -117,13 +119,13 @@ class _Clock:
     """A network, and what its tiles took so far."""
 
     precision: str
-    network: RealEsrgan
+    network: Enlarger
     seconds: float = 0.0
     timed: list[Tile] = field(default_factory=list)
 
     def time(self, frame: np.ndarray, tile: Tile) -> None:
         """Run one tile and add what it takes."""
-        self.seconds += seconds_of(lambda: self.network.upscale_tile(frame, tile))
+        self.seconds += seconds_of(lambda: self.network.upscale_tile(frame, tile, SCALE))
         self.timed.append(tile)
 
     def whole_s(self, tiles: Sequence[Tile], height: int, width: int) -> float:
@@ -145,6 +147,7 @@ def compare(
         LiveMomentsError: whatever is wrong with the photo, or the weights cannot be fetched.
     """
     job = job or BenchJob()
+    threads = use_threads()
     clocks = _networks(_weights(progress))
     with tempfile.TemporaryDirectory(prefix="livemoments-bench-") as scratch:
         source = job.prepare(Path(scratch), progress)
@@ -156,12 +159,12 @@ def compare(
         tiles = cut(*frame.shape[:2])
         timed = tiles if rival.all_tiles else distribute(tiles, TIMED_TILES, *frame.shape[:2])
         for clock in clocks:
-            clock.network.upscale_tile(frame, timed[0])  # the first run also prepares
+            clock.network.upscale_tile(frame, timed[0], SCALE)  # the first run also prepares
         middle = len(timed) // 2
         _time(clocks, frame, timed[:middle], progress, done=0, total=len(timed))
         run = job.watch(source, moment, Path(scratch))
         _time(clocks, frame, timed[middle:], progress, done=middle, total=len(timed))
-    return _comparison(job, run, clocks, tiles, frame.shape[:2])
+    return _comparison(job, run, clocks, tiles, frame.shape[:2], threads)
 
 
 def _comparison(
@@ -170,12 +173,13 @@ def _comparison(
     clocks: Sequence[_Clock],
     tiles: Sequence[Tile],
     size: tuple[int, int],
+    threads: int,
 ) -> Comparison:
     """Put together what was measured on a frame of a size (height, width)."""
     height, width = size
     to_size = run.report["height"], run.report["width"]
     upscaled = np.full((SCALE * height, SCALE * width, 3), 0.5, np.float32)
-    resize_s = seconds_of(lambda: from_upscaled(upscaled, *to_size))
+    resize_s = seconds_of(lambda: fit_size(upscaled, *to_size))
     rivals = []
     for clock in clocks:
         taken = clock.whole_s(tiles, height, width) + resize_s
@@ -194,7 +198,7 @@ def _comparison(
         height=to_size[0],
         frame_width=width,
         frame_height=height,
-        threads=clocks[0].network.threads,
+        threads=threads,
         steps=run.report["steps"],
         restore_seconds=round(run.seconds, 2),
         real_esrgan=tuple(rivals),
@@ -232,7 +236,7 @@ def _networks(weights: Path) -> list[_Clock]:
     """Load Real-ESRGAN in float32, and in bfloat16 where the processor has that."""
     precisions = {"float32": False, "bfloat16": True} if has_bfloat16() else {"float32": False}
     return [
-        _Clock(precision=name, network=RealEsrgan(weights, bfloat16=bfloat16))
+        _Clock(precision=name, network=read_real_esrgan(weights, bfloat16=bfloat16))
         for name, bfloat16 in precisions.items()
     ]
 

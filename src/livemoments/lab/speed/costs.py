@@ -19,7 +19,13 @@ from livemoments.errors import ConfigError, LiveMomentsError
 from livemoments.files import cache_folder
 from livemoments.jobs.workers import Workers
 from livemoments.lab.benchmark.published import as_report_tables
-from livemoments.lab.benchmark.results import ImageInfo, ImageScore, MethodInfo, Run, write_run
+from livemoments.lab.benchmark.results import (
+    BenchmarkRun,
+    ImageInfo,
+    ImageScore,
+    MethodInfo,
+    write_run,
+)
 from livemoments.lab.benchmark.run import environment
 from livemoments.lab.benchmark.run_folder import RunFolder
 from livemoments.lab.experiments.published_rows import Experiment
@@ -86,10 +92,10 @@ def measure_costs(config: CostConfig, progress: Progress | None = None) -> Exper
     )
 
 
-def _run(config: CostConfig, measured: Sequence[tuple[MethodInfo, float | None]]) -> Run:
+def _run(config: CostConfig, measured: Sequence[tuple[MethodInfo, float | None]]) -> BenchmarkRun:
     """Put the run together: of each method its costs, and the seconds where it could be had."""
     side = config.size_px
-    return Run(
+    return BenchmarkRun(
         title=f"Cost of one tile of {side} x {side}",
         set_name="a made-up tile",
         set_folder="",
@@ -176,21 +182,23 @@ def _compact(size_px: int, folder: Path, *, steps: int) -> dict[str, float]:
 
 
 def _real_esrgan(size_px: int, folder: Path) -> dict[str, float]:
-    from livemoments.lab.benchmark.baselines import RealEsrgan, fetch_real_esrgan
+    from livemoments.lab.benchmark.baselines import fetch_real_esrgan, read_real_esrgan
 
-    return _enlarging(RealEsrgan(fetch_real_esrgan(cache_folder())), size_px)
+    return _enlarging(read_real_esrgan(fetch_real_esrgan(cache_folder())), size_px)
 
 
 def _span(size_px: int, folder: Path) -> dict[str, float]:
-    from livemoments.lab.benchmark.span import Span, fetch_span
+    from livemoments.lab.benchmark.span import fetch_span, read_span
 
-    return _enlarging(Span(fetch_span(cache_folder())), size_px)
+    return _enlarging(read_span(fetch_span(cache_folder())), size_px)
 
 
 def _enlarging(network: Any, size_px: int) -> dict[str, float]:  # noqa: ANN401 - see their rooms
     """Enlarge a frame of half the size; count its operations in the first run."""
+    from livemoments.lab.benchmark.baselines import use_threads
     from livemoments.lab.speed.flops import torch_tflops
 
+    use_threads()
     frame = np.random.default_rng(0).random((size_px // 2, size_px // 2, 3), np.float32)
 
     def work() -> None:
