@@ -1,4 +1,4 @@
-"""How well metrics agree with people (LiveMoments, appendix D.1, Table 6).
+"""Correlate metrics with people's preference (LiveMoments, appendix D.1, Table 6).
 
 People rank the methods' pictures of an image, 1 for the best; a run of the benchmark has scored the
 same pictures. Preference is the mean rank, turned round, and a metric of which less is better is
@@ -59,7 +59,7 @@ class Study:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """The correlations within images, and the paper's beside them."""
+        """Return the correlations within images, and the paper's next to them."""
         order = sorted(self.mean_ranks, key=lambda method: self.mean_ranks[method])
         lines = [
             f"{self.participants} participants, {self.images} images, "
@@ -129,7 +129,7 @@ def correlate(
 
 
 def _mean_ranks(preference: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """By method, over the images on which it was ranked."""
+    """Return the mean rank by method, over the images on which it was ranked."""
     methods = dict.fromkeys(method for preferred in preference.values() for method in preferred)
     return {
         method: -float(np.mean([p[method] for p in preference.values() if method in p]))
@@ -138,7 +138,7 @@ def _mean_ranks(preference: Mapping[str, Mapping[str, float]]) -> dict[str, floa
 
 
 def _check_fit(ranked: Rankings, scored: Scores, rankings: Path, scores: Path) -> list[str]:
-    """What to say of two files that fit each other.
+    """Check that two files fit each other; return notes on them.
 
     Raises:
         InputError: people ranked a method or a picture that has no scores.
@@ -161,7 +161,7 @@ def _check_fit(ranked: Rankings, scored: Scores, rankings: Path, scores: Path) -
 
 
 def _directions(metrics: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Which way is better, by metric."""
+    """Return which way is better, by metric."""
     from livemoments.lab.metrics.catalogue import METRICS
 
     unknown = [name for name in given if name not in metrics]
@@ -181,13 +181,12 @@ def _directions(metrics: Sequence[str], given: Mapping[str, str]) -> dict[str, s
 
 
 def _by_method(rows: Mapping[str, Mapping[str, float]]) -> dict[str, list[float]]:
-    """All people's ranks of an image by method."""
     methods = next(iter(rows.values()))
     return {method: [ranks[method] for ranks in rows.values()] for method in methods}
 
 
 def _agreement(rows: Mapping[str, Mapping[str, float]]) -> float | None:
-    """Kendall's W of the people who ranked an image."""
+    """Return Kendall's W of the people who ranked an image."""
     return kendall_w(np.array(list(_by_method(rows).values())).T)
 
 
@@ -197,7 +196,7 @@ def _measure(
     better: str,
     seed: int,
 ) -> Agreement:
-    """One metric, by method and image, against preference, by image and method."""
+    """Correlate one metric, by method and image, with preference, by image and method."""
     sign = 1.0 if better == "higher" else -1.0
     within: Within = []
     for image, preferred in preference.items():
@@ -228,13 +227,12 @@ def _measure(
 
 
 def _mean(correlation: Correlate, within: Within, seed: int) -> Interval:
-    """The mean over images."""
     found = [correlation(people, metric) for people, metric in within]
     return mean_interval([value for value in found if value is not None], seed=seed)
 
 
 def _pooled(correlation: Correlate, within: Within, seed: int) -> Interval:
-    """Over all pictures together; images are drawn anew with what belongs to them."""
+    """Correlate over all pictures together; images are drawn anew with what belongs to them."""
     pairs = [np.array([standardised(row) for row in pair]) for pair in within]  # each (2, n)
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(pairs), (RESAMPLES, len(pairs)))
@@ -246,7 +244,7 @@ def _pooled(correlation: Correlate, within: Within, seed: int) -> Interval:
 
 
 def _published_lines(metrics: Mapping[str, Agreement]) -> list[str]:
-    """The paper's table, where it has one of the metrics."""
+    """Return the paper's table, where it has one of the metrics."""
     table = published(TABLE)
     lines = []
     for data in table.sets:
@@ -278,19 +276,19 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 def pearson(first: np.ndarray, second: np.ndarray) -> float | None:
-    """The linear correlation of two rows (n,), in [-1, 1]; None: one of them does not vary."""
+    """Return the linear correlation of two rows (n,), in [-1, 1]; None: one does not vary."""
     one, two = _centred(first, second)
     scale = float(np.sqrt((one @ one) * (two @ two)))
     return float(np.clip(one @ two / scale, -1, 1)) if scale > 0 else None
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
-    """The correlation of the ranks of two rows (n,), in [-1, 1]; None: one does not vary."""
+    """Return the correlation of the ranks of two rows (n,), in [-1, 1]; None: one does not vary."""
     return pearson(ranks(first), ranks(second))
 
 
 def kendall_w(ranked: np.ndarray) -> float | None:
-    """Kendall's W of the ranks (raters, n) of the same n things: 1 for all constant, 0 for none.
+    """Return Kendall's W of the ranks (raters, n) of the same n things: 1: all agree, 0: none.
 
     With the correction for ties (Kendall, Rank Correlation Methods, 1948). None: there is but one
     rater or one thing, or every rater puts all in one place.
