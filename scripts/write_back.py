@@ -90,7 +90,8 @@ def _row(live: LivePhoto, out: Path, time_s: float, kind: str | None) -> tuple[l
     same = _packets(new) == _packets(live)
     rules = [finding.rule for finding in checked.findings if finding.passed is False]
     broken = "; ".join(rules) or f"none of {len(checked.findings)}"
-    row = [f"{done.format}, {done.path.name}", broken, f"{off_ms:.2f}", "equal" if same else "OTHER"]
+    packets = "equal" if same else "OTHER"
+    row = [f"{done.format}, {done.path.name}", broken, f"{off_ms:.2f}", packets]
     return [*row, _changed_tags(live, done.path)], not rules and same and off_ms <= 1
 
 
