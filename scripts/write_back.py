@@ -76,21 +76,22 @@ def _live_photos(folder: Path) -> Iterator[LivePhoto]:
 
 
 def _row(live: LivePhoto, out: Path, time_s: float, kind: str | None) -> tuple[list[str], bool]:
-    choice = OutputChoice(path=out, live=True, kind=kind, overwrite=True)
-    done = restore_file(
+    choice = OutputChoice(path=out, live=True, format=kind, overwrite=True)
+    restored = restore_file(
         live.path,
         MomentChoice(at_s=time_s),
         choice,
         video=None if live.clip.source.embedded else live.clip.path,
         config=RestoreConfig(),
     )
+    done = restored.written
     checked = check_file(done.path)
     new = open_live_photo(done.path)
     off_ms = abs(new.key_time_s - time_s) * 1000
     same = _packets(new) == _packets(live)
     rules = [finding.rule for finding in checked.findings if finding.passed is False]
     said = "; ".join(rules) or f"none of {len(checked.findings)}"
-    row = [f"{done.kind}, {done.path.name}", said, f"{off_ms:.2f}", "equal" if same else "OTHER"]
+    row = [f"{done.format}, {done.path.name}", said, f"{off_ms:.2f}", "equal" if same else "OTHER"]
     return [*row, _changed_tags(live, done.path)], not rules and same and off_ms <= 1
 
 

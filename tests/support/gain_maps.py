@@ -11,7 +11,7 @@ from livemoments.livephoto.container.mpf import mpf_segment
 from livemoments.livephoto.hdr.apple import note_with_headroom
 from livemoments.livephoto.hdr.gain_map import GainMap, from_apple
 from livemoments.livephoto.hdr.xmp import apple_packet
-from livemoments.livephoto.still.write import write_picture
+from livemoments.livephoto.still.encode import write_picture
 from support import makers
 
 SOFTWARE = "livemoments test"

@@ -165,7 +165,7 @@ def restore(
 
     moment = MomentChoice(at_s=at_s, frame=frame, best=best)
     target = OutputChoice(
-        path=output, live=live or kind is not None, kind=kind, quality=quality,
+        path=output, live=live or kind is not None, format=kind, quality=quality,
         subsampling=subsampling, overwrite=overwrite,
     )  # fmt: skip
     sd3 = Sd3Config(

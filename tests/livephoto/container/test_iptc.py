@@ -20,7 +20,7 @@ from livemoments.livephoto.container.iptc import (
 )
 from livemoments.livephoto.container.jpeg_parts import APP13, segment_bytes, with_segment
 from livemoments.livephoto.still.still import read_still
-from livemoments.livephoto.still.write import write_picture
+from livemoments.livephoto.still.encode import write_picture
 from livemoments.livephoto.writing.convert import convert_file
 
 

@@ -18,7 +18,7 @@ from livemoments.livephoto.metadata.exif import BrokenExif, ExifEditor
 from livemoments.livephoto.metadata.xmp_edit import carry_xmp
 from livemoments.livephoto.still.moment_metadata import moved_date, unpaired_apple_note
 from livemoments.livephoto.still.still import read_still
-from livemoments.livephoto.still.write import check_picture_output, to_8_bit, write_picture
+from livemoments.livephoto.still.encode import check_picture_output, to_8_bit, write_picture
 
 SOFTWARE = "livemoments 0.1: restored frame at 0.5 s"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".heic", ".heif", ".JPG")

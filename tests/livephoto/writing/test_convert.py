@@ -19,7 +19,7 @@ from livemoments.livephoto.metadata.exif import MAKER_NOTE, ExifEditor
 from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
 from livemoments.livephoto.still.still_bytes import read_still_file
-from livemoments.livephoto.still.write import write_picture
+from livemoments.livephoto.still.encode import write_picture
 from livemoments.livephoto.writing.convert import TARGETS, convert_file
 
 KINDS = {

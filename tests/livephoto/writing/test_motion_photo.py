@@ -28,7 +28,7 @@ from livemoments.livephoto.metadata.xmp import parse_motion_facts
 from livemoments.livephoto.reading.samsung import read_trailer
 from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
-from livemoments.livephoto.still.write import JPEG_XMP_ROOM
+from livemoments.livephoto.still.encode import JPEG_XMP_ROOM
 from livemoments.livephoto.writing.motion_photo import (
     KIND_OF_SOURCE,
     WrittenMotionPhoto,

@@ -14,56 +14,23 @@ from livemoments.files import atomic_output, check_output
 from livemoments.jobs.demo.clip import encode_mp4, frame_times, record
 from livemoments.jobs.demo.scene import Scene, SceneConfig, demo_photograph
 from livemoments.livephoto.metadata.exif import ExifEditor
+from livemoments.livephoto.writing.motion_photo_xmp import packet_of_jpeg
 from livemoments.progress import Progress
 from livemoments.version import __version__
 
 FILE_NAME = "demo.MP.jpg"
 TRUTH_NAME = "demo-truth.png"
-# developer.android.com/media/platform/motion-photo-format, version 1.0
-XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/">
-  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-    <rdf:Description rdf:about=""
-      xmlns:Camera="http://ns.google.com/photos/1.0/camera/"
-      xmlns:Container="http://ns.google.com/photos/1.0/container/"
-      xmlns:Item="http://ns.google.com/photos/1.0/container/item/"
-      Camera:MotionPhoto="1"
-      Camera:MotionPhotoVersion="1"
-      Camera:MotionPhotoPresentationTimestampUs="{time_us}">
-      <Container:Directory>
-        <rdf:Seq>
-          <rdf:li rdf:parseType="Resource">
-            <Container:Item Item:Mime="image/jpeg" Item:Semantic="Primary" Item:Length="0"
-              Item:Padding="0"/>
-          </rdf:li>
-          <rdf:li rdf:parseType="Resource">
-            <Container:Item Item:Mime="video/mp4" Item:Semantic="MotionPhoto"
-              Item:Length="{length}" Item:Padding="0"/>
-          </rdf:li>
-        </rdf:Seq>
-      </Container:Directory>
-    </rdf:Description>
-  </rdf:RDF>
-</x:xmpmeta>
-<?xpacket end="w"?>"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoLivePhoto:
-    """What make_live_photo made.
+    """What make_live_photo made."""
 
-    Attributes:
-        path: The Motion Photo.
-        truth_path: The scene in full quality at `time_s`: the clip's view, in the key photo's size,
-            tone and colour.
-        time_s: The moment whose truth is known, seconds of the clip.
-        key_time_s: When the key photo was taken.
-    """
-
-    path: Path
+    path: Path  # the Motion Photo
+    # The scene in full quality at time_s: the clip's view, the key photo's size, tone and colour.
     truth_path: Path
-    time_s: float
-    key_time_s: float
+    time_s: float  # the moment whose truth is known, seconds of the clip
+    key_time_s: float  # when the key photo was taken
 
 
 def make_live_photo(
@@ -76,7 +43,7 @@ def make_live_photo(
 ) -> DemoLivePhoto:
     """Make the demo's Live Photo and truth in a folder; the same for the same seed.
 
-    Progress is told once per frame of the clip.
+    Progress is reported once per frame of the clip.
 
     Raises:
         OutputError: The folder cannot be made or written to, or holds these files already.
@@ -96,7 +63,7 @@ def make_live_photo(
     moment = min(times, key=lambda time_s: abs(time_s - config.moment_s))
     scene = Scene(photo, config, key_time_s=key_time)
     small = Scene(photo, config, key_time_s=key_time, scale=config.clip_scale)
-    frames = _told(record(small, times, config), len(times), progress)
+    frames = _counted(record(small, times, config), len(times), progress)
     video = encode_mp4(frames, times)
     picture = _key_photo_jpeg(scene.view(key_time, rolling=False), key_time, len(video))
     truth = scene.view(moment)
@@ -108,10 +75,10 @@ def make_live_photo(
     return DemoLivePhoto(path=path, truth_path=truth_path, time_s=moment, key_time_s=key_time)
 
 
-def _told(
+def _counted(
     frames: Iterator[np.ndarray], total: int, progress: Progress | None
 ) -> Iterator[np.ndarray]:
-    """Pass frames on, telling how many are done."""
+    """Pass frames on, and report how many are done."""
     for done, frame in enumerate(frames, start=1):
         yield frame
         if progress:
@@ -119,7 +86,7 @@ def _told(
 
 
 def _key_photo_jpeg(pixels: np.ndarray, key_time_s: float, video_bytes: int) -> bytes:
-    """The key photo (uint8 RGB) as JPEG, with XMP that says where the clip behind it starts."""
+    """Encode the key photo (uint8 RGB) as JPEG, with XMP that says where the clip behind it is."""
     exif = ExifEditor(None)
     exif.put_text("main", 0x010F, "livemoments")
     exif.put_text("main", 0x0110, "demo")
@@ -130,9 +97,9 @@ def _key_photo_jpeg(pixels: np.ndarray, key_time_s: float, video_bytes: int) -> 
         exif.put_text("details", tag, text)
     for tag, number in ((0xA001, 1), (0xA002, pixels.shape[1]), (0xA003, pixels.shape[0])):
         exif.put_number("details", tag, number)
-    xmp = XMP.format(time_us=round(key_time_s * 1e6), length=video_bytes)
+    xmp = packet_of_jpeg(video_bytes, round(key_time_s * 1e6))
     stream = io.BytesIO()
     Image.fromarray(pixels).save(
-        stream, "JPEG", quality=95, exif=b"Exif\0\0" + exif.to_bytes(), xmp=xmp.encode()
+        stream, "JPEG", quality=95, exif=b"Exif\0\0" + exif.to_bytes(), xmp=xmp
     )
     return stream.getvalue()

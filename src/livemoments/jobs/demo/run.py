@@ -1,4 +1,4 @@
-"""The whole demo: make a Live Photo, open it, restore a moment, say how near it came."""
+"""Run the whole demo: make a Live Photo, open it, restore a moment, say how near it came."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -10,6 +10,7 @@ from PIL import Image
 
 from livemoments.files import atomic_output
 from livemoments.imaging.fidelity import Scores, scores
+from livemoments.imaging.pixels import as_bytes
 from livemoments.jobs.demo.clip import clip_tone
 from livemoments.jobs.demo.compare import before_after, fit
 from livemoments.jobs.demo.make import make_live_photo
@@ -23,33 +24,22 @@ BEFORE_AFTER_NAME = "demo-before-after.png"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """What the demo made and how good it is.
+    """What the demo made and how good it is."""
 
-    Attributes:
-        live_photo_path: The Motion Photo.
-        truth_path: What the restored moment should look like.
-        restored_path: What it does look like.
-        before_after_path: Crops of both beside the frame and the key photo.
-        time_s: The restored moment.
-        frame_scores: Of the frame, enlarged bicubically, against the truth in the clip's tone: the
-            frame is not to be blamed for that.
-        restored_scores: Of the restored moment against the truth.
-        share_from_reference: 0 to 1: pixels restored with the key photo's help.
-        seconds: Of everything.
-    """
-
-    live_photo_path: Path
-    truth_path: Path
-    restored_path: Path
-    before_after_path: Path
-    time_s: float
+    live_photo_path: Path  # the Motion Photo
+    truth_path: Path  # what the restored moment should look like
+    restored_path: Path  # what it does look like
+    before_after_path: Path  # crops of both next to the frame and the key photo
+    time_s: float  # the restored moment
+    # Of the frame, enlarged bicubically, against the truth in the clip's tone: the frame is not to
+    # be blamed for that.
     frame_scores: Scores
-    restored_scores: Scores
-    share_from_reference: float
-    seconds: float
+    restored_scores: Scores  # of the restored moment against the truth
+    share_from_reference: float  # 0 to 1: pixels restored with the key photo's help
+    seconds: float  # of everything
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         facts = asdict(self)
         return {k: str(v) if isinstance(v, Path) else v for k, v in facts.items()}
 
@@ -73,7 +63,7 @@ def run_demo(
         LiveMomentsError: As open_live_photo, restore and write_picture do.
     """
     from livemoments.livephoto import open_live_photo
-    from livemoments.livephoto.still.write import write_picture
+    from livemoments.livephoto.writing.picture import write_picture
     from livemoments.restoration.moment import restore
 
     began = time.perf_counter()
@@ -110,5 +100,5 @@ def run_demo(
 
 
 def _in_clip_tone(picture: np.ndarray) -> np.ndarray:
-    """A picture, uint8 RGB, as the clip shows its tone and colour."""
-    return np.rint(clip_tone(picture / np.float32(255)) * 255).astype(np.uint8)
+    """Return a picture, uint8 RGB, as the clip shows its tone and colour."""
+    return as_bytes(clip_tone(picture / np.float32(255)))

@@ -1,4 +1,4 @@
-"""The demo's world: a photograph seen by a moving hand, and a thing that moves on its own."""
+"""Show the demo's world: a photograph seen by a moving hand, and a thing that flies over it."""
 
 import io
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from importlib import resources
 import cv2
 import numpy as np
 from PIL import Image
+
+from livemoments.imaging.pixels import reduce
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,7 @@ class SceneConfig:
     duration_s: float = 2.0
     fps: float = 28.0  # on average
     key_time_s: float = 1.35  # about when the key photo is taken: at the nearest frame
-    moment_s: float = 0.55  # about the moment whose truth is kept: at the nearest frame
+    moment_s: float = 0.55  # about the moment whose truth is stored: at the nearest frame
     exposure_s: float = 0.02
     readout_s: float = 0.018  # from the first row to the last: the rolling shutter
     seed: int = 0
@@ -36,7 +38,7 @@ class _Pose:
 
 
 def demo_photograph() -> np.ndarray:
-    """The photograph that comes with the package: uint8 RGB, H x W x 3 (see PHOTOGRAPH.md)."""
+    """Read the photograph that comes with the package: uint8 RGB, H x W x 3 (see PHOTOGRAPH.md)."""
     data = resources.files("livemoments.jobs.demo").joinpath("photograph.jpg").read_bytes()
     with Image.open(io.BytesIO(data)) as image:
         return np.array(image.convert("RGB"))
@@ -60,12 +62,12 @@ class Scene:
         self._config, self._scale, self._key_time_s = config, scale, key_time_s
         # The key photo is then cut out pixel by pixel, not interpolated.
         self._corner = ((photo.shape[1] - config.width) // 2, (photo.shape[0] - config.height) // 2)
-        self._mover = _resized(_cut_out(photo), scale)
-        self._world = _resized(photo, scale)
+        self._mover = reduce(_cut_out(photo), scale)
+        self._world = reduce(photo, scale)
         self._key_pose = self._drift(np.array(key_time_s))
 
     def view(self, time_s: float, *, rolling: bool = True) -> np.ndarray:
-        """The sharp view at a time, uint8 RGB; rolling: rows are seen one after the other."""
+        """Return the sharp view at a time, uint8 RGB; rolling: rows are seen one by one."""
         config, scale = self._config, self._scale
         height, width = round(config.height * scale), round(config.width * scale)
         rows = (np.arange(height, dtype=np.float64)[:, None] + 0.5) / height - 0.5
@@ -85,14 +87,14 @@ class Scene:
         )
 
     def _pose(self, time_s: np.ndarray) -> _Pose:
-        """The hand's pose, zero at the key photo's time."""
+        """Return the hand's pose, zero at the key photo's time."""
         now, key = self._drift(time_s), self._key_pose
         return _Pose(
             x=now.x - key.x, y=now.y - key.y, angle=now.angle - key.angle, zoom=now.zoom / key.zoom
         )
 
     def _drift(self, time_s: np.ndarray) -> _Pose:
-        """A slow pan with a turn and a step forward, and the hand's tremor at 3 to 8 Hz."""
+        """Return a slow pan with a turn and a step forward, and the hand's tremor at 3 to 8 Hz."""
         p = self._phases
 
         def wave(amplitude: float, hertz: float, phase: float) -> np.ndarray:
@@ -106,7 +108,7 @@ class Scene:
         )
 
     def _with_mover(self, time_s: float) -> np.ndarray:
-        """The world with the flying thing where it is at a time."""
+        """Return the world with the flying thing where it is at a time."""
         since_key = time_s - self._key_time_s
         x = self._corner[0] + 1240 - 230 * since_key
         y = self._corner[1] + 900 + 260 * since_key + 25 * np.sin(5 * time_s)
@@ -124,14 +126,8 @@ class Scene:
         return world
 
 
-def _resized(picture: np.ndarray, scale: float) -> np.ndarray:
-    if scale == 1:
-        return picture
-    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-
-
 def _cut_out(photo: np.ndarray) -> np.ndarray:
-    """A ragged round piece of the flower's heart with soft edges: uint8 RGBA, a square."""
+    """Cut a ragged round piece with soft edges from the flower's heart: uint8 RGBA, a square."""
     side = 300
     left, top = round(photo.shape[1] * 0.31), round(photo.shape[0] * 0.27)
     piece = photo[top : top + side, left : left + side]

@@ -24,27 +24,16 @@ MAX_HEADROOM = 8.0  # of Apple's maps: three stops, as their maker note's formul
 
 @dataclass(frozen=True, kw_only=True)
 class GainMap:
-    """A gain map, upright, as large or smaller than its picture, whose whole view it covers.
+    """A gain map, upright, as large or smaller than its picture, whose whole view it covers."""
 
-    Attributes:
-        values: float32 h x w, or h x w x 3 for red, green and blue; in [0, 1].
-        min_stops: Of each channel, at value 0.
-        max_stops: At value 1.
-        gamma: The exponent that values were stored with.
-        offset_sdr: Added to the linear SDR picture before the gain.
-        offset_hdr: Subtracted after it.
-        capacity_min: log2 of how much brighter than SDR white a display must be for any gain.
-        capacity_max: Likewise for all of it.
-    """
-
-    values: np.ndarray
-    min_stops: RGB
-    max_stops: RGB
-    gamma: RGB = (1.0, 1.0, 1.0)
-    offset_sdr: RGB = (0.0, 0.0, 0.0)
-    offset_hdr: RGB = (0.0, 0.0, 0.0)
-    capacity_min: float = 0.0
-    capacity_max: float
+    values: np.ndarray  # float32 h x w, or h x w x 3 for red, green and blue; in [0, 1]
+    min_stops: RGB  # of each channel, at value 0
+    max_stops: RGB  # at value 1
+    gamma: RGB = (1.0, 1.0, 1.0)  # the exponent that values were stored with
+    offset_sdr: RGB = (0.0, 0.0, 0.0)  # added to the linear SDR picture before the gain
+    offset_hdr: RGB = (0.0, 0.0, 0.0)  # subtracted after it
+    capacity_min: float = 0.0  # log2 of a display's white over SDR white, to apply any gain
+    capacity_max: float  # likewise, to apply all of it
 
     @property
     def height(self) -> int:
@@ -57,7 +46,7 @@ class GainMap:
         return self.values.shape[1]
 
     @property
-    def channels_alike(self) -> bool:
+    def channels_equal(self) -> bool:
         """Whether red, green and blue have the same numbers; they may still have values apart."""
         channels = (self.min_stops, self.max_stops, self.gamma, self.offset_sdr, self.offset_hdr)
         return all(len(set(each)) == 1 for each in channels)
@@ -99,27 +88,6 @@ def check_gain_map(gain_map: GainMap) -> GainMap:
     return gain_map
 
 
-def apply_gain_map(sdr: np.ndarray, gain_map: GainMap, display_stops: float) -> np.ndarray:
-    """The HDR picture that a display shows.
-
-    Args:
-        sdr: Linear RGB, float32 H x W x 3, white 1; of the map's own size.
-        gain_map: The map.
-        display_stops: log2 of how much brighter than SDR white the display can be.
-
-    Returns:
-        Linear RGB, float32 H x W x 3, SDR white still 1.
-    """
-    span = gain_map.capacity_max - gain_map.capacity_min
-    weight = np.float32(np.clip((display_stops - gain_map.capacity_min) / span, 0, 1))
-    stops = gain_map.stops()
-    stops = stops if stops.ndim == 3 else stops[..., None]
-    offset_sdr, offset_hdr = (
-        np.array(offset, np.float32) for offset in (gain_map.offset_sdr, gain_map.offset_hdr)
-    )
-    return (sdr + offset_sdr) * np.exp2(weight * stops) - offset_hdr
-
-
 def from_apple(values: np.ndarray, headroom: float) -> GainMap:
     """Turn Apple's map into this convention.
 
@@ -145,7 +113,7 @@ def apple_values(gain_map: GainMap) -> np.ndarray | None:
     """What from_apple makes this map of, float32 h x w; None where Apple cannot say the same."""
     most = gain_map.max_stops[0]
     from_sdr = (gain_map.min_stops, gain_map.offset_sdr, gain_map.offset_hdr)
-    if gain_map.values.ndim == 3 or not gain_map.channels_alike or any(map(any, from_sdr)):
+    if gain_map.values.ndim == 3 or not gain_map.channels_equal or any(map(any, from_sdr)):
         return None
     if gain_map.capacity_min != 0 or abs(gain_map.capacity_max - most) > 1e-3:
         return None

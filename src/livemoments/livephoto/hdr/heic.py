@@ -9,10 +9,10 @@ import io
 import struct
 from collections.abc import Iterator
 
-import numpy as np
 from PIL import Image
 
 from livemoments.errors import DamagedFileError, InputError, OutputError, UnsupportedFileError
+from livemoments.imaging.pixels import as_bytes
 from livemoments.livephoto.container.boxes import iter_boxes
 from livemoments.livephoto.container.heic_edit import HeicEditor
 from livemoments.livephoto.container.heif_items import item_bytes
@@ -44,8 +44,9 @@ def with_apple_gain_map(heic: bytes, gain_map: GainMap, quality: int) -> bytes:
     pillow_heif.register_heif_opener()
     stream = io.BytesIO()
     try:
-        codes = np.rint(values * 255).astype(np.uint8)
-        Image.fromarray(codes).save(stream, format="HEIF", quality=quality, enc_params=FAST)
+        Image.fromarray(as_bytes(values)).save(
+            stream, format="HEIF", quality=quality, enc_params=FAST
+        )
         packet = apple_packet(2.0**gain_map.capacity_max)
         return with_auxiliary(heic, stream.getvalue(), name=APPLE_AUXILIARY, xmp=packet)
     except (OSError, ValueError, RuntimeError, struct.error, LookupError, InputError) as error:

@@ -36,7 +36,7 @@ class GainMapNumbers:
 
 def iso_metadata(gain_map: GainMap) -> bytes:
     """The metadata of a gain map."""
-    channels = 1 if gain_map.channels_alike else 3
+    channels = 1 if gain_map.channels_equal else 3
     flags = BASE_COLOURS | (MULTI_CHANNEL if channels == 3 else 0)
     numbers = [_fraction(gain_map.capacity_min, "I"), _fraction(gain_map.capacity_max, "I")]
     for channel in range(channels):

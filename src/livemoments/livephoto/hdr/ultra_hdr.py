@@ -10,10 +10,10 @@ developer.android.com/media/platform/hdr-image-format
 
 import io
 
-import numpy as np
 from PIL import Image
 
 from livemoments.errors import OutputError
+from livemoments.imaging.pixels import as_bytes
 from livemoments.livephoto.container.jpeg_parts import (
     APP1,
     APP2,
@@ -39,11 +39,12 @@ def gain_map_jpeg(gain_map: GainMap, quality: int = 95) -> bytes:
         gain_map: Upright, like the picture.
         quality: 1 to 100.
     """
-    codes = np.rint(gain_map.values * 255).astype(np.uint8)
     stream = io.BytesIO()
     try:
         # Full chroma: its three channels are gains, not colours.
-        Image.fromarray(codes).save(stream, format="JPEG", quality=quality, subsampling="4:4:4")
+        Image.fromarray(as_bytes(gain_map.values)).save(
+            stream, format="JPEG", quality=quality, subsampling="4:4:4"
+        )
     except (OSError, ValueError) as error:
         raise OutputError(f"the gain map cannot be encoded: {error}") from error
     meaning = segment_bytes(APP1, XMP_NAME + hdrgm_packet(gain_map))

@@ -65,11 +65,10 @@ def apple_words(xmp: bytes | None) -> dict[str, str]:
 
 def apple_packet(headroom: float) -> bytes:
     """The packet of Apple's auxiliary picture, in the words of iOS 18."""
-    return as_packet(
-        f'<x:xmpmeta xmlns:x="{META}"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""'
-        f' xmlns:HDRGainMap="{APPLE_MAP}"><HDRGainMap:HDRGainMapVersion>{APPLE_VERSION}'
-        "</HDRGainMap:HDRGainMapVersion><HDRGainMap:HDRGainMapHeadroom>"
-        f"{headroom:.6f}</HDRGainMap:HDRGainMapHeadroom></rdf:Description></rdf:RDF></x:xmpmeta>"
+    return _described(
+        f'xmlns:HDRGainMap="{APPLE_MAP}"',
+        f"<HDRGainMap:HDRGainMapVersion>{APPLE_VERSION}</HDRGainMap:HDRGainMapVersion>"
+        f"<HDRGainMap:HDRGainMapHeadroom>{headroom:.6f}</HDRGainMap:HDRGainMapHeadroom>",
     )
 
 
@@ -94,10 +93,14 @@ def hdrgm_packet(gain_map: GainMap) -> bytes:
         for name, each in texts.items()
         if len(each) > 1
     ]
+    return _described(f'xmlns:hdrgm="{HDRGM}" {" ".join(attributes)}', "".join(lists))
+
+
+def _described(attributes: str, content: str) -> bytes:
+    """Return the packet of one description."""
     return as_packet(
         f'<x:xmpmeta xmlns:x="{META}"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""'
-        f' xmlns:hdrgm="{HDRGM}" {" ".join(attributes)}>{"".join(lists)}</rdf:Description>'
-        "</rdf:RDF></x:xmpmeta>"
+        f" {attributes}>{content}</rdf:Description></rdf:RDF></x:xmpmeta>"
     )
 
 
@@ -127,6 +130,11 @@ def ultra_hdr_packet(xmp: bytes | None, gain_map_length: int) -> bytes:
     if root is None or rdf is None:
         root = rdf = element_of(f'<rdf:RDF xmlns:rdf="{RDF}"/>')
     rdf.insertBefore(added, rdf.firstChild)
+    return packet_of(root)
+
+
+def packet_of(root: minidom.Element) -> bytes:
+    """Return the packet of parsed XMP, wrapped in 'x:xmpmeta' where it is not yet."""
     body = root.toxml()
     if root.tagName != "x:xmpmeta":
         body = f'<x:xmpmeta xmlns:x="{META}">{body}</x:xmpmeta>'

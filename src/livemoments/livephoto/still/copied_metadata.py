@@ -25,8 +25,8 @@ from livemoments.livephoto.metadata.exif import (
     BrokenExif,
     ExifEditor,
 )
+from livemoments.livephoto.still.encode import JPEG_EXIF_ROOM, without_maker_note
 from livemoments.livephoto.still.moment_metadata import EXIF_VERSION, XIAOMI_MOTION_PHOTO
-from livemoments.livephoto.still.write import JPEG_EXIF_ROOM, without_maker_note
 
 DNG_PRIVATE_DATA = 0xC634
 

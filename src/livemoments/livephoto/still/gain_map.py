@@ -190,7 +190,7 @@ def _from_picture(still: "Still", parts: list[Segment], data: bytes) -> GainMap 
     own = {name: value for name, value in vars(numbers).items() if name != "base_colours"}
     gain_map = GainMap(values=values.astype(np.float32) / np.float32(255), **own)
     # The same factor for red, green and blue is the same in every space of their primaries.
-    if not numbers.base_colours and (values.ndim == 3 or not gain_map.channels_alike):
+    if not numbers.base_colours and (values.ndim == 3 or not gain_map.channels_equal):
         raise UnsupportedFileError("its gain map is for colours of another space, not read")
     return gain_map
 

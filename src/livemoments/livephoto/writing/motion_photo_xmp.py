@@ -8,24 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 from xml.dom import minidom
 
+from livemoments.livephoto.hdr.xmp import CONTAINER, HDRGM, META, packet_of
 from livemoments.livephoto.metadata.xmp import CAMERA, ITEM, OPLUS, VIVO, XIAOMI, ContainerItem
 from livemoments.livephoto.metadata.xmp_edit import (
     RDF,
     XMLNS,
-    as_packet,
     element_of,
     parse_packet,
     rdf_of,
 )
 
-CONTAINER = "http://ns.google.com/photos/1.0/container/"
-META = "adobe:ns:meta/"
 NAMESPACES = {"GCamera": CAMERA, "Container": CONTAINER, "Item": ITEM}
 # What speaks of a clip, or of the places of all that is in the file: these words of Google's
 # camera, and whatever its containers, Xiaomi, OPPO or vivo say.
 ABOUT_CLIP = ("MotionPhoto", "MicroVideo")
 ABOUT_FILE = frozenset({CONTAINER, ITEM, OPLUS, VIVO, XIAOMI})
-GAIN_MAP = "http://ns.adobe.com/hdr-gain-map/1.0/"
 FORM = {RDF, XMLNS, META, None}  # namespaces of a packet that says nothing
 EMPTY = (
     f'<x:xmpmeta xmlns:x="{META}"><rdf:RDF xmlns:rdf="{RDF}">'
@@ -49,6 +46,13 @@ def motion_photo_packet(
         "MotionPhotoPresentationTimestampUs": timestamp_us,
     }
     return _packet(xmp, properties, items)
+
+
+def packet_of_jpeg(clip_length: int, timestamp_us: int) -> bytes:
+    """Return the packet of a JPEG that an MP4 of so many bytes follows at once."""
+    first = ContainerItem(mime="image/jpeg", semantic="Primary", length=0, padding=0)
+    last = ContainerItem(mime="video/mp4", semantic="MotionPhoto", length=clip_length, padding=0)
+    return motion_photo_packet(None, [first, last], timestamp_us)
 
 
 def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> bytes:
@@ -87,7 +91,7 @@ def packet_without_clip(xmp: bytes | None, items: Sequence[ContainerItem] = ()) 
         if not items and _spoken(root) <= FORM:
             return None
         return _with_properties(root, {}, items)
-    except RecursionError:  # nested thousands deep: nobody's metadata
+    except RecursionError:  # nested thousands deep: no one writes such metadata
         return None
 
 
@@ -96,7 +100,7 @@ def _packet(xmp: bytes | None, properties: dict[str, int], items: Sequence[Conta
         root = parse_packet(xmp)
         if root is not None and rdf_of(root) is not None:
             return _with_properties(root, properties, items)
-    except RecursionError:  # nested thousands deep: nobody's metadata
+    except RecursionError:  # nested thousands deep: no one writes such metadata
         pass
     return _with_properties(element_of(EMPTY), properties, items)
 
@@ -106,8 +110,8 @@ def _with_properties(
 ) -> bytes:
     rdf = rdf_of(root) or root
     in_heic = bool(items) and items[0].mime != "image/jpeg"
-    kept = in_heic or any(item.semantic == "GainMap" for item in items)
-    _remove_stale(root, ABOUT_FILE if kept else ABOUT_FILE | {GAIN_MAP})
+    keeps_gain_map = in_heic or any(item.semantic == "GainMap" for item in items)
+    _remove_stale(root, ABOUT_FILE if keeps_gain_map else ABOUT_FILE | {HDRGM})
     description = _only_description(rdf)
     used = ("GCamera",) if properties else ()
     for prefix in (*used, "Container", "Item") if items else used:
@@ -118,10 +122,7 @@ def _with_properties(
         description.setAttributeNS(CAMERA, f"GCamera:{name}", str(value))
     if items:
         _append_directory(description, items)
-    body = root.toxml()
-    if root.tagName != "x:xmpmeta":
-        body = f'<x:xmpmeta xmlns:x="{META}">{body}</x:xmpmeta>'
-    return as_packet(body)
+    return packet_of(root)
 
 
 def _only_description(rdf: minidom.Element) -> minidom.Element:

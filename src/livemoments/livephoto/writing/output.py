@@ -1,4 +1,4 @@
-"""Where a restored moment goes: a picture, or a Live Photo of one's own phone's kind."""
+"""Choose the output path and write the restored moment there."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +9,15 @@ import numpy as np
 from livemoments.errors import ConfigError
 from livemoments.livephoto import LivePhoto
 from livemoments.livephoto.hdr.gain_map import GainMap
-from livemoments.livephoto.still.write import Subsampling, check_picture_output, write_picture
-from livemoments.livephoto.writing.apple import check_live_photo_output, write_apple
-from livemoments.livephoto.writing.motion_photo import (
-    MotionPhotoKind,
-    check_motion_photo_output,
-    write_motion_photo,
-)
-from livemoments.livephoto.writing.targets import (
-    TARGETS,
-    Target,
+from livemoments.livephoto.still.encode import Subsampling
+from livemoments.livephoto.writing.format import Format, Place, Written, format_named
+from livemoments.livephoto.writing.live_photo import write_live_photo
+from livemoments.livephoto.writing.place import (
     bare_stem,
-    folder_beside,
-    place_for,
-    target_of_source,
+    check_place,
+    folder_next_to,
+    format_of_source,
+    path_for,
 )
 from livemoments.version import __version__
 
@@ -31,9 +26,9 @@ from livemoments.version import __version__
 class OutputChoice:
     """What is written where, and how it is compressed."""
 
-    path: Path | None = None  # a file, or a folder that exists; None: beside the still
+    path: Path | None = None  # a file, or a folder that exists; None: next to the still
     live: bool = False  # a Live Photo: the picture together with the clip
-    kind: str | None = None  # of that Live Photo, one of TARGETS; None: as the source
+    format: str | None = None  # of that Live Photo, a name of Format; None: as the source
     quality: int = 95  # of JPEG and HEIC, 1 to 100
     subsampling: str = "4:2:0"  # of the colours in JPEG and HEIC, or "4:4:4"
     overwrite: bool = False
@@ -43,57 +38,34 @@ class OutputChoice:
             raise ConfigError(f"quality must be from 1 to 100, got {self.quality}")
         if self.subsampling not in ("4:2:0", "4:4:4"):
             raise ConfigError(f"subsampling must be 4:2:0 or 4:4:4, got {self.subsampling!r}")
-        if self.kind is not None and self.kind not in TARGETS:
-            raise ConfigError(f"kind must be one of {', '.join(TARGETS)}; got {self.kind!r}")
-        if self.kind is not None and not self.live:
-            raise ConfigError(f"kind {self.kind} is of a Live Photo; ask for live as well")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where exactly one moment of one Live Photo goes, and as what."""
-
-    path: Path
-    kind: Target | None  # None: a picture alone
-
-
-@dataclass(frozen=True, kw_only=True)
-class Written:
-    """What was written."""
-
-    path: Path
-    movie: Path | None  # the clip, where it is a file of its own
-    kind: Target | None
-    notes: tuple[str, ...]  # what could not be carried over, and such
+        if self.format is not None:
+            format_named(self.format)
+            if not self.live:
+                raise ConfigError(f"{self.format} is a Live Photo's format; ask for live as well")
 
 
 def choose_place(choice: OutputChoice, live: LivePhoto, time_s: float) -> Place:
-    """Say where the moment at time_s goes; before long work, which would be for nothing.
+    """Choose where the moment at time_s goes, before long work that a bad path would waste.
 
     Raises:
         OutputError: the place is refused.
     """
-    inputs = live.files
-    kind = cast(Target, choice.kind or target_of_source(live)) if choice.live else None
-    path = _path(choice.path, live, time_s, kind)
-    if kind is None:
-        check_picture_output(path, overwrite=choice.overwrite, inputs=inputs)
-    elif kind == "apple":
-        check_live_photo_output(path, overwrite=choice.overwrite, inputs=inputs)
-    else:
-        check_motion_photo_output(path, kind, overwrite=choice.overwrite, inputs=inputs)
-    return Place(path=path, kind=kind)
+    file_format = None
+    if choice.live:
+        file_format = Format(choice.format) if choice.format else format_of_source(live)
+    path = _path(choice.path, live, time_s, file_format)
+    return check_place(path, file_format, overwrite=choice.overwrite, inputs=live.files)
 
 
-def _path(wanted: Path | None, live: LivePhoto, time_s: float, kind: Target | None) -> Path:
-    """The file to write: as asked, or named after the still and the moment."""
+def _path(wanted: Path | None, live: LivePhoto, time_s: float, file_format: Format | None) -> Path:
+    """Return the file to write: as asked, or named after the still and the moment."""
     if wanted is not None and not wanted.is_dir():
         return wanted
     still = live.path
     moment = f"-{time_s:.3f}s"
-    if kind is not None:
-        return place_for(live, bare_stem(still) + moment, wanted, kind)
-    return (wanted or folder_beside(still)) / f"{still.stem}{moment}.jpg"
+    if file_format is not None:
+        return path_for(live, bare_stem(still) + moment, wanted, file_format)
+    return (wanted or folder_next_to(still)) / f"{still.stem}{moment}.jpg"
 
 
 def write_moment(
@@ -110,7 +82,7 @@ def write_moment(
     Args:
         image: float RGB H x W x 3 in [0, 1], in the key photo's colour space.
         place: where, and in which format.
-        choice: how it is compressed, and whether a file may be replaced.
+        choice: how it is compressed.
         live: the Live Photo that the moment is of.
         time_s: of the moment, in seconds of the clip's clock.
         gain_map: of the picture's view; None: without HDR.
@@ -119,26 +91,8 @@ def write_moment(
         InputError: the clip cannot be copied.
         OutputError: it cannot be written; then nothing has changed.
     """
-    software = f"livemoments {__version__}: the moment at {time_s:.3f} s, restored"
-    subsampling = cast(Subsampling, choice.subsampling)
-    if place.kind is None:
-        picture = write_picture(
-            image, place.path, still=live.still, software=software,
-            quality=choice.quality, subsampling=subsampling, overwrite=choice.overwrite,
-            inputs=live.files, time_shift_s=time_s - live.key_time_s,
-            gain_map=gain_map,
-        )  # fmt: skip
-        return Written(path=picture.path, movie=None, kind=None, notes=picture.notes)
-    if place.kind == "apple":
-        pair = write_apple(
-            live, image, place.path, time_s=time_s, software=software,
-            quality=choice.quality, subsampling=subsampling, overwrite=choice.overwrite,
-            gain_map=gain_map,
-        )  # fmt: skip
-        return Written(path=pair.still, movie=pair.movie, kind="apple", notes=pair.notes)
-    photo = write_motion_photo(
-        live, image, place.path, time_s=time_s, kind=cast(MotionPhotoKind, place.kind),
-        software=software, quality=choice.quality, subsampling=subsampling,
-        overwrite=choice.overwrite, gain_map=gain_map,
+    return write_live_photo(
+        live, image, place, time_s=time_s, quality=choice.quality,
+        subsampling=cast(Subsampling, choice.subsampling), gain_map=gain_map,
+        software=f"livemoments {__version__}: the moment at {time_s:.3f} s, restored",
     )  # fmt: skip
-    return Written(path=photo.path, movie=None, kind=place.kind, notes=photo.notes)

@@ -1,4 +1,4 @@
-"""Write a restored moment as JPEG, PNG or HEIC, with the key photo's metadata.
+"""Encode a restored moment as JPEG, PNG or HEIC, with the key photo's metadata.
 
 A JPEG with a gain map becomes Ultra HDR, a HEIC gets Apple's auxiliary picture; what goes without
 says so.
@@ -9,7 +9,7 @@ quarter more bytes. 4:4:4 is for pictures that will be edited further.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,6 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from livemoments.errors import ConfigError, InputError, OutputError
-from livemoments.files import atomic_output, check_output
 from livemoments.livephoto.container.iptc import JPEG_IPTC_ROOM, iptc_segment
 from livemoments.livephoto.container.jpeg_parts import with_segment
 from livemoments.livephoto.hdr.apple import exif_with_headroom
@@ -47,21 +46,6 @@ BAND = 256  # rows turned to 8 bits at a time: a 12-megapixel picture needs no s
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrittenPicture:
-    """What was written.
-
-    Attributes:
-        path: Where it is.
-        size_bytes: Its length.
-        notes: What could not be carried over from the key photo, one sentence each.
-    """
-
-    path: Path
-    size_bytes: int
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class EncodedPicture:
     """A picture's file in memory, and what could not be carried over from the key photo."""
 
@@ -69,7 +53,7 @@ class EncodedPicture:
     notes: tuple[str, ...] = ()
 
 
-def write_picture(
+def encode_picture(
     image: np.ndarray,
     path: Path,
     *,
@@ -77,75 +61,28 @@ def write_picture(
     software: str,
     quality: int = 95,
     subsampling: Subsampling = "4:2:0",
-    overwrite: bool = False,
-    inputs: Sequence[Path] = (),
     time_shift_s: float = 0.0,
+    edit: Callable[[CarriedMetadata], CarriedMetadata] | None = None,
     gain_map: GainMap | None = None,
-) -> WrittenPicture:
-    """Write a picture in the format that the path's suffix names.
+) -> EncodedPicture:
+    """Encode a picture in the format that the path's suffix names; nothing is written.
 
     Args:
         image: Upright RGB, H x W x 3: float in [0, 1], clipped, or uint8; in the still's space.
-        path: .jpg, .jpeg, .png, .heic or .heif.
+        path: .jpg, .jpeg, .png, .heic or .heif; messages name it.
         still: The key photo, whose colour profile and metadata the picture gets.
-        software: The software tag, saying what was done.
+        software: The software tag, which says what was done.
         quality: 1 to 100 on JPEG's scale; HEIC gets the setting that looks the same.
         subsampling: Of chroma, for JPEG and HEIC.
-        overwrite: Whether a file that is there already may be replaced.
-        inputs: Files never to be replaced; the still's own file always is one.
         time_shift_s: Moment minus key photo, seconds: how far the dates move.
-        gain_map: Of the picture's view: JPEG keeps it, HEIC one that Apple's formula can say; where
-            it is left out, a note says so.
+        edit: What a container of more than a picture changes in the metadata.
+        gain_map: Of the picture's view. JPEG stores it, HEIC one that Apple's formula can express;
+            a note says where it is left out.
 
     Raises:
         ConfigError: A quality or subsampling that does not exist.
         InputError: `image` is no picture.
-        OutputError: The format is unknown or the file cannot be written.
-    """
-    path = Path(path)
-    protected = [*inputs, still.path] if still is not None and still.path else list(inputs)
-    check_picture_output(path, overwrite=overwrite, inputs=protected)
-    # Encoded in memory: Pillow hides why a write failed, and a full disk should be named.
-    encoded = encode_picture(
-        image,
-        path,
-        still=still,
-        software=software,
-        quality=quality,
-        subsampling=subsampling,
-        time_shift_s=time_shift_s,
-        gain_map=gain_map,
-    )
-    with atomic_output(path, overwrite=overwrite, inputs=protected) as temporary:
-        temporary.write_bytes(encoded.data)
-    return WrittenPicture(path=path, size_bytes=len(encoded.data), notes=encoded.notes)
-
-
-def encode_picture(
-    image: np.ndarray,
-    path: Path,
-    *,
-    still: "Still | None",
-    software: str,
-    quality: int,
-    subsampling: Subsampling,
-    time_shift_s: float,
-    edit: Callable[[CarriedMetadata], CarriedMetadata] | None = None,
-    gain_map: GainMap | None = None,
-) -> EncodedPicture:
-    """The bytes that write_picture would write at a path; nothing is written.
-
-    Args:
-        image: As in write_picture, like all that is not named here.
-        path: Its suffix names the format, messages name the path.
-        still: The key photo, or None.
-        software: The software tag.
-        quality: 1 to 100.
-        subsampling: Of chroma.
-        time_shift_s: How far the dates move.
-        edit: What a container of more than a picture changes in the metadata.
-        gain_map: Of the picture's view, or None; a container with a directory of its own puts it
-            in itself.
+        OutputError: The picture cannot be encoded in that format.
     """
     if not 1 <= quality <= 100:
         raise ConfigError(f"quality must be from 1 to 100, got {quality}")
@@ -171,17 +108,6 @@ def encode_picture(
     if file_format == "JPEG" and metadata.iptc:
         data = with_segment(data, iptc_segment(metadata.iptc))
     return EncodedPicture(data=plan.finish(data), notes=plan.metadata.notes)
-
-
-def check_picture_output(
-    path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()
-) -> None:
-    """Raise OutputError where write_picture would refuse the path; for a look before long work."""
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS and not path.is_dir():
-        found = f"{path.suffix} is not a format" if path.suffix else "the name has no suffix"
-        raise OutputError(f"{path}: {found}; end it in {', '.join(FORMATS)}")
-    check_output(path, overwrite=overwrite, inputs=inputs)
 
 
 def to_8_bit(image: np.ndarray) -> np.ndarray:
