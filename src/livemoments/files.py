@@ -207,7 +207,7 @@ def _claim_and_replace(temporary: Path, path: Path) -> None:
 
 
 def _exists(path: Path) -> OutputError:
-    return OutputError(f"{path}: exists already; give another name, or --overwrite to replace it")
+    return OutputError(f"{path}: exists already; give another name, or allow overwriting it")
 
 
 def _is_about(error: OSError, *paths: Path) -> bool:
@@ -297,7 +297,7 @@ def _check_folder(folder: Path, ours: Callable[[str], object], overwrite: bool) 
         raise OutputError(f"{folder}: the folder {folder.parent} does not exist; create it first")
     found = _files(folder)
     if found and not overwrite:
-        raise OutputError(f"{folder}: is not empty; give another name, or overwrite it")
+        raise OutputError(f"{folder}: is not empty; give another name, or allow overwriting it")
     others = [file for file in found if not ours(file)]
     if others:
         raise OutputError(

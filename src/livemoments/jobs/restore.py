@@ -1,4 +1,4 @@
-"""One Live Photo from file to file: survey its moments, or restore one of them."""
+"""Restore one moment of a Live Photo, from file to file."""
 
 from dataclasses import dataclass
 from pathlib import Path

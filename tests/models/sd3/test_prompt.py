@@ -133,7 +133,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 def test_an_output_is_kept_and_refused_before_the_work(written, tmp_path):
     output = tmp_path / "made"
     output.write_text("precious")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="or allow overwriting it"):
         embed_empty_prompt(tmp_path / "nowhere", output)
     assert output.read_text() == "precious"
     embed_empty_prompt(written, output, overwrite=True)

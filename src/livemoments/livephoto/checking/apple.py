@@ -1,4 +1,4 @@
-"""Whether a still and a clip make an Apple Live Photo: every rule of the format, one by one.
+"""Check whether a still and a clip make an Apple Live Photo: every rule of the format.
 
 Apple publishes no rules. These are what its phones' files have in common, and what programs that
 write such pairs found necessary. Phones themselves break one now and then: that is a quirk.
@@ -261,7 +261,7 @@ def _same_shape(pair: _Pair) -> Verdict:
 
 
 def _data_type(track: Node) -> int | None:
-    """The type of the value for the still's time, as the track's description states it."""
+    """Return the type of the value for the still's time, as the track's description states it."""
     description = track.payload(f"{TABLES}/stsd")
     for kind, start, end in small_boxes(description, 24, len(description)):
         for number, low, high in small_boxes(description, start, end) if kind == b"keys" else ():

@@ -1,4 +1,4 @@
-"""Whether a Live Photo obeys the rules of its own form, whichever that is: the dispatcher."""
+"""Check whether a Live Photo obeys the rules of its own format, whichever that is."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,17 +32,11 @@ NO_RULES = "rules of this form"
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedFile:
-    """What check_file found.
+    """What check_file found."""
 
-    Attributes:
-        files: The file, or the still's and the clip's.
-        form: Whose rules were held against them.
-        findings: One for each rule.
-    """
-
-    files: tuple[Path, ...]
-    form: str
-    findings: tuple[Finding, ...]
+    files: tuple[Path, ...]  # the file, or the still's and the clip's
+    form: str  # the format whose rules were checked
+    findings: tuple[Finding, ...]  # one for each rule
 
     @property
     def passed(self) -> bool:
@@ -62,7 +56,7 @@ class CheckedFile:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "files": [str(path) for path in self.files],
             "form": self.form,
@@ -76,7 +70,7 @@ class CheckedFile:
         }
 
     def lines(self) -> list[str]:
-        """The same for people: a rule a line, the summary last."""
+        """Return the same for people: a rule a line, the summary last."""
         lines = []
         for each in self.findings:
             why = f" ({each.quirk})" if each.result == "quirk" else ""
@@ -85,7 +79,7 @@ class CheckedFile:
 
 
 def check_file(path: Path, video: Path | None = None) -> CheckedFile:
-    """Hold a Live Photo against the rules of its form; what the command line does.
+    """Check a Live Photo by the rules of its format; what the command line does.
 
     Args:
         path: A motion photo, either half of a pair, their common name, a package, or a folder.
@@ -151,6 +145,6 @@ def _checked_archive(path: Path) -> CheckedFile:
 
 
 def _container_alone(files: tuple[Path, ...], form: str, clip: Source) -> CheckedFile:
-    """Hold the clip's container against its rules: of the form itself none are published."""
+    """Check the clip's container alone: no rules of the format itself are published."""
     unknown = Finding(rule=NO_RULES, passed=None, found="its maker has published none")
     return CheckedFile(files=files, form=form, findings=(unknown, *check_movie(clip)))

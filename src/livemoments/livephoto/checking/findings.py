@@ -1,4 +1,4 @@
-"""What checking a Live or Motion Photo file yields: one finding for each rule of its format.
+"""Judge a Live Photo by the rules of its format: one finding for each.
 
 A check never raises on a bad file: it says which rules hold, which are broken, and which the file
 gives no ground to judge.
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from livemoments.errors import InputError
 
-Verdict = tuple[bool | None, str]  # what Finding says beside the rule
+Verdict = tuple[bool | None, str]  # passed and found of a Finding
 Subject = TypeVar("Subject")
 
 
@@ -26,7 +26,7 @@ class Finding:
 
     @property
     def result(self) -> str:
-        """In a word or two: "pass", "fail", "quirk" or "not applicable"."""
+        """The verdict in a word or two: "pass", "fail", "quirk" or "not applicable"."""
         if self.passed is None:
             return "not applicable"
         if self.passed:
@@ -35,22 +35,22 @@ class Finding:
 
 
 def broken(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings whose rule the file breaks, quirks of phones too: what we write has none."""
+    """Return the findings of broken rules, quirks of phones too: what we write has none."""
     return [finding for finding in findings if finding.passed is False]
 
 
 def failed(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings whose rule the file breaks otherwise than phones themselves do."""
+    """Return the findings of rules that are broken otherwise than phones themselves do."""
     return [finding for finding in broken(findings) if not finding.quirk]
 
 
 def with_quirk(finding: Finding, quirk: str) -> Finding:
-    """The finding, excused if its rule is broken and there is something to say for it."""
+    """Return the finding, excused by the quirk where its rule is broken."""
     return replace(finding, quirk=quirk) if finding.passed is False else finding
 
 
 def judge(rules: Mapping[str, Callable[[Subject], Verdict]], subject: Subject) -> list[Finding]:
-    """Hold a file, read as its rules want it, against each of them.
+    """Check a file, read as its rules want it, by each of them.
 
     A file so damaged that a rule cannot even be looked at breaks it.
     """

@@ -1,6 +1,6 @@
-"""The rules of Samsung's trailer (SEF), held against a file; read apart from samsung.py.
+"""Check Samsung's trailer (SEF) by its rules.
 
-The reader there passes over what is broken; here every broken thing is told.
+Reading, in reading/samsung.py, passes over what is broken; here it is all reported.
 """
 
 import struct
@@ -27,7 +27,7 @@ class _Entry:
 
 
 def check_trailer(photo: Source, clip: Source | None) -> list[Finding]:
-    """Hold the rules of the trailer against a file.
+    """Check the trailer of a file by its rules.
 
     Args:
         photo: The whole file.
@@ -52,7 +52,7 @@ def check_trailer(photo: Source, clip: Source | None) -> list[Finding]:
 
 
 def _entries(stream: ByteStream, head: int, end: int) -> list[_Entry] | None:
-    """The directory's entries; None where it is not one, or its size does not fit its count."""
+    """Read the directory; None where there is none, or its size does not fit its count."""
     if head < 0:
         return None
     stream.seek(head)

@@ -1,4 +1,4 @@
-"""The headroom of Apple's gain maps, as the still's maker note states it: fields 33 and 48."""
+"""Read and write the headroom of Apple's gain maps in the maker note: fields 33 and 48."""
 
 import struct
 from fractions import Fraction
@@ -19,7 +19,7 @@ MOST_DENOMINATOR = 1_000_000
 
 
 def noted_headroom(exif: bytes | None) -> float | None:
-    """The headroom in a still's EXIF, or None where it states none."""
+    """Read the headroom in a still's EXIF, or None where it states none."""
     try:
         note = ExifEditor(exif).get("details", MAKER_NOTE) or b""
         fields = {each.tag: each for each in note_fields(note)}
@@ -35,7 +35,7 @@ def noted_headroom(exif: bytes | None) -> float | None:
 
 
 def exif_with_headroom(exif: bytes, headroom: float) -> bytes:
-    """EXIF whose Apple maker note states a headroom; another maker's note stays as it is.
+    """Put a headroom into the Apple maker note of EXIF; another maker's note stays as it is.
 
     Args:
         exif: TIFF bytes, without the 'Exif' prefix.
@@ -51,7 +51,7 @@ def exif_with_headroom(exif: bytes, headroom: float) -> bytes:
 
 
 def note_with_headroom(note: bytes, headroom: float) -> bytes:
-    """An Apple maker note with fields 33 and 48; every other field keeps its bytes.
+    """Put fields 33 and 48 into an Apple maker note; every other field keeps its bytes.
 
     Raises:
         struct.error: It is no Apple maker note, or cut short.

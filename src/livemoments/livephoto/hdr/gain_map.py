@@ -1,4 +1,4 @@
-"""A gain map: how much brighter than its SDR picture each place may be shown, in stops.
+"""Describe a gain map: how much brighter than SDR each place may be shown, in stops.
 
 The convention of Ultra HDR 1.1 and ISO 21496-1, into which Apple's maps are turned:
 
@@ -47,17 +47,17 @@ class GainMap:
 
     @property
     def channels_equal(self) -> bool:
-        """Whether red, green and blue have the same numbers; they may still have values apart."""
+        """Whether red, green and blue have the same numbers, though perhaps other values."""
         channels = (self.min_stops, self.max_stops, self.gamma, self.offset_sdr, self.offset_hdr)
         return all(len(set(each)) == 1 for each in channels)
 
     def stops(self) -> np.ndarray:
-        """The gain of every place, float32 like values, in stops."""
+        """Return the gain of every place, float32 like values, in stops."""
         low, high, gamma = map(self._channels, (self.min_stops, self.max_stops, self.gamma))
         return low + (high - low) * self.values ** (1 / gamma)
 
     def with_stops(self, stops: np.ndarray) -> "GainMap":
-        """The same convention with other gains, of any size; clipped to what it can say."""
+        """Return a map with other gains, of any size, clipped to what this one can express."""
         low, high, gamma = map(self._channels, (self.min_stops, self.max_stops, self.gamma))
         share = (stops - low) / np.maximum(high - low, np.float32(1e-6))
         values = np.clip(share, 0, 1).astype(np.float32) ** gamma
@@ -110,7 +110,7 @@ def from_apple(values: np.ndarray, headroom: float) -> GainMap:
 
 
 def apple_values(gain_map: GainMap) -> np.ndarray | None:
-    """What from_apple makes this map of, float32 h x w; None where Apple cannot say the same."""
+    """Invert from_apple: float32 h x w; None where Apple's formula cannot express the map."""
     most = gain_map.max_stops[0]
     from_sdr = (gain_map.min_stops, gain_map.offset_sdr, gain_map.offset_hdr)
     if gain_map.values.ndim == 3 or not gain_map.channels_equal or any(map(any, from_sdr)):
@@ -129,14 +129,14 @@ def rec709_to_linear(values: np.ndarray) -> np.ndarray:
 
 
 def linear_to_rec709(linear: np.ndarray) -> np.ndarray:
-    """Rec.709's curve; float32 in [0, 1]."""
+    """Apply Rec.709's curve; float32 in [0, 1]."""
     high = np.float32(1.099) * np.maximum(linear, 0) ** np.float32(0.45) - np.float32(0.099)
     encoded = np.where(linear < 0.018, linear * np.float32(4.5), high)
     return np.clip(encoded, 0, 1).astype(np.float32)
 
 
 def headroom_of_maker_note(headroom: float, gain: float) -> float:
-    """Apple's headroom from its maker note's fields 33 and 48, as Apple's page computes it."""
+    """Compute Apple's headroom from the maker note's fields 33 and 48, as Apple's page does."""
     if headroom < 1:
         stops = -20.0 * gain + 1.8 if gain <= 0.01 else -0.101 * gain + 1.601
     else:
@@ -145,6 +145,6 @@ def headroom_of_maker_note(headroom: float, gain: float) -> float:
 
 
 def maker_note_of_headroom(headroom: float) -> tuple[float, float]:
-    """Fields 33 and 48 for a headroom from 1 to 8: the inverse of headroom_of_maker_note."""
+    """Compute fields 33 and 48 for a headroom from 1 to 8: inverts headroom_of_maker_note."""
     stops = math.log2(headroom)
     return (1.0, (3.0 - stops) / 70.0) if stops >= 2.3 else (1.0, (2.303 - stops) / 0.303)

@@ -1,4 +1,4 @@
-"""A gain map put into a HEIC as iPhones store theirs, which libheif reads but cannot write.
+"""Put a gain map into a HEIC as iPhones store theirs, which libheif reads but cannot write.
 
 The map is encoded as a HEIC of its own; its one item then moves over as an auxiliary picture of the
 other file's: hidden, with Apple's name in 'auxC', with XMP that says how bright its white is. The
@@ -26,7 +26,7 @@ MOST_PROPERTIES = 127  # that short numbers in 'ipma' can name
 
 
 def with_apple_gain_map(heic: bytes, gain_map: GainMap, quality: int) -> bytes:
-    """A HEIC with a gain map in Apple's way.
+    """Add a gain map to a HEIC in Apple's way.
 
     Args:
         heic: A file of one picture, as libheif writes it.
@@ -34,19 +34,17 @@ def with_apple_gain_map(heic: bytes, gain_map: GainMap, quality: int) -> bytes:
         quality: 1 to 100, of libheif.
 
     Raises:
-        OutputError: The map cannot be said by Apple's formula, or not be encoded.
+        OutputError: Apple's formula cannot express the map, or it cannot be encoded.
     """
     values = apple_values(gain_map)
     if values is None:
         raise OutputError("the gain map cannot be put into a HEIC: Apple's formula cannot say it")
     import pillow_heif
 
-    pillow_heif.register_heif_opener()
     stream = io.BytesIO()
     try:
-        Image.fromarray(as_bytes(values)).save(
-            stream, format="HEIF", quality=quality, enc_params=FAST
-        )
+        picture = pillow_heif.from_pillow(Image.fromarray(as_bytes(values)))
+        picture.save(stream, quality=quality, enc_params=FAST)
         packet = apple_packet(2.0**gain_map.capacity_max)
         return with_auxiliary(heic, stream.getvalue(), name=APPLE_AUXILIARY, xmp=packet)
     except (OSError, ValueError, RuntimeError, struct.error, LookupError, InputError) as error:
@@ -54,7 +52,7 @@ def with_apple_gain_map(heic: bytes, gain_map: GainMap, quality: int) -> bytes:
 
 
 def with_auxiliary(heic: bytes, auxiliary: bytes, *, name: str, xmp: bytes) -> bytes:
-    """A HEIC to whose picture another HEIC's picture belongs as an auxiliary one.
+    """Add another HEIC's picture to a HEIC, as an auxiliary one of its picture.
 
     Args:
         heic: A file of one picture, as libheif writes it.
@@ -67,15 +65,15 @@ def with_auxiliary(heic: bytes, auxiliary: bytes, *, name: str, xmp: bytes) -> b
         UnsupportedFileError: One of them is of a layout that libheif does not write.
     """
     whole, other = HeicEditor(heic), HeicEditor(auxiliary)
-    own, theirs = _properties(whole), _properties(other)
+    own, added_properties = _properties(whole), _properties(other)
     if other.primary not in other.items.items:
         raise DamagedFileError("it has no picture")
     picture = other.items.items[other.primary]
     coded = item_bytes(io.BytesIO(auxiliary), picture, len(auxiliary))
     added = whole.add(picture.type, coded, link=b"auxl", target=whole.primary)
     whole.add(b"mime", xmp, link=b"cdsc", target=added)
-    links = _links_of(theirs[b"ipma"], other.primary)
-    properties, table = own[b"ipco"] + theirs[b"ipco"], own[b"ipma"]
+    links = _links_of(added_properties[b"ipma"], other.primary)
+    properties, table = own[b"ipco"] + added_properties[b"ipco"], own[b"ipma"]
     properties += box_bytes(b"auxC", bytes(4) + name.encode() + b"\0")
     before, last = _count(own[b"ipco"]), _count(properties)
     if last > MOST_PROPERTIES:
@@ -89,7 +87,7 @@ def with_auxiliary(heic: bytes, auxiliary: bytes, *, name: str, xmp: bytes) -> b
 
 
 def _properties(heic: HeicEditor) -> dict[bytes, bytes]:
-    """The payloads of 'ipco', which lists properties, and 'ipma', which says whose they are."""
+    """Return the payloads of 'ipco', which lists properties, and 'ipma', their owners."""
     found = dict(_inner(heic.table(b"iprp") or b""))
     if not {b"ipco", b"ipma"} <= found.keys():
         raise DamagedFileError("its picture has no properties")
@@ -100,7 +98,7 @@ def _properties(heic: HeicEditor) -> dict[bytes, bytes]:
 
 
 def _inner(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Type and payload of the boxes in a payload."""
+    """Yield type and payload of the boxes in a payload."""
     for box in iter_boxes(io.BytesIO(data), 0, len(data)):
         yield box.type, data[box.payload : box.end]
 
@@ -110,7 +108,7 @@ def _count(properties: bytes) -> int:
 
 
 def _links_of(links: bytes, item: int) -> bytes:
-    """The numbers of an item's properties, each with its flag, from 'ipma'."""
+    """Return the numbers of an item's properties, each with its flag, from 'ipma'."""
     at = 8
     for _ in range(struct.unpack_from(">I", links, 4)[0]):
         number, count = struct.unpack_from(">HB", links, at)

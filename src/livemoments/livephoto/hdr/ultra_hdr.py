@@ -33,7 +33,7 @@ NOTICE = segment_bytes(APP2, ISO_NAME + ISO_VERSION)
 
 
 def gain_map_jpeg(gain_map: GainMap, quality: int = 95) -> bytes:
-    """A gain map as a JPEG that says what its values mean; it goes right behind the picture's.
+    """Encode a gain map as a JPEG that says what its values mean, to follow the picture's at once.
 
     Args:
         gain_map: Upright, like the picture.
@@ -53,9 +53,9 @@ def gain_map_jpeg(gain_map: GainMap, quality: int = 95) -> bytes:
 
 
 def with_gain_map_index(picture: bytes, gain_map_length: int) -> bytes:
-    """A picture's JPEG that says that a gain map's JPEG is right behind its end.
+    """Announce in a picture's JPEG that a gain map's JPEG is right behind its end.
 
-    The XMP is not touched: see hdr_xmp for the words that it needs.
+    The XMP is not touched: see ultra_hdr_packet for what it needs.
 
     Args:
         picture: A JPEG.

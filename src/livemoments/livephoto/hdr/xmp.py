@@ -1,4 +1,4 @@
-"""What XMP says of gain maps: Adobe's words, which Ultra HDR uses, and Apple's.
+"""Read and write what XMP says of gain maps: Adobe's words, which Ultra HDR uses, and Apple's.
 
 Each word may be an attribute or an element, and of three channels an rdf:Seq.
 developer.android.com/media/platform/hdr-image-format
@@ -31,7 +31,7 @@ MAX_NUMBER = 40  # letters
 
 
 def read_hdrgm(xmp: bytes | None) -> GainMapNumbers | None:
-    """The numbers of a gain map in its own packet, or None where it has none of them.
+    """Read the numbers of a gain map in its own packet, or None where it has none of them.
 
     Raises:
         DamagedFileError: A number is missing or is none.
@@ -54,17 +54,17 @@ def read_hdrgm(xmp: bytes | None) -> GainMapNumbers | None:
 
 
 def has_hdr_version(xmp: bytes | None) -> bool:
-    """Whether a picture's packet says that a gain map belongs to it."""
+    """Return whether a picture's packet says that a gain map belongs to it."""
     return "Version" in _words(xmp, HDRGM)
 
 
 def apple_words(xmp: bytes | None) -> dict[str, str]:
-    """Apple's words about a gain map: HDRGainMapVersion and, from iOS 18 on, HDRGainMapHeadroom."""
+    """Read Apple's words about a gain map: HDRGainMapVersion and, since iOS 18, its headroom."""
     return {name: values[0] for name, values in _words(xmp, APPLE_MAP).items()}
 
 
 def apple_packet(headroom: float) -> bytes:
-    """The packet of Apple's auxiliary picture, in the words of iOS 18."""
+    """Return the packet of Apple's auxiliary picture, in the words of iOS 18."""
     return _described(
         f'xmlns:HDRGainMap="{APPLE_MAP}"',
         f"<HDRGainMap:HDRGainMapVersion>{APPLE_VERSION}</HDRGainMap:HDRGainMapVersion>"
@@ -73,7 +73,7 @@ def apple_packet(headroom: float) -> bytes:
 
 
 def hdrgm_packet(gain_map: GainMap) -> bytes:
-    """The packet of a gain map's own JPEG."""
+    """Return the packet of a gain map's own JPEG."""
     texts = {
         "Version": [VERSION],
         "GainMapMin": _texts(gain_map.min_stops),
@@ -105,7 +105,7 @@ def _described(attributes: str, content: str) -> bytes:
 
 
 def ultra_hdr_packet(xmp: bytes | None, gain_map_length: int) -> bytes:
-    """A picture's packet that says: behind me comes a gain map of so many bytes.
+    """Return a picture's packet that says that a gain map of so many bytes follows.
 
     Args:
         xmp: A packet to add to, without a container's directory; or None.
@@ -142,7 +142,7 @@ def packet_of(root: minidom.Element) -> bytes:
 
 
 def with_hdr_version(packet: bytes) -> bytes:
-    """A picture's packet that also says: a gain map belongs to this picture.
+    """Add to a picture's packet that a gain map belongs to this picture.
 
     Args:
         packet: A packet with a description, such as the one with the container's directory, to
@@ -158,14 +158,14 @@ def with_hdr_version(packet: bytes) -> bytes:
 
 
 def _words(xmp: bytes | None, namespace: str) -> dict[str, list[str]]:
-    """Every word of a namespace with its one or more values."""
+    """Return every word of a namespace with its one or more values."""
     found: dict[str, list[str]] = {}
     root = parse_packet(xmp)
     if root is None:
         return found
     try:
         elements = [root, *root.getElementsByTagName("*")]
-    except RecursionError:  # nested thousands deep: nobody's metadata
+    except RecursionError:  # nested thousands deep: no one writes such metadata
         return found
     for element in elements:
         attributes: Any = element.attributes

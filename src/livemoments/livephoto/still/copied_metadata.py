@@ -1,4 +1,4 @@
-"""What changes in the metadata of a key photo that stays the same but gets another container.
+"""Change the metadata of a key photo that stays the same but gets another container.
 
 Place, dates, camera, lens, authors, orientation, maker notes, thumbnail: all stay. What goes is
 what names the Live Photo that it was half of, and makers' words about a clip in this very file.
@@ -32,7 +32,7 @@ DNG_PRIVATE_DATA = 0xC634
 
 
 def exif_named(exif: bytes | None, identifier: str) -> tuple[bytes, tuple[str, ...]]:
-    """EXIF whose maker note names a Live Photo, all else as it was, and notes.
+    """Name a Live Photo in the maker note of EXIF, all else as it was; returns notes too.
 
     Args:
         exif: The key photo's, as TIFF bytes, or None.
@@ -51,7 +51,7 @@ def exif_named(exif: bytes | None, identifier: str) -> tuple[bytes, tuple[str, .
 
 
 def exif_named_in_jpeg(exif: bytes | None, identifier: str) -> tuple[bytes, tuple[str, ...]]:
-    """As exif_named, short enough for a JPEG: first the thumbnail gives way, then maker notes."""
+    """Do what exif_named does, but fit a JPEG: first the thumbnail goes, then the maker note."""
     named, notes = exif_named(exif, identifier)
     if exif is None or len(named) <= JPEG_EXIF_ROOM:
         return named, notes
@@ -63,7 +63,7 @@ def exif_named_in_jpeg(exif: bytes | None, identifier: str) -> tuple[bytes, tupl
 
 
 def exif_unnamed(exif: bytes | None) -> bytes | None:
-    """EXIF that names no Live Photo of Apple's, all else as it was; broken EXIF stays so."""
+    """Remove what names Apple's Live Photo from EXIF, all else as it was; broken EXIF stays so."""
     if exif is None:
         return None
     try:
@@ -80,7 +80,7 @@ def exif_unnamed(exif: bytes | None) -> bytes | None:
 
 
 def _new(identifier: str) -> bytes:
-    """EXIF with an identifier alone."""
+    """Return EXIF with an identifier alone."""
     editor = ExifEditor(None)
     editor.put("details", EXIF_VERSION, UNDEFINED, b"0232")
     editor.put("details", MAKER_NOTE, UNDEFINED, new_note(identifier))

@@ -1,7 +1,7 @@
 """Encode a restored moment as JPEG, PNG or HEIC, with the key photo's metadata.
 
-A JPEG with a gain map becomes Ultra HDR, a HEIC gets Apple's auxiliary picture; what goes without
-says so.
+A JPEG with a gain map becomes Ultra HDR, a HEIC gets Apple's auxiliary picture; where the map is
+left out, a note says so.
 
 Chroma is stored at half size (4:2:0) unless asked otherwise: so it was in the clip and, with few
 exceptions, in the phone's still, every viewer's hardware decodes it, and 4:4:4 costs about a
@@ -12,7 +12,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -26,9 +26,7 @@ from livemoments.livephoto.hdr.heic import with_apple_gain_map
 from livemoments.livephoto.hdr.ultra_hdr import gain_map_jpeg, with_gain_map_index
 from livemoments.livephoto.hdr.xmp import ultra_hdr_packet
 from livemoments.livephoto.still.moment_metadata import CarriedMetadata, carry_metadata
-
-if TYPE_CHECKING:
-    from livemoments.livephoto.still.still import Still
+from livemoments.livephoto.still.still import Still, picture_formats
 
 Subsampling = Literal["4:4:4", "4:2:0"]
 
@@ -57,7 +55,7 @@ def encode_picture(
     image: np.ndarray,
     path: Path,
     *,
-    still: "Still | None" = None,
+    still: Still | None = None,
     software: str,
     quality: int = 95,
     subsampling: Subsampling = "4:2:0",
@@ -194,7 +192,7 @@ def _plan_gain_map(
 
 
 def _announcing(metadata: CarriedMetadata, gain_map_length: int) -> CarriedMetadata:
-    """The metadata of a JPEG that a gain map's JPEG follows, whose XMP goes before all other."""
+    """Announce a gain map in the metadata of the JPEG that it follows; it precedes other XMP."""
     packet, notes = ultra_hdr_packet(metadata.xmp, gain_map_length), metadata.notes
     if len(packet) > JPEG_XMP_ROOM:
         notes += ("the key photo's XMP was left out: with the gain map's it does not fit",)
@@ -203,12 +201,12 @@ def _announcing(metadata: CarriedMetadata, gain_map_length: int) -> CarriedMetad
 
 
 def heic_quality(quality: int) -> int:
-    """libheif's setting that looks the same as one of JPEG's, 1 to 100."""
+    """Return libheif's setting that looks the same as one of JPEG's, 1 to 100."""
     return round(float(np.interp(quality, JPEG_QUALITIES, HEIC_QUALITIES)))
 
 
 def without_maker_note(exif: bytes) -> bytes:
-    """EXIF laid out anew without the maker note and without gaps."""
+    """Lay EXIF out anew without the maker note and without gaps."""
     from PIL import ExifTags
 
     tree = Image.Exif()
@@ -225,7 +223,7 @@ def _encode(
     quality: int,
     subsampling: Subsampling,
 ) -> bytes:
-    """The file's bytes for uint8 pixels H x W x 3."""
+    """Encode uint8 pixels H x W x 3 as a file's bytes."""
     options: dict[str, Any] = {"icc_profile": icc} if icc else {}
     if metadata.exif:
         options["exif"] = metadata.exif if file_format == "PNG" else b"Exif\0\0" + metadata.exif
@@ -237,9 +235,7 @@ def _encode(
     if file_format == "JPEG":
         options |= {"quality": quality, "subsampling": subsampling}
     elif file_format == "HEIF":
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+        picture_formats()  # Pillow writes HEIC from now on
         options["quality"] = heic_quality(quality)
         options["chroma"] = 444 if subsampling == "4:4:4" else 420
         options["enc_params"] = {"preset": HEVC_PRESET}

@@ -1,4 +1,4 @@
-"""The key photo: its facts read from the header, its pixels decoded on demand, always upright."""
+"""Read the key photo: facts from its header, its pixels on demand, always upright."""
 
 import io
 import logging
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError
+from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError, first_line
 from livemoments.imaging.colour import ColourSpace, recognise_profile
 from livemoments.livephoto.container.iptc import iptc_of
 from livemoments.livephoto.container.source import HEAD_BYTES, Source, file_size, kind_of, sniff
@@ -59,47 +59,29 @@ _WARNINGS_LOCK = threading.RLock()
 
 @dataclass(frozen=True, kw_only=True)
 class Still:
-    """A still picture. Every size is that of the upright picture, orientation applied.
+    """A still picture. Every size is that of the upright picture, orientation applied."""
 
-    Attributes:
-        path: The file, or None for a picture that never was one.
-        format: "JPEG", "HEIC", "PNG", "TIFF", "WEBP", "AVIF" or "BMP".
-        width: Pixels.
-        height: Pixels.
-        colour: Colour space of what pixels() returns.
-        exif: EXIF as TIFF bytes (no 'Exif' prefix), orientation tag as in the file; or None.
-        xmp: XMP packet, or None.
-        iptc: IPTC-IIM of a JPEG, or None.
-        orientation: EXIF orientation, 1-8, as in the file; 1 for HEIC, whose decoder turns it.
-        make: Maker of the camera, or None.
-        model: Camera model, or None.
-        software: Software or system version that wrote the file, or None.
-        taken: When it was taken, with a time zone where EXIF has one; or None.
-        identifier: Apple content identifier, or None.
-        mode: Pillow's name of the pixel layout in the file, such as "RGB" or "CMYK".
-        data: The picture's bytes, where it was unpacked from the file; None where it is the file.
-    """
-
-    path: Path | None
-    format: str
-    width: int
-    height: int
-    colour: ColourSpace = field(default_factory=ColourSpace)
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
-    orientation: int = 1
-    make: str | None = None
-    model: str | None = None
-    software: str | None = None
-    taken: datetime | None = None
-    identifier: str | None = None
-    mode: str = "RGB"
+    path: Path | None  # None for a picture that never was a file
+    format: str  # "JPEG", "HEIC", "PNG", "TIFF", "WEBP", "AVIF" or "BMP"
+    width: int  # pixels
+    height: int  # pixels
+    colour: ColourSpace = field(default_factory=ColourSpace)  # of what pixels() returns
+    exif: bytes | None = None  # TIFF bytes without 'Exif' prefix, orientation as in the file
+    xmp: bytes | None = None  # a packet
+    iptc: bytes | None = None  # IPTC-IIM of a JPEG
+    orientation: int = 1  # EXIF's, 1-8, as in the file; 1 for HEIC, whose decoder turns it
+    make: str | None = None  # maker of the camera
+    model: str | None = None  # of the camera
+    software: str | None = None  # or system version that wrote the file
+    taken: datetime | None = None  # with a time zone where EXIF has one
+    identifier: str | None = None  # Apple's content identifier
+    mode: str = "RGB"  # Pillow's name of the pixel layout in the file
+    # The picture's bytes, where it was unpacked from the file; None where it is the file.
     data: bytes | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
-        """The file's name, as messages say it."""
+        """The file's name, for messages."""
         return self.path.name if self.path else "still"
 
     @property
@@ -184,7 +166,7 @@ def read_still(path: Path, data: bytes | None = None) -> Still:
 def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
     """Open a picture, pixels not yet decoded; any decoder's fault becomes one of our errors."""
     file_size(path)
-    formats = _formats()
+    formats = picture_formats()
     try:
         with _WARNINGS_LOCK, warnings.catch_warnings():
             # Decoders warn about odd metadata; what matters is noted or raised by us.
@@ -242,7 +224,7 @@ def _through_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """16-bit and wider grey -> 8 bits; 'I' and 'F' hold 16 bits or 8, told by their values."""
+    """Reduce wide grey to 8 bits; the values of 'I' and 'F' show whether they hold 16 bits or 8."""
     values = np.asarray(image).astype(np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     wide = image.mode.startswith("I;16") or values.max(initial=0.0) > 255
@@ -269,8 +251,8 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
 
 
 @cache
-def _formats() -> tuple[str, ...]:
-    """Teach Pillow HEIC, once, when the first picture is opened; return what it reads of ours."""
+def picture_formats() -> tuple[str, ...]:
+    """Teach Pillow HEIC, once; return which of our formats it reads."""
     import pillow_heif
 
     Image.init()
@@ -294,7 +276,7 @@ def _too_large() -> str:
 
 
 def _colour(image: Image.Image) -> ColourSpace:
-    """Colour space of the RGB made from a picture: its own, or sRGB where it was not RGB."""
+    """Return the colour space of the RGB made of a picture: sRGB where it was not RGB."""
     icc = image.info.get("icc_profile")
     if not icc or image.mode in ("CMYK", "LAB", "L", "LA", "1") or image.mode.startswith("I"):
         return ColourSpace()
@@ -328,7 +310,7 @@ def _text(value: Any) -> str | None:  # noqa: ANN401 - EXIF holds anything
 
 
 def _taken(tags: Image.Exif, details: dict[int, Any]) -> datetime | None:
-    """DateTimeOriginal (else DateTime), with fractions and offset where EXIF has them."""
+    """Read DateTimeOriginal (else DateTime), with fractions and offset where EXIF has them."""
     text = details.get(ExifTags.Base.DateTimeOriginal) or tags.get(ExifTags.Base.DateTime)
     try:
         taken = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
@@ -342,16 +324,10 @@ def _taken(tags: Image.Exif, details: dict[int, Any]) -> datetime | None:
 
 
 def _offset(text: str) -> timezone | None:
-    """A time zone from '+09:00', or None."""
+    """Parse a time zone such as '+09:00', or return None."""
     try:
         hours, minutes = int(text[1:3]), int(text[4:6])
         sign = {"+": 1, "-": -1}[text[0]]
         return timezone(sign * timedelta(hours=hours, minutes=minutes))
     except (ValueError, LookupError):
         return None
-
-
-def first_line(error: BaseException) -> str:
-    """What a decoder says is wrong, for a message of one line."""
-    text = str(error).strip().splitlines()
-    return text[0][:120] if text else type(error).__name__

@@ -1,7 +1,7 @@
-"""A key photo's file without its clip, and the same with other metadata: its picture is copied.
+"""Copy a key photo's file without its clip, and with other metadata.
 
-Never decoded, never encoded: the coded picture, and what a file holds beside it (HDR gain map,
-depth, thumbnails, colour profile), come out as they went in.
+Never decoded, never encoded: the coded picture, and what else a file holds (HDR gain map, depth,
+thumbnails, colour profile), come out as they went in.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,31 +27,22 @@ from livemoments.livephoto.metadata.xmp import parse_motion_facts
 from livemoments.livephoto.still.still import Still
 
 FORMATS = ("JPEG", "HEIC")
-ENCODE_ANEW = "end OUT in the other format, .jpg or .heic, to have it encoded anew"
+ENCODE_ANEW = "end the output in the other format, .jpg or .heic, to have it encoded anew"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StillFile:
-    """A key photo's file, without its clip.
+    """A key photo's file, without its clip."""
 
-    Attributes:
-        name: Of the file, for messages.
-        format: "JPEG" or "HEIC".
-        data: The picture's bytes; of a JPEG those of its first picture.
-        exif: EXIF as TIFF bytes, as the file has it; or None.
-        xmp: XMP packet as the file has it, or None.
-        attached: Whole pictures behind a JPEG's own, in order.
-    """
-
-    name: str
-    format: str
-    data: bytes
-    exif: bytes | None
-    xmp: bytes | None
-    attached: tuple[AttachedPicture, ...] = ()
+    name: str  # of the file, for messages
+    format: str  # "JPEG" or "HEIC"
+    data: bytes  # the picture's; of a JPEG those of its first picture
+    exif: bytes | None  # as TIFF bytes
+    xmp: bytes | None  # a packet
+    attached: tuple[AttachedPicture, ...] = ()  # whole pictures behind a JPEG's own, in order
 
     def auxiliary(self) -> tuple[str, ...]:
-        """What the file holds beside its picture that encoding it anew loses, in its own words."""
+        """List what encoding the picture anew loses of the file, in its own words."""
         if self.format == "HEIC":
             return auxiliary_kinds(self.data)
         return tuple(_named(each) for each in self.attached)
@@ -59,7 +50,7 @@ class StillFile:
     def with_metadata(
         self, *, exif: bytes | None, xmp: bytes | None, attached: Sequence[AttachedPicture] = ()
     ) -> bytes:
-        """The picture's bytes with this metadata.
+        """Return the picture's bytes with this metadata.
 
         Args:
             exif: TIFF bytes, or None for none.

@@ -1,4 +1,4 @@
-"""XMP that says where in a photo's file its clip lies: Google's properties, put into a packet.
+"""Write XMP that says where in a photo's file its clip lies: Google's properties, in a packet.
 
 Written as Google's camera writes them, by attributes, with the prefixes GCamera, Container and
 Item: Android's own reader (media3) goes by these names, and only looks at the first description.
@@ -33,7 +33,7 @@ EMPTY = (
 def motion_photo_packet(
     xmp: bytes | None, items: Sequence[ContainerItem], timestamp_us: int
 ) -> bytes:
-    """A packet of Motion Photo 1.0.
+    """Return a packet of Motion Photo 1.0.
 
     Args:
         xmp: A packet to add to, whose properties of clips and containers are replaced; or None.
@@ -56,7 +56,7 @@ def packet_of_jpeg(clip_length: int, timestamp_us: int) -> bytes:
 
 
 def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> bytes:
-    """A packet of MicroVideo version 1.
+    """Return a packet of MicroVideo version 1.
 
     Args:
         xmp: A packet to add to, whose properties of clips and containers are replaced; or None.
@@ -73,7 +73,7 @@ def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> byt
 
 
 def packet_without_clip(xmp: bytes | None, items: Sequence[ContainerItem] = ()) -> bytes | None:
-    """A packet that promises no clip; one that never did stays as it is, byte for byte.
+    """Remove what promises a clip from a packet; one that never did stays, byte for byte.
 
     Args:
         xmp: A packet, or None.
@@ -88,7 +88,7 @@ def packet_without_clip(xmp: bytes | None, items: Sequence[ContainerItem] = ()) 
         root = parse_packet(xmp)
         if root is None or rdf_of(root) is None or not _remove_stale(root, ABOUT_FILE):
             return xmp
-        if not items and _spoken(root) <= FORM:
+        if not items and _namespaces(root) <= FORM:
             return None
         return _with_properties(root, {}, items)
     except RecursionError:  # nested thousands deep: no one writes such metadata
@@ -126,9 +126,9 @@ def _with_properties(
 
 
 def _only_description(rdf: minidom.Element) -> minidom.Element:
-    """The one description of a packet; what others say of the same thing moves into the first.
+    """Merge a packet's descriptions of the same thing into the first, and return that.
 
-    They mean the same apart and together, but readers give up at one without their properties.
+    Apart they mean the same, but readers give up at one without the properties that they want.
     """
     found = [
         node
@@ -152,10 +152,10 @@ def _only_description(rdf: minidom.Element) -> minidom.Element:
 
 
 def _remove_stale(root: minidom.Element, stale: frozenset[str]) -> bool:
-    """Remove what speaks of a clip or in one of these namespaces; says if there was anything."""
+    """Remove what speaks of a clip or in one of these namespaces; return if anything did."""
     removed = _remove_properties(root, stale)
     if removed:
-        _remove_declarations(root, {CAMERA, *stale} - _spoken(root))
+        _remove_declarations(root, {CAMERA, *stale} - _namespaces(root))
     return removed
 
 
@@ -180,18 +180,18 @@ def _is_stale(node: minidom.Element | minidom.Attr, stale: frozenset[str]) -> bo
     return node.namespaceURI in stale
 
 
-def _spoken(element: minidom.Element) -> set[str | None]:
-    """The namespaces of all that is said in an element."""
+def _namespaces(element: minidom.Element) -> set[str | None]:
+    """Return the namespaces of all that an element states."""
     attributes: Any = element.attributes
     found = {element.namespaceURI, *(each.namespaceURI for each in attributes.values())}
     for child in element.childNodes:
         if isinstance(child, minidom.Element):
-            found |= _spoken(child)
+            found |= _namespaces(child)
     return found
 
 
 def _remove_declarations(element: minidom.Element, mute: set[str]) -> None:
-    """Remove the names of namespaces in which nothing is said any more."""
+    """Remove the declarations of namespaces in which nothing is stated any more."""
     attributes: Any = element.attributes
     for attribute in list(attributes.values()):
         if attribute.namespaceURI == XMLNS and attribute.value in mute:

@@ -1,4 +1,4 @@
-"""Samsung's trailer (SEF) of a restored photo: the source's blocks, true for the new picture.
+"""Write Samsung's trailer (SEF) of a restored photo: the source's blocks, true for the new one.
 
 In a JPEG the clip itself is one of the blocks. In a HEIC it lies in 'mpvd', the trailer in a box
 'sefd', and the clip's block says where in the file the clip is: 'mpv2', u32 place, u32 length,
@@ -46,7 +46,7 @@ class SefData:
     data: bytes
 
     def to_bytes(self) -> bytes:
-        """The block as it lies in the file."""
+        """Return the block as it lies in the file."""
         name = self.name.encode("ascii", "replace")
         return struct.pack("<HHI", 0, self.type, len(name)) + name + self.data
 
@@ -57,19 +57,12 @@ VERSION_BLOCK = SefData(type=MOTION_PHOTO_VERSION, name="MotionPhoto_Version", d
 
 @dataclass(frozen=True, kw_only=True)
 class SefTrailer:
-    """A trailer to be written.
+    """A trailer to be written."""
 
-    Attributes:
-        blocks: In file order; one of them is the clip's.
-        version: Of the directory.
-        in_video_box: Whether 'sefd' lies within 'mpvd' (HEIC only).
-        notes: What of the source's trailer was left out.
-    """
-
-    blocks: tuple[SefData, ...] = (CLIP_BLOCK, VERSION_BLOCK)
-    version: int = DIRECTORY_VERSION
-    in_video_box: bool = False
-    notes: tuple[str, ...] = ()
+    blocks: tuple[SefData, ...] = (CLIP_BLOCK, VERSION_BLOCK)  # in file order
+    version: int = DIRECTORY_VERSION  # of the directory
+    in_video_box: bool = False  # 'sefd' lies within 'mpvd' (HEIC only)
+    notes: tuple[str, ...] = ()  # what of the source's trailer was left out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +76,7 @@ class Surroundings:
 def carried_trailer(
     photo: Source | None, *, heic: bool, time_shift_s: float, same_picture: bool = False
 ) -> SefTrailer:
-    """The trailer for a picture restored from this photo, or for its own key photo.
+    """Make the trailer for a picture restored from this photo, or for its own key photo.
 
     Args:
         photo: The source's file, which may have no trailer; or None.
@@ -132,7 +125,7 @@ def _directory_version(stream: ByteStream, length: int) -> int:
 
 
 def _carried(photo: Source, block: SefBlock, time_shift_s: float) -> SefData:
-    """A block of the source; the time it was taken, in milliseconds, moves to the moment."""
+    """Copy a block of the source; a date, in milliseconds, moves to the moment."""
     with photo.open() as stream:
         stream.seek(block.start)
         data = stream.read(block.length)
@@ -142,7 +135,7 @@ def _carried(photo: Source, block: SefBlock, time_shift_s: float) -> SefData:
 
 
 def around_jpeg_clip(trailer: SefTrailer, clip_length: int) -> Surroundings:
-    """What stands around the clip of a JPEG: blocks up to the clip's header, then the rest."""
+    """Surround the clip of a JPEG: blocks up to the clip's header before it, then the rest."""
     at = trailer.blocks.index(CLIP_BLOCK)
     parts = [block.to_bytes() for block in trailer.blocks]
     sizes = [len(part) for part in parts]
@@ -154,7 +147,7 @@ def around_jpeg_clip(trailer: SefTrailer, clip_length: int) -> Surroundings:
 
 
 def around_heic_clip(trailer: SefTrailer, clip_length: int, still_length: int) -> Surroundings:
-    """What stands around the clip of a HEIC: the header of 'mpvd', then 'sefd'.
+    """Surround the clip of a HEIC: the header of 'mpvd' before it, 'sefd' behind it.
 
     Args:
         trailer: What 'sefd' holds.
@@ -171,7 +164,7 @@ def around_heic_clip(trailer: SefTrailer, clip_length: int, still_length: int) -
 
 
 def _directory(trailer: SefTrailer, sizes: Sequence[int]) -> bytes:
-    """'SEFH' to 'SEFT' for blocks of these sizes, which lie right before it."""
+    """Return 'SEFH' to 'SEFT' for blocks of these sizes, which lie right before it."""
     entries, back = b"", sum(sizes)
     for block, size in zip(trailer.blocks, sizes, strict=True):
         entries += struct.pack("<HHII", 0, block.type, back, size)
