@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from support import movies
 from support.tools import exiftool
+from support.written import write_live
 
 from livemoments.livephoto import open_live_photo
 from livemoments.livephoto.checking.apple import check_apple
 from livemoments.livephoto.checking.findings import broken
 from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.movie.tracks import read_movie
-from livemoments.livephoto.writing.apple import write_apple
 
 pytestmark = pytest.mark.real
 
@@ -48,9 +48,9 @@ def test_real_live_photos_round_trip(tmp_path, samples, suffix):
         live = open_live_photo(still, movie)
         time_s, image = picked(live)
         path = tmp_path / f"{still.parent.name}{suffix}"
-        written = write_apple(live, image, path, time_s=time_s, software="x", identifier=NEW)
+        written = write_live(live, image, path, time_s=time_s, software="x", identifier=NEW)
         assert written.notes == (), still.name
-        again = open_live_photo(written.still)
+        again = open_live_photo(written.path)
         assert (again.kind, again.key_time_source) == ("apple-pair", "still-image-time track")
         assert again.key_time_s == pytest.approx(time_s, abs=1e-3)
         assert again.clip.times_s == live.clip.times_s
@@ -61,7 +61,7 @@ def test_real_live_photos_round_trip(tmp_path, samples, suffix):
             y = again.still.height / again.clip.height
             expected = [[x, 0, x / 2 - 0.5], [0, y, y / 2 - 0.5], [0, 0, 1]]
             np.testing.assert_allclose(again.key_transform, expected, atol=1e-9)
-        assert broken(check_apple(written.still, written.movie)) == [], still.name
+        assert broken(check_apple(written.path, written.movie)) == [], still.name
         movies.assert_same_media(movie, written.movie)
         old, new = (read_movie(Source.whole(each)).metadata for each in (movie, written.movie))
         assert {**old, "com.apple.quicktime.content.identifier": NEW} == new
@@ -74,12 +74,12 @@ def test_real_motion_photos_become_live_photos(tmp_path, samples):
         live = open_live_photo(samples / name)
         time_s, image = picked(live)
         path = tmp_path / f"{name}.jpg"
-        written = write_apple(live, image, path, time_s=time_s, software="x", identifier=NEW)
-        again = open_live_photo(written.still)
+        written = write_live(live, image, path, time_s=time_s, software="x", identifier=NEW)
+        again = open_live_photo(written.path)
         assert again.kind == "apple-pair"
         assert again.key_time_s == pytest.approx(time_s, abs=1e-3)
         assert again.clip.times_s == live.clip.times_s
-        assert broken(check_apple(written.still, written.movie)) == [], name
+        assert broken(check_apple(written.path, written.movie)) == [], name
         assert movies.decoded(written.movie)
 
 
@@ -90,8 +90,8 @@ def test_exiftool_reads_both_halves_of_real_ones(tmp_path, samples, suffix):
         live = open_live_photo(still, movie)
         time_s, image = picked(live)
         path = tmp_path / f"{still.parent.name}{suffix}"
-        written = write_apple(live, image, path, time_s=time_s, software="x", identifier=NEW)
-        facts = exiftool(written.still)
+        written = write_live(live, image, path, time_s=time_s, software="x", identifier=NEW)
+        facts = exiftool(written.path)
         named = {tag: value for group, tag, value in facts if group == "Apple"}
         assert NEW in (named.get("ContentIdentifier"), named.get("MediaGroupUUID"))
         kept = [f for f in exiftool(still) if f[0] in KEPT_GROUPS and f[1] not in CHANGED]

@@ -18,23 +18,22 @@ from support.motion_photos import (
     packets,
     with_image_metadata,
 )
+from support.written import write_live
 
 from livemoments.errors import ConfigError, InputError, MomentError, OutputError
-from livemoments.livephoto import LivePhoto, open_live_photo
+from livemoments.livephoto import ColourSpace, LivePhoto, open_live_photo
 from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.hdr.gain_map import GainMap, from_apple
 from livemoments.livephoto.hdr.ultra_hdr import gain_map_jpeg
 from livemoments.livephoto.metadata.xmp import parse_motion_facts
+from livemoments.livephoto.movie.video import open_clip
 from livemoments.livephoto.reading.samsung import read_trailer
+from livemoments.livephoto.still.encode import JPEG_XMP_ROOM
 from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
-from livemoments.livephoto.still.encode import JPEG_XMP_ROOM
-from livemoments.livephoto.writing.motion_photo import (
-    KIND_OF_SOURCE,
-    WrittenMotionPhoto,
-    motion_photo_name,
-    write_motion_photo,
-)
+from livemoments.livephoto.writing.convert import with_other_clip
+from livemoments.livephoto.writing.format import Format, Written
+from livemoments.livephoto.writing.place import format_of_source, name_in_gallery
 
 SOFTWARE = "livemoments 0.1: the moment at 0.250 s, restored"
 MAKERS = {
@@ -62,10 +61,14 @@ def source_of(folder: Path, name: str = "google.MP.jpg") -> LivePhoto:
     return open_live_photo(MAKERS[name](folder / name))
 
 
-def write(live: LivePhoto, out: Path, kind: str | None = None, **options) -> WrittenMotionPhoto:
+def write(live: LivePhoto, out: Path, kind: str | None = None, **options) -> Written:
     options = {"time_s": 0.25, "software": SOFTWARE, **options}
-    kind = kind or KIND_OF_SOURCE[live.kind]
-    return write_motion_photo(live, options.pop("image", picture()), out, kind=kind, **options)
+    kind = kind or format_of_source(live)
+    return write_live(live, options.pop("image", picture()), out, kind, **options)
+
+
+def clip_of(written: Written) -> Source:
+    return open_live_photo(written.path).clip.source
 
 
 # --- round trips ------------------------------------------------------------------------------
@@ -77,13 +80,11 @@ def test_it_goes_back_the_way_it_came(tmp_path, name):
     before = live.still.path.read_bytes()
     written = write(live, tmp_path / name)
     again = open_live_photo(written.path)
-    assert again.kind == live.kind == OPENED_AS[written.kind]
+    assert again.kind == live.kind == OPENED_AS[written.format]
     assert again.key_time_s == pytest.approx(0.25, abs=1e-3)
     assert again.key_time_source == "XMP presentation timestamp"
     assert again.notes == tuple(n for n in live.notes if "past the" not in n and "XMP" not in n)
     assert clip_bytes(again.clip.source) == clip_bytes(live.clip.source)
-    assert again.clip.source.start == written.clip_start
-    assert again.clip.source.length == written.clip_length
     assert written.size_bytes == written.path.stat().st_size
     assert broken_rules(written.path) == []
     assert np.abs(again.still.pixels().astype(float) - picture()).mean() < 4
@@ -96,7 +97,7 @@ def test_it_goes_back_the_way_it_came(tmp_path, name):
 def test_any_kind_from_any_source(tmp_path, name, kind, suffix):
     live = source_of(tmp_path / "in", name)
     if kind == "microvideo" and suffix == ".heic":
-        with pytest.raises(OutputError, match="a.heic: the microvideo kind is a JPEG"):
+        with pytest.raises(OutputError, match="a.heic: the microvideo format is a JPEG"):
             write(live, tmp_path / "a.heic", kind)
         return
     written = write(live, tmp_path / f"a{suffix}", kind)
@@ -131,14 +132,14 @@ def test_an_apple_pair_becomes_a_motion_photo(tmp_path):
     assert video.read_bytes() == before
 
 
-@pytest.mark.parametrize("how", [bytes, Source])
-def test_another_clip_may_be_given(tmp_path, how):
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+def test_another_clip_may_be_given(tmp_path, container):
     live = source_of(tmp_path / "in")
-    clip = makers.motion_clip(sound=True)
-    (tmp_path / "clip.mp4").write_bytes(clip)
-    video = clip if how is bytes else Source.whole(tmp_path / "clip.mp4")
-    written = write(live, tmp_path / "a.jpg", video=video)
-    assert clip_bytes(open_live_photo(written.path).clip.source) == clip
+    clip = makers.encode_clip(makers.moving(makers.scene()), container=container)
+    (tmp_path / f"clip.{container}").write_bytes(clip)
+    other = open_clip(Source.whole(tmp_path / f"clip.{container}"), ColourSpace())
+    written = with_other_clip(live, other, tmp_path / "a.jpg")
+    assert clip_bytes(clip_of(written)) == clip
 
 
 def test_a_quicktime_clip_in_a_photo_stays_one(tmp_path):
@@ -169,7 +170,7 @@ def test_the_bytes_of_a_google_jpeg(tmp_path):
     clip = clip_bytes(live.clip.source)
     written = write(live, tmp_path / "a.MP.jpg", time_s=0.3)
     data = written.path.read_bytes()
-    assert data.endswith(clip) and data[written.clip_start - 2 : written.clip_start] == b"\xff\xd9"
+    assert data.endswith(clip) and data[: clip_of(written).start].endswith(b"\xff\xd9")
     facts = parse_motion_facts(read_still(written.path).xmp)
     assert facts.timestamp_us == 300_000
     assert [(i.mime, i.semantic, i.length, i.padding) for i in facts.items] == [
@@ -189,7 +190,7 @@ def test_the_boxes_of_a_google_heic(tmp_path):
     items = parse_motion_facts(read_still(written.path).xmp).items
     assert [(i.mime, i.length, i.padding) for i in items] == [
         ("image/heic", 0, 8),
-        ("video/mp4", written.clip_length, 0),
+        ("video/mp4", clip_of(written).length, 0),
     ]
 
 
@@ -199,7 +200,7 @@ def test_samsungs_lengths_lead_to_the_clip(tmp_path, suffix):
     live = source_of(tmp_path / "in", f"samsung{suffix}")
     written = write(live, tmp_path / f"a{suffix}")
     first, last = parse_motion_facts(read_still(written.path).xmp).items
-    assert written.size_bytes - last.length == written.clip_start
+    assert written.size_bytes - last.length == clip_of(written).start
     # Image_UTC_Data lies before the clip here: its 35 bytes, then the clip block's 24.
     assert first.padding == (35 + 24 if suffix == ".jpg" else 8)
 
@@ -210,12 +211,12 @@ def test_a_gain_map_lies_between_picture_and_clip(tmp_path):
     live = source_of(tmp_path / "in")
     written = write(live, tmp_path / "a.MP.jpg", gain_map=gain_map)
     data = written.path.read_bytes()
-    assert data[: written.clip_start].endswith(b"\xff\xd9" + stored)
+    assert data[: clip_of(written).start].endswith(b"\xff\xd9" + stored)
     items = parse_motion_facts(read_still(written.path).xmp).items
     assert [(i.semantic, i.length) for i in items] == [
         ("Primary", 0),
         ("GainMap", len(stored)),
-        ("MotionPhoto", written.clip_length),
+        ("MotionPhoto", clip_of(written).length),
     ]
     assert broken_rules(written.path) == [] and written.notes == ()
     assert open_live_photo(written.path).key_time_s == pytest.approx(0.25)
@@ -295,7 +296,7 @@ def test_xmp_too_large_for_a_jpeg_gives_way(tmp_path):
     ],
 )
 def test_names_that_galleries_know(stem, kind, name):
-    assert motion_photo_name(stem, ".jpg", kind) == name
+    assert name_in_gallery(stem, ".jpg", Format(kind)) == name
 
 
 # --- refusals -----------------------------------------------------------------------------------
@@ -323,7 +324,6 @@ def test_the_sources_files_are_never_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("error", "options"),
     [
-        (ConfigError, {"kind": "apple"}),
         (ConfigError, {"quality": 0}),
         (ConfigError, {"subsampling": "4:1:1"}),
         (MomentError, {"time_s": 9.0}),
@@ -347,13 +347,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from livemoments.livephoto import open_live_photo
-from livemoments.livephoto.motion_photo_write import write_motion_photo
+from livemoments.livephoto.writing.format import Format
+from livemoments.livephoto.writing.live_photo import write_live_photo
+from livemoments.livephoto.writing.place import check_place
 folder, photo = Path(sys.argv[1]), Path(sys.argv[2])
 live = open_live_photo(photo)
 image = np.asarray(Image.open(photo))
 def write(name):
-    write_motion_photo(live, image, folder / name, time_s=0.25, kind="google",
-                       software="test", overwrite=True)
+    place = check_place(folder / name, Format.GOOGLE, overwrite=True)
+    write_live_photo(live, image, place, time_s=0.25, software="test")
 began = time.perf_counter()
 write("whole.jpg")
 took = time.perf_counter() - began
@@ -401,12 +403,12 @@ def test_exiftool_reads_the_same(tmp_path, name):
     facts = exiftool_facts(written.path, "-validate", "-warning", "-error", "-all")
     assert "ExifTool:Error" not in facts
     assert "Missing" in facts.get("ExifTool:Warning", "Missing")
-    form = "MicroVideo" if written.kind == "microvideo" else "MotionPhoto"
+    form = "MicroVideo" if written.format == "microvideo" else "MotionPhoto"
     assert facts[f"XMP-GCamera:{form}"] == facts[f"XMP-GCamera:{form}Version"] == 1
     assert facts[f"XMP-GCamera:{form}PresentationTimestampUs"] == 250_000
     if name.endswith(".heic"):
         assert exiftool_binary(written.path, "MotionPhotoVideo").startswith(clip)
-    elif written.kind == "samsung":
+    elif written.format == "samsung":
         assert exiftool_binary(written.path, "EmbeddedVideoFile") == clip
     else:
         assert exiftool_binary(written.path, "Trailer") == clip

@@ -16,7 +16,7 @@ from livemoments.livephoto.checking.apple import check_apple
 from livemoments.livephoto.checking.findings import broken
 from livemoments.livephoto.checking.motion_photo import check_motion_photo
 from livemoments.livephoto.writing.output import OutputChoice, choose_place, write_moment
-from livemoments.livephoto.writing.targets import target_of_source
+from livemoments.livephoto.writing.place import format_of_source
 from livemoments.restoration.moment import RestoredMoment
 from livemoments.restoration.report import Report
 
@@ -60,7 +60,7 @@ def write(live, choice):
 
 
 def assert_obeys(written):
-    if written.kind == "apple":
+    if written.format == "apple":
         assert not broken(check_apple(written.path, written.movie))
     else:
         assert not broken(check_motion_photo(written.path))
@@ -71,7 +71,7 @@ def test_the_new_live_photo_is_of_the_sources_kind(source):
     before = {each: each.read_bytes() for each in path.parent.iterdir()}
     live = open_live_photo(path)
     written = write(live, OutputChoice(live=True))
-    assert (written.kind, target_of_source(live)) == (kind, kind)
+    assert (written.format, format_of_source(live)) == (kind, kind)
     assert written.path.parent == path.parent and written.path.suffix == path.suffix
     assert_obeys(written)
     new = open_live_photo(written.path)
@@ -85,8 +85,8 @@ def test_the_new_live_photo_is_of_the_sources_kind(source):
 def test_any_kind_becomes_any_other(source, kind, tmp_path):
     live = open_live_photo(source[1])
     out = tmp_path / "new.jpg"
-    written = write(live, OutputChoice(path=out, live=True, kind=kind))
-    assert (written.path, written.kind) == (out, kind)
+    written = write(live, OutputChoice(path=out, live=True, format=kind))
+    assert (written.path, written.format) == (out, kind)
     assert_obeys(written)
     new = open_live_photo(out)
     assert new.key_time_s == pytest.approx(MOMENT_S, abs=1e-3)
@@ -106,7 +106,7 @@ def test_files_are_named_so_that_galleries_know_them(tmp_path):
     folder.mkdir()
     live = open_live_photo(makers.google_jpeg(folder / "a.jpg"))
     names = {
-        kind: choose_place(OutputChoice(live=True, kind=kind), live, 0.5).path.name
+        kind: choose_place(OutputChoice(live=True, format=kind), live, 0.5).path.name
         for kind in ("apple", "google", "samsung", "microvideo")
     }
     assert names == {
@@ -121,8 +121,8 @@ def test_refused_before_any_work(tmp_path):
     live = open_live_photo(makers.apple_pair(tmp_path)[0])
     for choice, message in (
         (OutputChoice(path=tmp_path / "a.png", live=True), "HEIC or a JPEG"),
-        (OutputChoice(path=tmp_path / "a.png", live=True, kind="google"), "JPEG or HEIC"),
-        (OutputChoice(path=tmp_path / "a.heic", live=True, kind="microvideo"), "end it in .jpg"),
+        (OutputChoice(path=tmp_path / "a.png", live=True, format="google"), "JPEG or HEIC"),
+        (OutputChoice(path=tmp_path / "a.heic", live=True, format="microvideo"), "end it in .jpg"),
         (OutputChoice(path=live.still.path, live=True, overwrite=True), "this is an input"),
         (OutputChoice(path=live.still.path.with_suffix(".JPEG"), live=True, overwrite=True),
          "this is an input"),
@@ -131,7 +131,7 @@ def test_refused_before_any_work(tmp_path):
             choose_place(choice, live, 0.2)
 
 
-@pytest.mark.parametrize("facts", [{"kind": "apple"}, {"live": True, "kind": "x"}])
+@pytest.mark.parametrize("facts", [{"format": "apple"}, {"live": True, "format": "x"}])
 def test_choices_that_cannot_be(facts):
     with pytest.raises(ConfigError):
         OutputChoice(**facts)
@@ -139,7 +139,7 @@ def test_choices_that_cannot_be(facts):
 
 def test_a_kind_that_no_phone_makes_becomes_googles(tmp_path):
     live = open_live_photo(makers.google_jpeg(tmp_path / "a.jpg"))
-    assert target_of_source(replace(live, kind="huawei")) == "google"
+    assert format_of_source(replace(live, kind="huawei")) == "google"
 
 
 def run(*arguments):
@@ -155,15 +155,15 @@ def test_the_command_writes_a_live_photo(tmp_path):
     assert (facts["movie"], facts["kind"]) == (str(tmp_path / "IMG_2.MOV"), "apple")
     new = open_live_photo(out)
     assert new.kind == "apple-pair" and new.key_time_s == pytest.approx(0.1, abs=1e-3)
-    said = run("restore", still, "--at", 0.1, "-o", tmp_path / "b.jpg", "--to", "google")
-    assert said.exit_code == 0 and "a Motion Photo with its clip (google)" in said.stdout
+    result = run("restore", still, "--at", 0.1, "-o", tmp_path / "b.jpg", "--to", "google")
+    assert result.exit_code == 0 and "a Motion Photo with its clip (google)" in result.stdout
     assert open_live_photo(tmp_path / "b.jpg").kind == "google-motion-photo"
 
 
 def test_the_command_refuses_what_cannot_be(tmp_path):
     still, _ = makers.apple_pair(tmp_path / "pair")
     for extra, message in (
-        (("--to", "nokia"), "kind must be one of"),
+        (("--to", "nokia"), "format must be one of"),
         (("--live", "-o", tmp_path / "a.png"), "HEIC or a JPEG"),
         (("--look", "sepia"), "look must be one of"),
     ):
