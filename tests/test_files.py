@@ -228,7 +228,7 @@ def test_long_names_that_the_system_takes(tmp_path):
 KILLED = """
 import signal, sys, time
 from pathlib import Path
-from livemoments.livephoto.atomic import atomic_output
+from livemoments.files import atomic_output
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs us behind
 with atomic_output(Path(sys.argv[1]), overwrite=True) as temporary:
     with open(temporary, "wb") as stream:

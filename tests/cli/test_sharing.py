@@ -53,7 +53,7 @@ def test_a_broken_rule_is_exit_code_1_and_a_message(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["convert", "PHOTO", "--to", "sony"], "--to must be one of"),
+        (["convert", "PHOTO", "--to", "sony"], "the format must be one of"),
         (["convert", "PHOTO", "--to", "apple", "-o", "PHOTO"], "input"),
         (["convert", "PHOTO", "--to", "google", "-o", "x.png"], "JPEG or HEIC"),
         (["convert", "nothing.jpg", "--to", "google"], "no such file"),

@@ -28,8 +28,8 @@ def before_after(
             part of the scene.
     """
     height, width = truth.shape[:2]
-    pictures = [as_bytes(fit(picture, height, width)) for picture in (frame, restored)]
-    pictures += [truth, key]
+    pictures = [*(fit(picture, height, width) for picture in (frame, restored)), truth, key]
+    pictures = [each if each.dtype == np.uint8 else as_bytes(each) for each in pictures]
     crop_w, crop_h = min(CROP_WIDTH, width), min(CROP_HEIGHT, height)
     true_luma = luma(pictures[2])
     detail = (true_luma - cv2.GaussianBlur(true_luma, (0, 0), 2)) ** 2
