@@ -15,6 +15,8 @@ from livemoments.livephoto import open_live_photo
 from livemoments.livephoto.checking.apple import check_apple
 from livemoments.livephoto.checking.findings import broken
 from livemoments.livephoto.checking.motion_photo import check_motion_photo
+from livemoments.livephoto.container.source import Source
+from livemoments.livephoto.reading.samsung import read_trailer
 from livemoments.livephoto.writing.output import OutputChoice, choose_place, write_moment
 from livemoments.livephoto.writing.place import format_of_source
 from livemoments.restoration.moment import RestoredMoment
@@ -90,6 +92,7 @@ def test_any_kind_becomes_any_other(source, kind, tmp_path):
     assert_obeys(written)
     new = open_live_photo(out)
     assert new.key_time_s == pytest.approx(MOMENT_S, abs=1e-3)
+    assert bool(read_trailer(Source.whole(written.path))) == (kind == "samsung")
     seen = [pack[0] for pack in (packets(clip_bytes(each.clip.source)) for each in (live, new))]
     assert [packet[-1] for packet in seen[0]] == [packet[-1] for packet in seen[1]]
 
