@@ -79,7 +79,7 @@ def scan(jpeg: bytes) -> bytes:
     return jpeg[tables[0] : jpeg.index(b"\xff\xd9", tables[0]) + 2]
 
 
-def shown(sdr: np.ndarray, gain_map: GainMap, display_stops: float) -> np.ndarray:
+def apply_gain_map(sdr: np.ndarray, gain_map: GainMap, display_stops: float) -> np.ndarray:
     """The HDR picture that a display shows; linear float32 RGB H x W x 3, SDR white 1, like sdr.
 
     display_stops is log2 of how much brighter than SDR white the display can be.

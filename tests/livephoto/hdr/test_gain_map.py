@@ -43,19 +43,21 @@ def test_apples_formula_holds_in_our_convention(headroom):
     sdr = np.random.default_rng(0).random((16, 16, 3), dtype=np.float32)
     apple = sdr * (1 + (headroom - 1) * rec709_to_linear(CODES))[..., None]
     gain_map = from_apple(CODES, headroom)
-    ours = gain_maps.shown(sdr, gain_map, math.log2(headroom))
+    ours = gain_maps.apply_gain_map(sdr, gain_map, math.log2(headroom))
     np.testing.assert_allclose(ours, apple, rtol=2e-6)
     # Stored in 8 bits: half a step of log2(headroom) / 255 stops.
-    stored = gain_maps.shown(sdr, quantised(gain_map), 8.0)
+    stored = gain_maps.apply_gain_map(sdr, quantised(gain_map), 8.0)
     step = 2 ** (0.5 * math.log2(headroom) / 255) - 1
     assert np.abs(stored / np.maximum(apple, 1e-6) - 1).max() < 1.02 * step
 
 
 def test_a_display_without_headroom_shows_the_sdr_picture():
     sdr = np.random.default_rng(1).random((32, 48, 3), dtype=np.float32)
-    np.testing.assert_allclose(gain_maps.shown(sdr, gain_maps.apple_map(), 0.0), sdr, atol=1e-6)
-    half = gain_maps.shown(sdr, gain_maps.apple_map(4.0), 1.0)
-    full = gain_maps.shown(sdr, gain_maps.apple_map(4.0), 2.0)
+    np.testing.assert_allclose(
+        gain_maps.apply_gain_map(sdr, gain_maps.apple_map(), 0.0), sdr, atol=1e-6
+    )
+    half = gain_maps.apply_gain_map(sdr, gain_maps.apple_map(4.0), 1.0)
+    full = gain_maps.apply_gain_map(sdr, gain_maps.apple_map(4.0), 2.0)
     np.testing.assert_allclose(half**2, full * sdr, rtol=1e-5)  # half the stops
 
 
@@ -71,7 +73,7 @@ def test_the_worked_example_of_the_format():
         offset_hdr=(1 / 64,) * 3,
         capacity_max=2.0,
     )
-    shown = gain_maps.shown(np.full((1, 1, 3), 0.25, np.float32), gain_map, 2.0)
+    shown = gain_maps.apply_gain_map(np.full((1, 1, 3), 0.25, np.float32), gain_map, 2.0)
     np.testing.assert_allclose(shown[0, 0], np.array(one) * (0.265625 * 2**0.125 - 0.015625))
 
 

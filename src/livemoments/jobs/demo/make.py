@@ -14,7 +14,7 @@ from livemoments.files import atomic_output, check_output
 from livemoments.jobs.demo.clip import encode_mp4, frame_times, record
 from livemoments.jobs.demo.scene import Scene, SceneConfig, demo_photograph
 from livemoments.livephoto.metadata.exif import ExifEditor
-from livemoments.livephoto.writing.motion_photo_xmp import packet_of_jpeg
+from livemoments.livephoto.writing.motion_photo_xmp import packet_of_jpeg_and_clip
 from livemoments.progress import Progress
 from livemoments.version import __version__
 
@@ -97,7 +97,7 @@ def _key_photo_jpeg(pixels: np.ndarray, key_time_s: float, video_bytes: int) -> 
         exif.put_text("details", tag, text)
     for tag, number in ((0xA001, 1), (0xA002, pixels.shape[1]), (0xA003, pixels.shape[0])):
         exif.put_number("details", tag, number)
-    xmp = packet_of_jpeg(video_bytes, round(key_time_s * 1e6))
+    xmp = packet_of_jpeg_and_clip(video_bytes, round(key_time_s * 1e6))
     stream = io.BytesIO()
     Image.fromarray(pixels).save(
         stream, "JPEG", quality=95, exif=b"Exif\0\0" + exif.to_bytes(), xmp=xmp

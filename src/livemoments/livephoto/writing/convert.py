@@ -20,7 +20,7 @@ from livemoments.livephoto.reading.samsung import read_trailer
 from livemoments.livephoto.still.encode import FORMATS, EncodedPicture, encode_picture
 from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still_bytes import read_still_file
-from livemoments.livephoto.writing.format import Format, Place, Written, format_named
+from livemoments.livephoto.writing.format import Format, Place, Written, format_called
 from livemoments.livephoto.writing.live_photo import plan_live_photo
 from livemoments.livephoto.writing.picture import PicturePlan
 from livemoments.livephoto.writing.place import (
@@ -58,7 +58,7 @@ def convert_file(
         ConfigError: There is no such format.
         OutputError: It cannot be written where it was asked for; then nothing has changed.
     """
-    file_format = format_named(to)
+    file_format = format_called(to)
     live = open_live_photo(path, video)
     if out is None or out.is_dir():
         out = path_for(live, bare_stem(live.path), out, file_format)

@@ -17,7 +17,7 @@ class Format(StrEnum):
     MICROVIDEO = "microvideo"  # one file: Google's format before Motion Photo
 
 
-def format_named(name: str) -> Format:
+def format_called(name: str) -> Format:
     """Return the format of a name.
 
     Raises:

@@ -48,7 +48,7 @@ def motion_photo_packet(
     return _packet(xmp, properties, items)
 
 
-def packet_of_jpeg(clip_length: int, timestamp_us: int) -> bytes:
+def packet_of_jpeg_and_clip(clip_length: int, timestamp_us: int) -> bytes:
     """Return the packet of a JPEG that an MP4 of so many bytes follows at once."""
     first = ContainerItem(mime="image/jpeg", semantic="Primary", length=0, padding=0)
     last = ContainerItem(mime="video/mp4", semantic="MotionPhoto", length=clip_length, padding=0)

@@ -10,7 +10,7 @@ from livemoments.errors import ConfigError
 from livemoments.livephoto import LivePhoto
 from livemoments.livephoto.hdr.gain_map import GainMap
 from livemoments.livephoto.still.encode import Subsampling
-from livemoments.livephoto.writing.format import Format, Place, Written, format_named
+from livemoments.livephoto.writing.format import Format, Place, Written, format_called
 from livemoments.livephoto.writing.live_photo import write_live_photo
 from livemoments.livephoto.writing.place import (
     bare_stem,
@@ -39,7 +39,7 @@ class OutputChoice:
         if self.subsampling not in ("4:2:0", "4:4:4"):
             raise ConfigError(f"subsampling must be 4:2:0 or 4:4:4, got {self.subsampling!r}")
         if self.format is not None:
-            format_named(self.format)
+            format_called(self.format)
             if not self.live:
                 raise ConfigError(f"{self.format} is a Live Photo's format; ask for live as well")
 
