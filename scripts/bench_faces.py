@@ -1,11 +1,11 @@
-"""Measure faces of real clips, spoilt at two strengths: the input, the main model, the face tier.
+"""Measure faces of real clips, degraded at two strengths: input, main model, face restoration.
 
     python scripts/bench_faces.py --clips d0.mp4 d3.mp4 street-interview/ --out faces.json
 
     python scripts/bench_faces.py --clips ... --out faces.json --ablation --strengths severe
 
 The first frame of each clip is the reference. Prints tables for each strength, of means over faces
-and of each face, and what was to be reached. Given again, it goes on where it was stopped. Needs
+and of each face, and what was to be reached. Run again, it goes on where it was stopped. Needs
 the extras `faces` and `evaluate`, and weights that are fetched once (75 MB).
 """
 
@@ -83,7 +83,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--clips", nargs="+", type=Path, required=True, help="video files, folders of pictures")
-    add("--out", type=Path, required=True, help="the file of results, JSON; taken up if it exists")
+    add("--out", type=Path, required=True, help="the file of results, JSON; continued if it exists")
     add("--frames", type=int, default=FRAMES, help=f"of each clip at most; {FRAMES}")
     add("--seed", type=int, default=0, help="of the noise")
     add("--strengths", nargs="+", choices=list(STRENGTHS), default=list(STRENGTHS))
@@ -99,7 +99,7 @@ def _options() -> argparse.Namespace:
 
 
 def _metrics(names: list[str]) -> list[Metric]:
-    """Those that can be had; the others say why not."""
+    """Return the metrics that can be had, and warn of the others."""
     found = []
     for metric in make_metrics(names):
         if isinstance(metric, Metric):

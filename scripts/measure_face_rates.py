@@ -4,8 +4,8 @@
 
 NAME=PATH is a clip, a folder of frames or a photograph of that person; where there are several
 people in it, they are NAME/0, NAME/1, ... in the order in which they are seen. Every picture in DIR
-shows somebody else, once. Frames are spoilt at two strengths: half the size, slight blur, noise and
-JPEG 75; a quarter of the size, strong blur and noise, JPEG 45.
+shows somebody else, once. Frames are degraded at two strengths: half the size, slight blur, noise
+and JPEG 75; a quarter of the size, strong blur and noise, JPEG 45.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def main() -> None:
 def looks_of(
     person: str, path: Path, finder: FaceFinder, embedder: Embedder
 ) -> Iterator[tuple[str, Look]]:
-    """The looks of a clip or photograph at all strengths; photographs only clean."""
+    """Yield the looks of a clip or photograph at all strengths; photographs only clean."""
     pictures = [picture for _, picture in zip(range(FRAMES), pictures_of(path), strict=False)]
     times_s = [index / 25 for index in range(len(pictures))]
     followed = follow(zip(times_s, pictures, strict=True), finder, embedder)
@@ -76,7 +76,7 @@ def looks_of(
             for strength, how in STRENGTHS.items():
                 if how and len(pictures) == 1:
                     continue
-                picture = spoilt(pictures[index], how, index) if how else pictures[index]
+                picture = degraded(pictures[index], how, index) if how else pictures[index]
                 placement = view.placement.scaled(picture.shape[1] / pictures[index].shape[1])
                 identity = embedder.of_picture(picture, placement)
                 yield (
@@ -88,7 +88,7 @@ def looks_of(
 def looks_of_strangers(
     pictures: Iterator[np.ndarray], finder: FaceFinder, embedder: Embedder
 ) -> Iterator[Look]:
-    """One look at the largest face of each picture that has one."""
+    """Yield one look at the largest face of each picture that has one."""
     for number, picture in enumerate(pictures):
         found = finder.find(picture).faces
         if found:
@@ -98,7 +98,7 @@ def looks_of_strangers(
 
 
 def pictures_of(path: Path) -> Iterator[np.ndarray]:
-    """The pictures of a clip, a folder or a photograph; RGB uint8."""
+    """Yield the pictures of a clip, a folder or a photograph; RGB uint8."""
     if path.suffix.lower() in (".mp4", ".mov"):
         with av.open(path) as clip:
             for frame in clip.decode(video=0):
@@ -110,8 +110,8 @@ def pictures_of(path: Path) -> Iterator[np.ndarray]:
             yield np.ascontiguousarray(picture[..., ::-1])
 
 
-def spoilt(picture: np.ndarray, how: tuple[int, float, float, int], seed: int) -> np.ndarray:
-    """A picture as a poor clip has it."""
+def degraded(picture: np.ndarray, how: tuple[int, float, float, int], seed: int) -> np.ndarray:
+    """Degrade a picture as a poor clip has it."""
     factor, blur_px, noise, quality = how
     height, width = picture.shape[:2]
     size = (width // factor, height // factor)

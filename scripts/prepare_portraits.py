@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Canonical portraits for `livemoments train --model faces`, out of a folder of photographs.
+"""Prepare canonical portraits for training face restoration, out of a folder of photographs.
 
     python scripts/prepare_portraits.py PHOTOGRAPHS PORTRAITS
 

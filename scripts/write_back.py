@@ -90,8 +90,9 @@ def _row(live: LivePhoto, out: Path, time_s: float, kind: str | None) -> tuple[l
     off_ms = abs(new.key_time_s - time_s) * 1000
     same = _packets(new) == _packets(live)
     rules = [finding.rule for finding in checked.findings if finding.passed is False]
-    said = "; ".join(rules) or f"none of {len(checked.findings)}"
-    row = [f"{done.format}, {done.path.name}", said, f"{off_ms:.2f}", "equal" if same else "OTHER"]
+    broken = "; ".join(rules) or f"none of {len(checked.findings)}"
+    packets = "equal" if same else "OTHER"
+    row = [f"{done.format}, {done.path.name}", broken, f"{off_ms:.2f}", packets]
     return [*row, _changed_tags(live, done.path)], not rules and same and off_ms <= 1
 
 

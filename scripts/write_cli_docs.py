@@ -15,16 +15,19 @@ Written by `make docs` from the `--help` pages; do not edit it here.
 
 Facts go to stdout; progress, advice and errors to stderr. With `--json`, stdout holds one JSON
 object whatever happens; that of an error is `{"error": message, "kind": its class}`. No command
-changes or overwrites an input. Exit codes: 0 done, 1 an error said in one line, 2 a command line
+changes or overwrites an input. Exit codes: 0 done, 1 an error, in one line, 2 a command line
 that cannot be understood, 130 cancelled, 143 training cancelled by SIGTERM.
 """
 
 
 def render() -> str:
-    """The whole page."""
-    commands = get_command(app).list_commands(None)
-    parts = [HEAD, _section([])]
-    return "\n".join([*parts, *(_section([name]) for name in commands)])
+    """Return the whole page: a person's commands first, then those of the group `lab`."""
+    sections = [HEAD, _section([])]
+    for name, command in get_command(app).commands.items():
+        if not command.hidden:
+            sections.append(_section([name]))
+            sections += [_section([name, inner]) for inner in getattr(command, "commands", ())]
+    return "\n".join(sections)
 
 
 def _section(command: list[str]) -> str:

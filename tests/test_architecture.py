@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 import livemoments
 from livemoments import errors
@@ -276,3 +277,130 @@ def test_the_tree_of_errors_is_the_one_drawn():
 def test_every_error_says_what_it_is():
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
     assert all(inspect.getdoc(kind) for kind in kinds if kind.__module__ == errors.__name__)
+
+
+# --- what the pages say of the house -------------------------------------------------------------
+
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in (
+    "README.md", "CONTRIBUTING.md", "docs/method.md", "docs/sd3.md", "docs/hdr.md",
+    "docs/sharing.md", "docs/formats.md",
+)}  # fmt: skip
+
+
+def drawn_tree(page: str) -> set[str]:
+    """The paths that a page's tree of src/livemoments names; folders end with a slash."""
+    block = re.search(r"^```\nsrc/livemoments/\n(.*?)^```", PAGES[page], re.MULTILINE | re.DOTALL)
+    paths: set[str] = set()
+    folders: list[str] = []
+    for line in block[1].splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2 - 1
+        if not re.fullmatch(r"\w+(/|\.py)", name) or depth > len(folders):
+            continue  # the second line of a long comment
+        paths.add("".join(folders[:depth]) + name)
+        if name.endswith("/"):
+            folders[depth:] = [name]
+    return paths
+
+
+def test_the_tree_of_contributing_is_the_real_one():
+    folders = {f"{path.parent.relative_to(SOURCE).as_posix()}/" for path in FILES} - {"./"}
+    loose = {f"{name}.py" for name in ("bridge", "files", "extras", "progress", "errors")}
+    assert drawn_tree("CONTRIBUTING.md") == folders | loose
+    assert all((SOURCE / name).is_file() for name in loose)
+
+
+def test_the_tree_of_the_readme_names_every_room_and_nothing_else():
+    drawn = drawn_tree("README.md")
+    assert [name for name in drawn if not (SOURCE / name).exists()] == []
+    assert {path.parent.name + "/" for path in SOURCE.glob("*/__init__.py")} <= drawn
+
+
+def test_the_readme_is_short():
+    assert len(PAGES["README.md"].splitlines()) <= 150
+
+
+def test_the_import_order_of_contributing_is_the_one_that_is_tested():
+    block = re.search(
+        r"^```\n(livemoments\n  __main__.*?)^```", PAGES["CONTRIBUTING.md"], re.M | re.S
+    )
+    printed = {}
+    for place in block[1].strip().split("\n\n"):
+        name, *floors = place.splitlines()
+        inside = name.removeprefix("livemoments").removeprefix(".")
+        printed[inside] = [floor.strip().split(", ") for floor in floors]
+    assert printed == FLOORS
+
+
+def names_of(path: Path) -> set[str]:
+    """What a file defines at its top, and within its classes as Class.name."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+            names |= {f"{node.name}.{each.name}" for each in getattr(node, "body", [])
+                      if isinstance(each, ast.FunctionDef)}  # fmt: skip
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+def home_of(dotted: str) -> str:
+    """The longest beginning of a dotted name that is a module."""
+    parts = dotted.split(".")
+    homes = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return max((home for home in homes if home in MODULES), key=len, default="")
+
+
+def is_there(dotted: str) -> bool:
+    """Whether a dotted name within the package is a module, or a name that a module defines."""
+    home = home_of(dotted)
+    rest = dotted.removeprefix(home).removeprefix(".")
+    return bool(home) and (not rest or rest in names_of(MODULES[home]))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_module_and_function_of_a_page_exists(page):
+    rooms = {room for rooms in FLOORS[""] for room in rooms}
+    found = []
+    for code in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", PAGES[page], flags=re.S)):
+        dotted = code.removeprefix("livemoments.")
+        if re.fullmatch(r"[a-z_]\w*(\.\w+)+", dotted) and dotted.split(".")[0] in rooms:
+            is_file = dotted.endswith(".py") and (SOURCE / dotted).is_file()
+            found += [] if is_file or is_there(dotted) else [code]
+        elif re.fullmatch(r"[\w./-]+/[\w./-]*\.(py|md|toml|txt)", code):
+            found += [] if any((top / code).exists() for top in (ROOT, SOURCE)) else [code]
+    assert not found
+
+
+def test_every_row_of_the_papers_table_leads_to_code():
+    """Of docs/method.md: equation or section, what it is, and dotted names; short ones go on."""
+    rows = re.findall(r"^\|(.+)\|(.+)\|(.+)\|$", PAGES["docs/method.md"], re.MULTILINE)[2:]
+    assert len(rows) >= 15
+    lost, home = [], ""
+    for _, _, here in rows:
+        codes = re.findall(r"`([^`]+)`", here)
+        assert codes, here
+        for code in codes:
+            home = home_of(code) if "." in code else home
+            lost += [] if is_there(code if "." in code else f"{home}.{code}") else [code]
+    assert not lost
+
+
+def test_the_answers_of_contributing_lead_to_code():
+    """Every answer names files, and after a file the names that it defines."""
+    rows = re.findall(
+        r"^\| (Where|What) (.+\?) \| (.+) \|$", PAGES["CONTRIBUTING.md"], re.MULTILINE
+    )
+    assert len(rows) >= 5
+    for _, question, answer in rows:
+        names: set[str] = set()
+        codes = re.findall(r"`([^`]+)`", answer)
+        assert any(code.endswith(".py") for code in codes), question
+        for code in codes:
+            if code.endswith(".py"):
+                place = next(top / code for top in (SOURCE, ROOT) if (top / code).is_file())
+                names = names_of(place)
+            elif code.isidentifier():
+                assert code in names, f"{question}: {code}"

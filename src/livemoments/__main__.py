@@ -1,4 +1,4 @@
-"""`python -m livemoments` is the same as `livemoments`."""
+"""Run `python -m livemoments`, the same as `livemoments`."""
 
 from livemoments.cli import main
 

@@ -21,7 +21,16 @@ from collections.abc import Iterable
 
 
 class LiveMomentsError(Exception):
-    """Base of the tree: catch this to catch everything livemoments raises on purpose."""
+    """Base of the tree: catch this to catch everything livemoments raises on purpose.
+
+    `settings` names the arguments that would mend it, by their names in Python, so that a command
+    line or an app can point to what it calls them.
+    """
+
+    def __init__(self, message: str = "", *, settings: Iterable[str] = ()) -> None:
+        """Take the message, and the names of the arguments that it speaks of."""
+        super().__init__(message)
+        self.settings = tuple(settings)
 
 
 class InputError(LiveMomentsError):

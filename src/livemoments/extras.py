@@ -1,4 +1,4 @@
-"""What the optional parts need, said before they are used."""
+"""Check, before an optional part is used, that the packages it needs are installed."""
 
 import importlib.util
 
@@ -10,9 +10,10 @@ def need_torch(job: str) -> None:
     _need(job, "train", {"torch": "PyTorch", "accelerate": "accelerate"})
 
 
-def need_sd3(job: str) -> None:
-    """Raise MissingExtraError where what the sd3 tier needs is not installed."""
-    _need(job, "sd3", {"torch": "PyTorch", "diffusers": "diffusers", "safetensors": "safetensors"})
+def need_sd3(job: str, *more: str) -> None:
+    """Raise MissingExtraError where a package of the sd3 tier, or one more, is not installed."""
+    packages = {name: name for name in ("diffusers", "safetensors", *more)}
+    _need(job, "sd3", {"torch": "PyTorch", **packages})
 
 
 def need_faces(job: str, packages: dict[str, str]) -> None:

@@ -1,4 +1,7 @@
-"""A file is written whole or not at all: beside its place, then moved there in one step."""
+"""Write files and folders whole or not at all, and find the folder for what can be fetched again.
+
+Everything is written next to its place, flushed to the disk, and moved there when it is finished.
+"""
 
 import errno
 import os
@@ -11,12 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from livemoments.errors import (
-    DamagedFileError,
-    MissingFileError,
-    OutputError,
-    list_some,
-)
+from livemoments.errors import DamagedFileError, MissingFileError, OutputError, list_some
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # What file systems without hard links (FAT network shares) answer to a link.
@@ -42,22 +40,8 @@ def atomic_output(
     Raises:
         OutputError: `path` exists, is an input or a folder, or cannot be written.
     """
-    path = Path(path)
-    check_output(path, overwrite=overwrite, inputs=inputs)
-    temporary = _beside(path)
-    try:
-        try:
-            _create(temporary)
-            yield temporary
-            _flush(temporary)
-            _move(temporary, path, overwrite)
-        finally:
-            with suppress(OSError):
-                os.unlink(temporary)
-    except OSError as error:
-        if error.errno is None or not _is_about(error, temporary, path):
-            raise
-        raise OutputError(f"{path}: {_reason(error, path)}") from error
+    with _atomic([Path(path)], overwrite, inputs) as (temporary,):
+        yield temporary
 
 
 @contextmanager
@@ -69,7 +53,7 @@ def atomic_pair(
     As atomic_output for each of them, and together: if the second cannot be moved, the first is
     taken back, and a file that it replaced is put back. No file system moves two files in one
     step, so one window stays: a process killed outright (SIGKILL, power) between the two moves
-    leaves the first without the second. What the first replaced then lies beside it, hidden.
+    leaves the first without the second. What the first replaced then lies next to it, hidden.
 
     Args:
         first: The file that appears first: the one that does less harm alone.
@@ -80,28 +64,42 @@ def atomic_pair(
     Raises:
         OutputError: Either path is refused, or cannot be written. Then neither has changed.
     """
-    paths, inputs = (Path(first), Path(second)), tuple(inputs)
+    with _atomic([Path(first), Path(second)], overwrite, inputs) as (one, other):
+        yield one, other
+
+
+@contextmanager
+def _atomic(paths: list[Path], overwrite: bool, inputs: Iterable[Path]) -> Iterator[list[Path]]:
+    """Do what atomic_output and atomic_pair promise, for one path or two."""
+    inputs = tuple(inputs)
     for path in paths:
         check_output(path, overwrite=overwrite, inputs=inputs)
-    temporaries, spare = (_beside(paths[0]), _beside(paths[1])), _beside(paths[0])
+    temporaries, spare = [_hidden_name(path) for path in paths], _hidden_name(paths[0])
     try:
         try:
             for temporary in temporaries:
-                _create(temporary)
+                # Not tempfile: its files are private, and would stay so after the move.
+                os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             yield temporaries
             for temporary in temporaries:
                 _flush(temporary)
-            _move_both(temporaries, paths, spare, overwrite)
+            if len(paths) == 1:
+                _move(temporaries[0], paths[0], overwrite)
+            else:
+                _move_both(temporaries, paths, spare, overwrite)
         finally:
             for left in (*temporaries, spare):
                 with suppress(OSError):
                     os.unlink(left)
     except OSError as error:
-        about = [path for path in (*temporaries, spare, *paths) if _is_about(error, path)]
-        if error.errno is None or not about:
+        # An error without a name comes from a write.
+        names = {None: paths[0], os.fspath(spare): paths[0]}
+        for path, temporary in zip(paths, temporaries, strict=True):
+            names |= {os.fspath(path): path, os.fspath(temporary): path}
+        about = names.get(error.filename and str(error.filename))
+        if error.errno is None or about is None:
             raise
-        named = paths[1] if about[0] in (temporaries[1], paths[1]) else paths[0]
-        raise OutputError(f"{named}: {_reason(error, named)}") from error
+        raise OutputError(f"{about}: {_reason(error, about)}") from error
 
 
 def check_output(path: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> None:
@@ -133,20 +131,13 @@ def check_output(path: Path, *, overwrite: bool = False, inputs: Iterable[Path] 
         raise OutputError(f"{path}: no permission to write in the folder {folder}")
 
 
-def _beside(path: Path) -> Path:
-    """A free, hidden name in the same folder, of the same suffix."""
+def _hidden_name(path: Path) -> Path:
+    """Return a free, hidden name in the same folder, of the same suffix."""
     return path.with_name(f".livemoments-{secrets.token_hex(4)}{path.suffix}")
 
 
-def _create(temporary: Path) -> None:
-    # Not tempfile: its files are private, and would stay so after the move.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-
-
-def _move_both(
-    temporaries: tuple[Path, Path], paths: tuple[Path, Path], spare: Path, overwrite: bool
-) -> None:
-    """Give two finished files their names, or neither; spare is a free name beside the first."""
+def _move_both(temporaries: list[Path], paths: list[Path], spare: Path, overwrite: bool) -> None:
+    """Give two finished files their names, or neither; spare is a free name next to the first."""
     replaced = overwrite and os.path.lexists(paths[0])
     if replaced:
         try:
@@ -207,15 +198,8 @@ def _claim_and_replace(temporary: Path, path: Path) -> None:
 
 
 def _exists(path: Path) -> OutputError:
-    return OutputError(f"{path}: exists already; give another name, or allow overwriting it")
-
-
-def _is_about(error: OSError, *paths: Path) -> bool:
-    """Whether a system error concerns these files; one without a name comes from a write."""
-    if error.filename is None:
-        return True
-    names = {os.fspath(path) for path in paths}
-    return str(error.filename) in names
+    message = f"{path}: exists already; give another name, or allow overwriting it"
+    return OutputError(message, settings=("overwrite",))
 
 
 def _reason(error: OSError, path: Path) -> str:
@@ -227,27 +211,29 @@ def _reason(error: OSError, path: Path) -> str:
 
 
 @contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
-    """Turn whatever reading a fetched file may raise into an error that names it.
+def reading(path: Path, what: str, package: str | None = None) -> Iterator[None]:
+    """Turn whatever reading a fetched or installed file may raise into an error that names it.
 
     Args:
         path: the file that the body reads.
-        what: it should be, such as "the weights of VGG16".
+        what: what it should be, such as "the weights of VGG16".
+        package: the installed package that brings the file; None: it was fetched.
     """
+    install = f"reinstall the package {package}"
     damage = (pickle.UnpicklingError, struct.error, EOFError, LookupError, TypeError, ValueError)
     try:
         yield
     except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: not there; {what} must be fetched first") from error
+        missing = install if package else f"{what} must be fetched first"
+        raise MissingFileError(f"{path}: not there; {missing}") from error
     # RuntimeError is what torch raises for shapes that do not fit and for archives of its own.
     except (*damage, AttributeError, RuntimeError) as error:
-        raise DamagedFileError(
-            f"{path}: not {what} ({error}); delete it, it is fetched again"
-        ) from error
+        cure = install if package else "delete it, it is fetched again"
+        raise DamagedFileError(f"{path}: not {what} ({error}); {cure}") from error
 
 
 def cache_folder() -> Path:
-    """Where this user's programs keep what can be fetched again; the folder may not exist yet."""
+    """Return this user's folder for what can be fetched again; it may not exist yet."""
     home = Path.home()
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
@@ -280,13 +266,12 @@ def atomic_folder(
             temporary.mkdir()
             yield temporary
             for file in _files(temporary):
-                with open(temporary / file, "rb+") as written:
-                    os.fsync(written.fileno())
+                _flush(temporary / file)
             _take_place(temporary, folder, overwrite)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error})") from error
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
 def _check_folder(folder: Path, ours: Callable[[str], object], overwrite: bool) -> None:
@@ -297,7 +282,7 @@ def _check_folder(folder: Path, ours: Callable[[str], object], overwrite: bool) 
         raise OutputError(f"{folder}: the folder {folder.parent} does not exist; create it first")
     found = _files(folder)
     if found and not overwrite:
-        raise OutputError(f"{folder}: is not empty; give another name, or allow overwriting it")
+        raise OutputError(f"{folder}: is not empty; give another name, or overwrite it")
     others = [file for file in found if not ours(file)]
     if others:
         raise OutputError(
@@ -336,18 +321,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OutputError: there is something of that name, or it cannot be written.
     """
-    folder = Path(folder)
     if os.path.lexists(folder):
         raise OutputError(f"{folder}: exists already; give another name")
-    if not folder.parent.is_dir():
-        raise OutputError(f"{folder}: the folder {folder.parent} does not exist; create it first")
-    temporary = folder.with_name(f".livemoments-{secrets.token_hex(4)}")
-    try:
-        try:
-            temporary.mkdir()
-            yield temporary
-            temporary.rename(folder)  # refused by the system if something came there meanwhile
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    with atomic_folder(folder, bool, overwrite=False) as temporary:
+        yield temporary

@@ -6,7 +6,7 @@ import pytest
 from support.pictures import as_bytes, scene, spoil, view
 
 from livemoments.align.alignment import Alignment, align, output_size
-from livemoments.align.flow import homography_flow, sample, warp
+from livemoments.align.flow import pixel_grid, sample, warp
 from livemoments.align.registration import scaling
 from livemoments.imaging.pixels import as_float
 
@@ -21,6 +21,11 @@ def key_photo() -> np.ndarray:
 def enlarged(picture: np.ndarray, alignment: Alignment) -> np.ndarray:
     size = (alignment.width, alignment.height)
     return cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+
+
+def homography_flow(homography: np.ndarray, height: int, width: int) -> np.ndarray:
+    grid = pixel_grid(height, width)
+    return cv2.perspectiveTransform(grid.astype(np.float64), homography) - grid
 
 
 # The output's size. Sizes are (height, width).
@@ -223,8 +228,8 @@ def test_bytes_and_floats_mean_the_same():
     picture = as_bytes(scene(20, 30))
     np.testing.assert_allclose(as_float(picture), picture / 255, atol=1e-7)
     assert as_float(picture).dtype == as_float(np.zeros((2, 2, 3))).dtype == np.float32
-    kept = np.zeros((2, 2, 3), np.float32)
-    assert as_float(kept) is kept
+    floats = np.zeros((2, 2, 3), np.float32)
+    assert as_float(floats) is floats
 
 
 def test_sampling_at_the_alignments_positions_is_warping(key_photo):

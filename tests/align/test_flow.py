@@ -6,14 +6,13 @@ import pytest
 from support.pictures import as_bytes, scene, smooth_picture
 
 from livemoments.align.dense import COARSE_SMOOTHNESS, estimate_flow, shrink
-from livemoments.align.estimators import DisFlow, equalised, grey
+from livemoments.align.estimators import DisFlow, equalised
 from livemoments.align.flow import (
     compose,
     confidence,
     deformation,
     fill,
     forward_backward_error,
-    homography_flow,
     inside,
     invert,
     photometric_agreement,
@@ -22,6 +21,7 @@ from livemoments.align.flow import (
     sample,
     warp,
 )
+from livemoments.imaging.pixels import grey
 
 
 def constant(height: int, width: int, x: float, y: float) -> np.ndarray:
@@ -130,20 +130,6 @@ def test_a_resized_flow_warps_a_resized_picture_alike():
     expected = cv2.resize(warp(picture, flow), (192, 128), interpolation=cv2.INTER_CUBIC)
     moved = warp(large, resize_flow(flow, 128, 192))
     np.testing.assert_allclose(moved[8:-8, 8:-8], expected[8:-8, 8:-8], atol=0.02)
-
-
-@pytest.mark.parametrize("size", [(5, 7), (257, 40), (600, 3)])
-def test_homography_flow_agrees_with_opencv(size):
-    homography = np.array([[1.02, 0.03, -4], [-0.02, 0.97, 6], [3e-5, -2e-5, 1]])
-    points = pixel_grid(*size)
-    expected = cv2.perspectiveTransform(points.astype(np.float64), homography) - points
-    found = homography_flow(homography, *size)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-
-
-def test_homography_flow_does_not_divide_by_zero():
-    assert np.isfinite(homography_flow(np.array([[1, 0, 0], [0, 1, 0], [1.0, 0, -3]]), 6, 6)).all()
 
 
 def test_inside_counts_half_a_pixel_around_the_outer_centres():

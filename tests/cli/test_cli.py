@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from livemoments import cli
 from livemoments.jobs import restore as job
+from livemoments.jobs import survey
 from livemoments.version import __version__
 
 CANCELLED = 130
@@ -265,7 +266,7 @@ def test_a_fault_is_one_line_unless_the_traceback_is_asked_for(pair, monkeypatch
     def broken(*arguments, **options):
         raise ZeroDivisionError("a slip")
 
-    monkeypatch.setattr(job, "survey_file", broken)
+    monkeypatch.setattr(survey, "survey_file", broken)
     assert_one_line(
         run("frames", pair), "ZeroDivisionError: a slip; this is a fault of livemoments"
     )
@@ -275,7 +276,7 @@ def test_a_fault_is_one_line_unless_the_traceback_is_asked_for(pair, monkeypatch
 
 def test_training_without_torch_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    result = run("train", "--photographs", tmp_path, "-o", tmp_path / "run")
+    result = run("lab", "train", "--photographs", tmp_path, "-o", tmp_path / "run")
     assert_one_line(result, "pip install 'livemoments[train]'")
 
 

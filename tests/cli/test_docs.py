@@ -6,10 +6,39 @@ import pytest
 import typer
 from support import ROOT
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from livemoments.cli import Command, app
 
-COMMANDS = get_command(app).commands
+PROGRAM = get_command(app).commands
+LAB = PROGRAM["lab"].commands
+PERSONAL = ["info", "frames", "restore", "faces", "convert", "check", "demo"]
+COMMANDS = {name: PROGRAM[name] for name in PERSONAL} | LAB
+
+
+def test_a_persons_commands_come_first_and_old_names_are_hidden():
+    assert [name for name in PROGRAM if not PROGRAM[name].hidden] == [*PERSONAL, "lab"]
+    assert {name for name in PROGRAM if PROGRAM[name].hidden} == {*LAB}
+
+
+@pytest.mark.parametrize("name", LAB)
+def test_an_old_name_still_works_and_names_the_new_one(name, monkeypatch):
+    """Both take the same options; the old one says on stderr what it is called now."""
+    assert [p.name for p in PROGRAM[name].params] == [p.name for p in LAB[name].params]
+    called = []
+    monkeypatch.setattr(Command, "invoke", lambda self, context: called.append(self.name))
+    required = [p for p in LAB[name].params if p.required]
+    words = []
+    for parameter in required:
+        flag = [max(parameter.opts, key=len)] if parameter.param_type_name == "option" else []
+        words += [*flag, "somewhere"]
+    result = CliRunner().invoke(app, [name, *words])
+    assert (
+        result.stderr
+        == f"livemoments: `livemoments {name}` is `livemoments lab {name}` now; see --help\n"
+    )
+    assert called == [name] and not result.stdout
+    assert not CliRunner().invoke(app, ["lab", name, *words]).stderr
 
 
 def write_cli_docs():

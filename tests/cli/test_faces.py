@@ -99,17 +99,17 @@ def test_without_weights(tmp_path, pair, monkeypatch):  # noqa: F811
     monkeypatch.setattr(polishing, "load_faces", faces.load_faces)
     result = run("faces", pair, "-o", tmp_path / "a.mov", "--weights", tmp_path / "none")
     assert result.exit_code == 1
-    assert "no weights of the face tier there" in result.stderr.splitlines()[-1]
+    assert "no weights of face restoration there" in result.stderr.splitlines()[-1]
 
 
 PROGRAM = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
 sys.path.insert(0, "tests")
-import faces
-from tiny_faces import FakeFaces
+from support import faces
+from support.tiny_faces import FakeFaces
 from livemoments import cli
-from livemoments.clip_faces import polishing
+from livemoments.jobs.polish import polish as polishing
 models = faces.FakeModels()
 polishing.FaceModels = lambda: models
 class Slow(FakeFaces):

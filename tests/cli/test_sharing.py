@@ -44,7 +44,7 @@ def test_a_broken_rule_is_exit_code_1_and_a_message(tmp_path):
     for more in ((), ("--video", video)):
         result = run("check", photo, *more)
         assert result.exit_code == 1
-        assert result.stderr == f"livemoments: {photo.name} breaks a rule of its form\n"
+        assert result.stderr == f"livemoments: {photo.name} breaks a rule of its format\n"
         assert "FAIL   both name the same Live Photo" in result.stdout
     result = run("check", photo, "--json")
     assert result.exit_code == 1 and json.loads(result.stdout)["passed"] is False

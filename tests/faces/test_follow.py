@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from support.faces import clips_folder, face_at, placement
+from support.faces import clips_folder, face_at, placement, tremble
 
 from livemoments.errors import InputError
 from livemoments.faces.detect import Found, Skipped
@@ -167,7 +167,6 @@ def test_two_real_people_are_followed_as_one_turns_away():
 
     from livemoments.faces.detect import FaceFinder
     from livemoments.faces.identity import Embedder, apart
-    from livemoments.faces.steady import tremble
 
     paths = sorted((clips_folder() / "street-interview").glob("*.jpg"))[::2]
     models = dlibs_models()

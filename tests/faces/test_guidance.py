@@ -5,7 +5,7 @@ import pytest
 from support.tiny_faces import FakeFaces
 
 from livemoments.errors import ConfigError
-from livemoments.faces.guidance import OFF, Guidance, guided, negatives
+from livemoments.faces.guidance import Guidance, guided, negatives
 from livemoments.models.face_window import Streams
 
 WHOLE = Streams()
@@ -39,8 +39,7 @@ def test_streams_add_up_in_any_order():
 
 
 def test_a_scale_of_0_costs_no_run():
-    assert negatives(OFF, prompt(), WHOLE) == []
-    assert OFF.runs == 1 and Guidance(image=1, reference=0.5).runs == 3
+    assert negatives(Guidance(), prompt(), WHOLE) == []
 
 
 def test_each_stream_lacks_what_it_is_named_after():

@@ -15,8 +15,8 @@ from livemoments.faces.identity import (
     Embedder,
     apart,
     chip_placement,
+    match_identity,
     mean_identity,
-    whose,
 )
 
 
@@ -26,28 +26,28 @@ def identity(*numbers: float) -> np.ndarray:
 
 def test_the_nearest_known_person_is_named():
     known = {"Ann": [identity(0)], "Bob": [identity(1)]}
-    found = whose(identity(0.9), known)
+    found = match_identity(identity(0.9), known)
     assert found.name == "Bob" and found.distance == pytest.approx(0.1)
     assert found.reason == "0.10 from Bob"
 
 
 def test_strangers_are_refused():
-    found = whose(identity(0.5), {"Ann": [identity(0)]})
+    found = match_identity(identity(0.5), {"Ann": [identity(0)]})
     assert found.name is None and "a stranger: 0.50 from Ann, at most 0.45" in found.reason
-    assert whose(identity(0.5), {"Ann": [identity(0)]}, limit=0.6).name == "Ann"
-    nobody = whose(identity(0), {"Ann": []})
+    assert match_identity(identity(0.5), {"Ann": [identity(0)]}, limit=0.6).name == "Ann"
+    nobody = match_identity(identity(0), {"Ann": []})
     assert nobody.name is None and nobody.reason == "nobody is known"
 
 
 def test_it_could_be_two():
-    found = whose(identity(0.5), {"Ann": [identity(0.2)], "Bob": [identity(0.83)]})
+    found = match_identity(identity(0.5), {"Ann": [identity(0.2)], "Bob": [identity(0.83)]})
     assert found.name is None and "as near to Ann as to Bob" in found.reason
 
 
 def test_of_several_references_their_mean_or_the_nearest_counts():
     spread = [identity(0.4, 0), identity(-0.4, 0)]
-    assert whose(identity(0, 0.2), {"Ann": spread}).distance == pytest.approx(0.2)
-    assert whose(identity(0.5, 0), {"Ann": spread}).distance == pytest.approx(0.1)
+    assert match_identity(identity(0, 0.2), {"Ann": spread}).distance == pytest.approx(0.2)
+    assert match_identity(identity(0.5, 0), {"Ann": spread}).distance == pytest.approx(0.1)
 
 
 def test_the_mean_leaves_out_what_is_far_away():
@@ -76,7 +76,7 @@ def test_a_mirror_image_has_the_same_identity():
 
 @pytest.fixture(scope="module")
 def known():
-    """A portrait, where its face is, and whose."""
+    """A portrait, where its face is, and match_identity."""
     models = dlibs_models()
     picture, embedder = portrait(), Embedder(models)
     at = FaceFinder(models).find(picture).faces[0].placement

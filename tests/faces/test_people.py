@@ -49,6 +49,12 @@ def test_small_faces_are_skipped_with_the_reason():
     assert found.people[0].distance == pytest.approx(0, abs=1e-6)
 
 
+def test_of_equally_aligned_references_the_sharper_comes_first():
+    soft = reference("ann 1", sharpness=0.4)
+    (person,) = find(Stage(5, ann=still(100)), [soft, reference("ann 2", sharpness=1.3)]).people
+    assert person.reference.name == "ann 2"
+
+
 def test_of_several_references_all_are_used_the_best_aligned_first():
     turned = mean_shares()
     turned[27:36, 0] += 0.05
@@ -72,7 +78,7 @@ def test_nobody_is_in_a_frame_twice():
     stage.of_picture = lambda picture, at: near["ann" if at.x < 150 else "alma"]
     found = find(stage, [reference("ann")])
     assert [person.name for person in found.people] == ["ann", None]
-    assert found.people[1].why == "seen beside a face nearer to ann (0.00)"
+    assert found.people[1].why == "seen next to a face nearer to ann (0.00)"
     assert found.people[1].references == ()
 
 
@@ -98,10 +104,10 @@ def test_faces_as_sharp_as_their_reference_are_spared():
     stage = Stage(10, side_px=90, ann=still(60))
     sharp = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
     (soft,) = find(stage, [reference("ann", face=sharp)], spare_sharp=True).people
-    assert soft.need == 1 and soft.why is None and soft.sharpness > 0
+    assert soft.benefit == 1 and soft.why is None
     assert stage.opened == 2
     found = find(stage, [reference("ann")], spare_sharp=True)  # a plain grey square
-    assert found.people[0].need == 0 and "as sharp as ann" in found.people[0].why
+    assert found.people[0].benefit == 0 and "as sharp as ann" in found.people[0].why
     assert found.people[0].name == "ann" and found.restored == ()
 
 
@@ -113,11 +119,11 @@ def test_without_a_match_the_clip_is_read_once():
 
 @pytest.mark.parametrize("count", [0, 12])
 def test_progress_goes_up_to_its_end(count):
-    told = []
-    find(Stage(12, side_px=90, ann=still(60)), [reference("ann")], lambda *at: told.append(at),
+    reports = []
+    find(Stage(12, side_px=90, ann=still(60)), [reference("ann")], lambda *at: reports.append(at),
          count, spare_sharp=True)  # fmt: skip
     for stage in ("finding faces", "looking at faces"):
-        rows = [(done, total) for name, done, total in told if name == stage]
+        rows = [(done, total) for name, done, total in reports if name == stage]
         assert rows[-1] == (12, 12) and all(done <= total for done, total in rows)
         assert [done for done, _ in rows] == sorted(done for done, _ in rows)
 

@@ -10,16 +10,12 @@ from support.pictures import as_bytes, noise_picture
 from support.tiny_faces import FakeFaces
 
 from livemoments.errors import InputError
-from livemoments.faces.polish import (
-    BlendConfig,
-    FaceChange,
-    Guidance,
-    PolishConfig,
-    Streams,
-    apply_changes,
-    find_people,
-    polish,
-)
+from livemoments.faces.blending import BlendConfig
+from livemoments.faces.guidance import Guidance
+from livemoments.faces.people import find_people
+from livemoments.faces.polish import FaceChange, apply_changes, polish
+from livemoments.faces.settings import PolishConfig
+from livemoments.models.face_window import Streams
 
 PLAIN = PolishConfig(smallest_px=30, spare_sharp=False)
 
@@ -154,13 +150,13 @@ def test_the_same_seed_gives_the_same_bytes():
 def test_strength_and_need_scale_the_change():
     stage = Stage(3, ann=still(50))
     people = people_of(stage)
-    half = replace(people, people=(replace(people.people[0], need=0.5),))
+    half = replace(people, people=(replace(people.people[0], benefit=0.5),))
     config = replace(PLAIN, strength=0.4)
     found = polished(stage, people=half, config=config)
     assert found[0].changes[0].strength == pytest.approx(0.2)
     for nothing in (replace(PLAIN, strength=0.0), None):
         model = FakeFaces()
-        spared = replace(people, people=(replace(people.people[0], need=0.0),))
+        spared = replace(people, people=(replace(people.people[0], benefit=0.0),))
         found = polished(stage, people=people if nothing else spared, config=nothing or PLAIN,
                          model=model)  # fmt: skip
         assert all(each.changes == () for each in found) and model.asked == []
@@ -185,12 +181,12 @@ def test_guidance_and_streams_reach_the_model():
 
 
 def test_progress_counts_to_its_end_and_can_cancel():
-    stage, told = Stage(30, ann=still(50)), []
+    stage, reports = Stage(30, ann=still(50)), []
     config = replace(PLAIN, steps=2)
-    polished(stage, config=config, progress=lambda *at: told.append(at))
-    totals = {total for _, _, total in told}
-    assert len(totals) == 1 and told[-1][1] == totals.pop()
-    assert {stage for stage, _, _ in told} == {"restoring faces"}
+    polished(stage, config=config, progress=lambda *at: reports.append(at))
+    totals = {total for _, _, total in reports}
+    assert len(totals) == 1 and reports[-1][1] == totals.pop()
+    assert {stage for stage, _, _ in reports} == {"restoring faces"}
     people, model = people_of(stage), FakeFaces()
 
     def stop(stage, done, total):
@@ -241,9 +237,9 @@ def test_memory_does_not_grow_with_the_clip():
         finally:
             tracemalloc.stop()
 
-    short, long = peak(56), peak(136)  # in windows of 24
-    # A view of each frame is kept, of less than 1 kB; the pictures are 108 kB each.
-    assert long - short < 80 * 1500
+    short, long = peak(48), peak(96)  # in windows of 24
+    # A view of each frame stays, of less than 1 kB; the pictures are 108 kB each.
+    assert long - short < 48 * 1500
 
 
 # Changes in pictures

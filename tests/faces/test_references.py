@@ -14,7 +14,7 @@ from livemoments.faces.identity import Embedder
 from livemoments.faces.pose import Pose
 from livemoments.faces.references import (
     Reference,
-    best_reference,
+    advice,
     face_sharpness,
     misalignment,
     read_references,
@@ -23,7 +23,7 @@ from livemoments.faces.references import (
 
 def reference(name: str = "a.jpg", **changes) -> Reference:
     plain = Reference(
-        name=name, face=np.zeros((256, 256, 3), np.uint8), placement=placement(100, 100, 300),
+        name=name, face=np.zeros((256, 256, 3), np.uint8),
         landmarks=mean_shares(), identity=np.zeros(128), pose=Pose(yaw=0, pitch=0, roll=0),
         sharpness=1.0, height_px=200,
     )  # fmt: skip
@@ -45,24 +45,10 @@ def test_the_largest_face_of_a_photograph_comes_first():
     assert abs(first.pose.yaw) < 3
 
 
-def test_a_photograph_without_faces_is_said():
+def test_a_photograph_without_faces_is_refused():
     models = FakeModels()
     with pytest.raises(InputError, match="me.jpg: no face of 48 pixels or more was found"):
         read_references(picture_of(), "me.jpg", FaceFinder(models), Embedder(models))
-
-
-def test_the_best_aligned_wins():
-    turned = mean_shares()
-    turned[27:36, 0] += 0.05  # the nose to one side
-    chosen = best_reference(FACE, [reference("side", landmarks=turned), reference("front")])
-    assert chosen.reference.name == "front"
-    assert chosen.misalignment == pytest.approx(0, abs=1e-6)
-    assert chosen.advice is None
-
-
-def test_of_equally_aligned_ones_the_sharper_wins():
-    both = [reference("soft", sharpness=0.4), reference("sharp", sharpness=1.3)]
-    assert best_reference(FACE, both).reference.name == "sharp"
 
 
 @pytest.mark.parametrize(
@@ -74,12 +60,11 @@ def test_of_equally_aligned_ones_the_sharper_wins():
     ],
 )
 def test_advice(changes, words):
-    assert words in best_reference(FACE, [reference(**changes)]).advice
+    assert words in advice(reference(**changes), FACE)
 
 
-def test_no_references():
-    with pytest.raises(InputError, match="no references"):
-        best_reference(FACE, [])
+def test_a_good_reference_needs_no_advice():
+    assert advice(reference(), FACE) is None
 
 
 def test_misalignment_is_in_distances_between_the_eyes():

@@ -73,8 +73,8 @@ def test_the_network_sees_the_bridges_points():
     noise = np.stack([frame_noise(7, index, (48, 8, 8)) for index in (3, 4)])
     np.testing.assert_allclose(model.seen[0], bridge.start(z_frame, noise), atol=1e-6)
     assert model.seen[1].dtype == np.float32
-    alike = [np.abs(z - z_frame).mean() for z in model.seen]
-    assert alike[0] > alike[1] > 0
+    distances = [np.abs(z - z_frame).mean() for z in model.seen]
+    assert distances[0] > distances[1] > 0
 
 
 def test_a_frame_has_its_noise_whatever_the_window():
@@ -122,10 +122,10 @@ def test_one_frame_will_do():
     assert sampled(model, person(model), range(7, 8)).shape == (1, 32, 32, 3)
 
 
-def test_every_run_is_told_and_can_be_the_last():
-    model, told = FakeFaces(), []
-    sampled(model, person(model, image=1.0), steps=2, after_run=lambda: told.append(1))
-    assert len(told) == len(model.asked) == 4
+def test_every_run_is_reported_and_can_be_the_last():
+    model, reports = FakeFaces(), []
+    sampled(model, person(model, image=1.0), steps=2, after_run=lambda: reports.append(1))
+    assert len(reports) == len(model.asked) == 4
 
     def stop():
         raise KeyboardInterrupt

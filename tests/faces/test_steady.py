@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from support.faces import placement
+from support.faces import placement, tremble
 
 from livemoments.errors import InputError
 from livemoments.faces.motion import Motion
-from livemoments.faces.steady import steady, tremble
+from livemoments.faces.steady import steady
 
 TIMES_S = np.arange(60) / 30
 

@@ -81,7 +81,7 @@ class TestSeveral:
             list(workers.map(fails, [3]))
 
     def test_a_process_that_is_ended_is_said(self):
-        with pytest.raises(LiveMomentsError, match="ended from outside.*fewer jobs"):
+        with pytest.raises(LiveMomentsError, match="ended from outside.*fewer processes"):
             with Workers(2) as workers:
                 list(workers.map(fall, range(4)))
 

@@ -1,4 +1,4 @@
-"""The compact tier at run time. Nothing here depends on how good the weights are."""
+"""The compact model at run time. Nothing here depends on how good the weights are."""
 
 import copy
 import json
@@ -138,10 +138,6 @@ def test_positions_far_outside_the_reference_are_survived(model):
         confidence=np.zeros_like(tile.confidence),
     )  # fmt: skip
     assert np.isfinite(run(model, lost).image).all()
-
-
-def test_a_model_is_made_once():
-    assert load_compact(threads=1) is load_compact(threads=1)
 
 
 def test_the_shipped_model_says_what_it_is(model):

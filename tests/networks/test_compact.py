@@ -197,8 +197,8 @@ def test_the_bridges_point_tells_the_correction_the_better_the_smaller_t():
     for t in (1e-6, 0.01, 0.05, 0.15, 0.2):
         when = torch.tensor([t])
         z = bridge.bridge_point(z_frame + correction, z_frame, torch.randn_like(z_frame), t)
-        told = CORRECTION * known_correction(z, z_frame, when)
-        errors.append(float((told - correction).square().mean().sqrt()) / CORRECTION)
+        estimate = CORRECTION * known_correction(z, z_frame, when)
+        errors.append(float((estimate - correction).square().mean().sqrt()) / CORRECTION)
     assert (
         errors[0] < 1e-3 and errors == sorted(errors) and errors[-1] == pytest.approx(1, abs=0.05)
     )

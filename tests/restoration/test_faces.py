@@ -1,4 +1,4 @@
-"""A moment's faces: what the face tier made of the frame, put into the restored picture."""
+"""A moment's faces: the restored face of the frame, put into the restored picture."""
 
 import numpy as np
 import pytest

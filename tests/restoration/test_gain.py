@@ -50,7 +50,7 @@ def test_the_key_photos_own_moment_keeps_its_map():
     picture = scene()
     gain_map = like(picture)
     moved = move_gain_map(gain_map, alignment(), key_photo=picture, image=picture)
-    assert moved.share_trusted > 0.99 and moved.reason is None
+    assert moved.reason is None
     np.testing.assert_allclose(moved.gain_map.stops(), gain_map.stops(), atol=0.01)
     assert moved.gain_map.capacity_max == gain_map.capacity_max
 
@@ -149,7 +149,6 @@ def test_another_tone_is_no_reason_for_distrust():
     moved = move_gain_map(
         like(key), alignment(), key_photo=(key * 255).astype(np.uint8), image=0.1 + 0.6 * key**1.3
     )
-    assert moved.share_trusted > 0.95
     np.testing.assert_allclose(moved.gain_map.stops(), like(key).stops(), atol=0.05)
 
 
@@ -161,10 +160,8 @@ def test_half_a_picture_unseen_is_like_the_other_half():
     # What lies there in the map belongs to something else: noise.
     values = gain_map.values.copy()
     values[:, WIDTH // 4 :] = np.random.default_rng(0).random(values[:, WIDTH // 4 :].shape)
-    spoilt = GainMap(**{**vars(gain_map), "values": values})
-    moved = move_gain_map(
-        spoilt, alignment(confidence=confidence), key_photo=picture, image=picture
-    )
+    mixed = GainMap(**{**vars(gain_map), "values": values})
+    moved = move_gain_map(mixed, alignment(confidence=confidence), key_photo=picture, image=picture)
     error = np.abs(moved.gain_map.stops() - gain_map.stops())
     assert error[:, : WIDTH // 4 - 4].max() < 0.03
     assert error[:, WIDTH // 4 :].mean() < 0.15
@@ -195,8 +192,7 @@ def test_without_an_alignment_there_is_no_map():
         reason="the key photo does not show this moment's view",
     )
     moved = move_gain_map(like(scene()), without, key_photo=scene(), image=scene())
-    assert (moved.gain_map, moved.share_trusted) == (None, 0)
-    assert moved.reason == without.reason
+    assert (moved.gain_map, moved.reason) == (None, without.reason)
 
 
 def test_too_little_trust_is_no_map():

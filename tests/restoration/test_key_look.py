@@ -66,8 +66,8 @@ def test_tone_never_falls_and_contrast_stays_within_bounds():
     assert (look.contrast > 0).all() and (look.chroma > 0).all()
 
 
-def test_the_order_of_neighbouring_values_is_kept():
-    """No tone is turned around: a brighter pixel beside a darker one stays the brighter one."""
+def test_the_order_of_neighbouring_values_stays():
+    """No tone is turned around: a pixel that is brighter than its neighbour stays brighter."""
     frame = natural()
     look = learn_look(frame, as_photo(frame), SURE).look
     assert look is not None
@@ -77,7 +77,7 @@ def test_the_order_of_neighbouring_values_is_kept():
 
 
 def test_no_halo_along_an_edge():
-    """Beside a bright sky a dark wall keeps its one value, but for a hair."""
+    """Next to a bright sky a dark wall keeps its one value, but for a hair."""
     picture = np.full((HEIGHT, WIDTH, 3), 0.15, np.float32)
     picture[:, WIDTH // 2 :] = 0.85
     frame = natural()
@@ -125,7 +125,7 @@ def big(picture: np.ndarray) -> np.ndarray:
 
 
 def test_of_a_moment_under_the_same_light():
-    key_frame = natural(360, 480)
+    key_frame = natural()
     frame = np.roll(key_frame, 6, axis=1)
     photo = big(as_photo(key_frame))
     learned = look_of_key(frame, key_frame, photo, align(frame, photo))
@@ -139,7 +139,7 @@ def test_of_a_moment_under_the_same_light():
 
 @pytest.mark.parametrize("change", [lambda x: x * 0.6, lambda x: x * np.float32([1, 0.8, 0.6])])
 def test_of_a_moment_under_another_light_it_is_refused(change):
-    key_frame = natural(360, 480)
+    key_frame = natural()
     frame = change(np.roll(key_frame, 6, axis=1))
     photo = big(as_photo(key_frame))
     learned = look_of_key(frame, key_frame, photo, align(frame, photo))

@@ -8,16 +8,27 @@ from support import DATA
 from support.pictures import noise_picture
 
 from livemoments.errors import ConfigError
-from livemoments.models.tile import TileConfig
-from livemoments.restoration.tiles import Stitcher, Tile, cut, grid, retrieve, stitch, window
+from livemoments.models.tile import TileConfig, TileResult
+from livemoments.restoration.tiles import Stitcher, Tile, grid, restore_tiles, retrieve, window
 
 SMALL = TileConfig(size=64, overlap=16)
 
 
+def stitch(parts, tiles: list[Tile], height: int, width: int) -> np.ndarray:
+    stitcher = Stitcher(height, width, parts[0].shape[-1])
+    for tile, part in zip(tiles, parts, strict=True):
+        stitcher.add(tile, part)
+    return stitcher.result()
+
+
+def cut_and_stitch(picture: np.ndarray, config: TileConfig) -> np.ndarray:
+    tiles = grid(*picture.shape[:2], config)
+    return stitch([picture[tile.area] for tile in tiles], tiles, *picture.shape[:2])
+
+
 def round_trip_error(height: int, width: int, config: TileConfig) -> float:
     picture = noise_picture(height, width, channels=2)
-    tiles = grid(height, width, config)
-    return float(np.abs(stitch(cut(picture, tiles), tiles, height, width) - picture).max())
+    return float(np.abs(cut_and_stitch(picture, config) - picture).max())
 
 
 @pytest.mark.parametrize(
@@ -81,8 +92,7 @@ def test_window_is_positive_symmetric_and_highest_in_the_middle(size):
 
 def test_first_and_last_rows_and_columns_survive():
     picture = np.ones((150, 150, 3), np.float32)
-    tiles = grid(150, 150, SMALL)
-    whole = stitch(cut(picture, tiles), tiles, 150, 150)
+    whole = cut_and_stitch(picture, SMALL)
     for edge in (whole[0], whole[-1], whole[:, 0], whole[:, -1]):
         np.testing.assert_allclose(edge, 1, atol=1e-6)
 
@@ -104,11 +114,6 @@ def test_the_order_of_tiles_does_not_matter():
     np.testing.assert_allclose(stitcher.result(), picture, atol=1e-6)
 
 
-def test_as_many_parts_as_tiles_are_needed():
-    with pytest.raises(ValueError, match="zip"):
-        stitch([np.zeros((64, 64, 1))], grid(64, 112, SMALL), 64, 112)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -126,6 +131,72 @@ def test_impossible_tiles_are_refused(settings, message):
 def test_an_empty_picture_is_refused(size):
     with pytest.raises(ConfigError, match="cannot be cut"):
         grid(*size, SMALL)
+
+
+# The loop
+
+
+class Recorder:
+    """A model that returns its frames, two at a time, and remembers its arguments."""
+
+    batch = 2
+
+    def __init__(self) -> None:
+        self.inputs, self.steps_given, self.draws = [], [], []
+
+    def restore_tiles(self, tiles, steps, rngs) -> list[TileResult]:
+        assert 1 <= len(tiles) == len(rngs) <= self.batch
+        self.inputs += tiles
+        self.steps_given.append(steps)
+        self.draws += [rng.random() for rng in rngs]
+        used = np.ones(tiles[0].frame.shape[:2], np.float32)
+        return [TileResult(image=tile.frame, used=used) for tile in tiles]
+
+
+def restored(flow=None, size=(100, 150), **settings):
+    frame, model, progress = noise_picture(*size), Recorder(), []
+    if flow is not None:
+        flow = np.broadcast_to(np.float32(flow), (*size, 2))
+    sure = np.ones(size, np.float32)
+    settings = {"steps": 3, "tiles": SMALL} | settings
+    found = restore_tiles(
+        model, frame, frame, flow, sure, progress=lambda *step: progress.append(step), **settings
+    )
+    np.testing.assert_allclose(found.picture, frame, atol=1e-5)
+    assert found.share_from_reference == 1
+    return model, progress
+
+
+def test_every_tile_has_noise_of_its_own_by_seed_and_number():
+    model, progress = restored(seed=7)
+    count = len(grid(100, 150, SMALL))
+    assert model.draws == [np.random.default_rng([7, i]).random() for i in range(count)]
+    assert progress[-1] == ("restoring", count, count) and count % 2 == 0
+    assert [done for _, done, _ in progress] == list(range(2, count + 1, 2))
+
+
+def test_the_model_gets_the_steps_and_tiles_that_are_asked_for():
+    model, _ = restored(steps=2, tiles=TileConfig(size=200))
+    assert model.steps_given == [2] and model.inputs[0].frame.shape == (100, 150, 3)
+
+
+def test_positions_lead_to_the_same_pixels_of_each_tiles_crop():
+    model, _ = restored((3, -2), scale=2.5)
+    picture = noise_picture(100, 150)
+    for tile, each in zip(grid(100, 150, SMALL), model.inputs, strict=True):
+        assert each.enlarged == 2.5
+        y, x = tile.top + 20, tile.left + 20
+        column, row = each.positions[20, 20].astype(int)
+        np.testing.assert_array_equal(each.reference[row, column], picture[y - 2, x + 3])
+        corner = retrieve(tile, np.broadcast_to(np.float32([3, -2]), (64, 64, 2)), 100, 150)
+        np.testing.assert_array_equal(each.reference[each.corner], picture[corner])
+
+
+@pytest.mark.parametrize("flow", [None, (999, 0), (0, -999)])
+def test_without_a_flow_into_the_key_photo_there_is_no_reference(flow):
+    model, _ = restored(flow)
+    for each in model.inputs:
+        assert each.reference is each.positions is each.confidence is None
 
 
 # PCR

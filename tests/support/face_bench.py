@@ -9,7 +9,7 @@ from livemoments.faces.detect import FaceFinder
 from livemoments.faces.identity import Embedder
 from livemoments.imaging.fidelity import psnr_y
 from livemoments.lab.face_benchmark.clips import FaceMeasures
-from livemoments.lab.face_benchmark.methods import PoorClip
+from livemoments.lab.face_benchmark.methods import DegradedClip
 from livemoments.lab.metrics.metric import Metric
 from support.faces import FakeModels
 from support.pictures import as_bytes, smooth_picture
@@ -38,11 +38,11 @@ def write_clip(folder: Path, count: int) -> Path:
     return folder
 
 
-def poor_clip(count: int) -> PoorClip:
-    """A clip that is not poor at all."""
+def degraded_clip(count: int) -> DegradedClip:
+    """A clip that is not degraded at all."""
     pictures = frames(count)
     times_s = [index / 25 for index in range(count)]
-    return PoorClip(small=pictures, frames=pictures, times_s=times_s, key_photo=pictures[0])
+    return DegradedClip(small=pictures, frames=pictures, times_s=times_s, key_photo=pictures[0])
 
 
 def measures(every: int = 4) -> FaceMeasures:

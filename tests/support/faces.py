@@ -1,5 +1,6 @@
 """Stand-ins for faces and for dlib: a face is a square of pure red, and its blue says whose."""
 
+import threading
 import types
 from pathlib import Path
 
@@ -31,6 +32,21 @@ def face_at(placement: Placement, score: float = 1.0) -> Face:
 
 def placement(x: float, y: float, side_px: float = 100.0, roll: float = 0.0) -> Placement:
     return Placement(x=x, y=y, side_px=side_px, roll=roll)
+
+
+def tremble(placements: list[Placement]) -> float:
+    """Measure how placements of consecutive frames tremble, in thousandths of the face's side.
+
+    It is the root mean square distance of the canonical square's corners from the middle between
+    the frames before and after: even motion counts as none.
+    """
+    if len(placements) < 3:
+        return 0.0
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
+    corners = np.array([placement.to_picture(square) for placement in placements])
+    off = corners[1:-1] - (corners[:-2] + corners[2:]) / 2
+    side = np.mean([placement.side_px for placement in placements])
+    return float(1000 * np.sqrt((off**2).sum(axis=2).mean()) / side)
 
 
 def box(left: int, top: int, side: int) -> Box:
@@ -68,6 +84,7 @@ class FakeModels:
         self.dlib = types.SimpleNamespace(rectangle=Rectangle)
         self.detector = types.SimpleNamespace(run=self._run)
         self.network = types.SimpleNamespace(compute_face_descriptor=self._describe)
+        self.lock = threading.Lock()
         self.searched = []  # sizes of the pictures that were searched
         self.score = 1.0
 
@@ -112,11 +129,11 @@ def dlibs_models():
 
 
 def clips_folder() -> Path:
-    """The real clips that lie beside the checkout, or skip; they are not part of the project."""
+    """The real clips that lie next to the checkout, or skip; they are not part of the project."""
     from support.makers import samples_folder
 
     samples = samples_folder()
     folder = samples.parent / "clips" if samples else Path("/nowhere")
     if not folder.exists():
-        pytest.skip("no real clips beside the sample files of phones")
+        pytest.skip("no real clips next to the sample files of phones")
     return folder

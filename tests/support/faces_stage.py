@@ -1,6 +1,7 @@
 """People on a stage, for tests of the clip pipeline: where each is in a frame, and who they are."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -83,7 +84,7 @@ def reference(name: str, of: str | None = None, **changes) -> Reference:
     """A photograph; of says whom it shows, else its name does."""
     grey = np.full((64, 64, 3), 40 + 20 * (ord(name[-1]) % 10), np.uint8)
     given = {
-        "name": name, "face": grey, "placement": placement(50, 50, 300), "height_px": 200,
+        "name": name, "face": grey, "height_px": 200,
         "landmarks": mean_shares(), "identity": identity_of(of or name), "sharpness": 0.9,
         "pose": Pose(yaw=0, pitch=0, roll=0),
     }  # fmt: skip
@@ -94,8 +95,7 @@ def canonical(picture: np.ndarray, at: Placement, size_px: int = 32) -> np.ndarr
     return cut(picture, at, size_px).astype(np.float32) / 255
 
 
-@pytest.fixture(autouse=True)
-def stand_ins(monkeypatch):
+def put_stand_ins(monkeypatch):
     """dlib sees red squares; the model brings them half way to the reference."""
     models, model = faces.FakeModels(), FakeFaces()
     monkeypatch.setattr(polishing, "FaceModels", lambda: models)
@@ -103,18 +103,32 @@ def stand_ins(monkeypatch):
     return model
 
 
+@pytest.fixture(autouse=True)
+def stand_ins(monkeypatch):
+    return put_stand_ins(monkeypatch)
+
+
 def photograph(path, blue=MINE):
     return makers.save_still(path, makers.enlarged(with_face(blue)))
 
 
-@pytest.fixture
-def pair(tmp_path):
-    """An Apple pair of someone: the still's path."""
-    folder = tmp_path / "in"
-    folder.mkdir()
+@cache
+def movie():
+    """The clip of the pair: encoded once for all tests."""
     clip = makers.encode_clip(frames(), sound=True)
     keys = {"com.apple.quicktime.content.identifier": makers.IDENTIFIER}
-    (folder / "IMG_1.MOV").write_bytes(makers.with_still_time(makers.with_keys(clip, keys), 0.4))
+    return makers.with_still_time(makers.with_keys(clip, keys), 0.4)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return make_pair(tmp_path / "in")
+
+
+def make_pair(folder):
+    """An Apple pair of someone: the still's path."""
+    folder.mkdir()
+    (folder / "IMG_1.MOV").write_bytes(movie())
     still = with_face()
     still[64 : 64 + SIDE, 90 : 90 + SIDE, 2] += 20
     exif = makers.make_exif(makers.IDENTIFIER)

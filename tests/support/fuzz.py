@@ -1,7 +1,7 @@
 """Feed damaged files of every kind to the readers: only our own errors, quickly, in little memory.
 
-    PYTHONPATH=src python tests/fuzz.py --cases 20000 --seed 1
-    PYTHONPATH=src python tests/fuzz.py --seed 1 --case 4711    # one case again, with its files
+    PYTHONPATH=src:tests python -m support.fuzz --cases 20000 --seed 1
+    PYTHONPATH=src:tests python -m support.fuzz --seed 1 --case 4711    # one case again
 
 Every case is made from (seed, number) alone, runs in a worker process, and must end in a Live
 Photo with sensible facts or in one of our errors, of one line. Using more than 5 s of processor

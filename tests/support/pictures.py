@@ -90,3 +90,12 @@ def psnr(first: np.ndarray, second: np.ndarray, border: int = 0) -> float:
     return float(
         -10 * np.log10(np.mean(np.square(np.float64(first[inner]) - second[inner])) + 1e-12)
     )
+
+
+def assert_same_scene(first, second) -> None:
+    """Two training scenes are the same; what was estimated of them, to rounding."""
+    for name, value in vars(first).items():
+        tolerance = 1e-3 if name in ("flow", "confidence") else 0
+        np.testing.assert_allclose(
+            value, getattr(second, name), rtol=tolerance, atol=tolerance, err_msg=name
+        )

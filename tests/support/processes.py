@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor
 
 from livemoments.lab.training import loop
 from livemoments.lab.training.loop import accelerator_for, train
-from livemoments.lab.training.run import distribute as spread
+from livemoments.lab.training.run import distribute, monitor
 from livemoments.lab.training.run.config import TrainConfig
 
 
@@ -40,23 +40,23 @@ def _train(rank: int, config: TrainConfig, processes: int, port: int, shards: bo
     )  # fmt: skip
     if shards:
         loop.accelerator_for = _for_shards
-    save = spread.save
+    save = distribute.save_once
 
     def save_in_each(run, path: Path, config, accelerator) -> None:
         save(run, path, config, accelerator)
-        learned = spread.whole(run, accelerator)
+        learned = distribute.gather_learned(run, accelerator)
         sharded = any(isinstance(p, DTensor) for p in run.model.parameters())
         held = {"model": learned and learned.model, "sharded": sharded}
         torch.save(held, config.output / f"process-{rank}.pt")
 
-    spread.save = save_in_each
+    monitor.save_once = save_in_each
     train(config)
     torch.distributed.destroy_process_group()
 
 
-def _for_shards(config: TrainConfig) -> Accelerator:
+def _for_shards(config: TrainConfig, **settings) -> Accelerator:
     """accelerate asks for GPUs before it allows shards; what it then does, CPUs can do too."""
-    accelerator = accelerator_for(config)
+    accelerator = accelerator_for(config, **settings)
     accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(fsdp_version=2)
     for state in (accelerator.state, PartialState()):
         state.distributed_type = DistributedType.FSDP

@@ -1,13 +1,20 @@
 """Runs of a benchmark for tests of its report: made of formulas, with pictures where asked."""
 
 import dataclasses
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from livemoments.lab.benchmark.results import ImageInfo, ImageScore, MethodInfo, MetricInfo, Run
+from livemoments.lab.benchmark.results import (
+    BenchmarkRun,
+    ImageInfo,
+    ImageScore,
+    MethodInfo,
+    MetricInfo,
+)
 from support.pictures import as_bytes, scene
 
 PSNR = MetricInfo(name="PSNR-Y", better="higher", against="truth")
@@ -30,16 +37,16 @@ def image(name: str, width: int = 64, height: int = 48, *, truth: bool = True) -
     )  # fmt: skip
 
 
-def score(method: str, of: str, said=None, seconds=1.5, **values) -> ImageScore:
+def score(method: str, of: str, messages=None, seconds=1.5, **values) -> ImageScore:
     """Values by the metric's name with its hyphens as underscores."""
     names = {m.name.replace("-", "_"): m.name for m in (PSNR, LPIPS, NIQE)}
     return ImageScore(
         method=method, image=of, values={names[k]: v for k, v in values.items()},
-        said=said or {}, seconds=seconds, picture=f"{method}/{of}.png",
+        messages=messages or {}, seconds=seconds, picture=f"{method}/{of}.png",
     )  # fmt: skip
 
 
-def make_run(images=5, **changes) -> Run:
+def make_run(images=5, **changes) -> BenchmarkRun:
     """Three methods: ours clearly the best by PSNR and LPIPS, not clearly by NIQE."""
     names = [f"image {i}" for i in range(images)]
     scores = []
@@ -50,7 +57,7 @@ def make_run(images=5, **changes) -> Run:
             score("gan", name, PSNR_Y=29.0 + i, LPIPS_AlexNet=0.20 + 0.01 * i, NIQE_re=0.2 + wave),
             score("livemoments", name, PSNR_Y=31.0 + i, LPIPS_AlexNet=0.10 + 0.01 * i, NIQE_re=0.2),
         ]
-    run = Run(
+    run = BenchmarkRun(
         title="A test", set_name="made", set_folder="sets/made", command="livemoments benchmark",
         environment={"Python": "3.11", "date": "2025-11-21"}, metrics=[PSNR, LPIPS, NIQE, MUSIQ],
         methods=[CUBIC, GAN, OURS], images=[image(name) for name in names], scores=scores,
@@ -59,7 +66,19 @@ def make_run(images=5, **changes) -> Run:
     return dataclasses.replace(run, **changes)
 
 
-def only(run: Run, *methods: str) -> Run:
+def read_run(path: Path) -> BenchmarkRun:
+    """What a run.json holds, in which messages are "said"."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    assert values.pop("format") == 1
+    for each in values["scores"]:
+        each["messages"] = each.pop("said")
+    kinds = (MetricInfo, MethodInfo, ImageInfo, ImageScore)
+    for name, kind in zip(("metrics", "methods", "images", "scores"), kinds, strict=True):
+        values[name] = [kind(**each) for each in values[name]]
+    return BenchmarkRun(**values)
+
+
+def only(run: BenchmarkRun, *methods: str) -> BenchmarkRun:
     """The same run of these methods alone."""
     return dataclasses.replace(
         run,
@@ -68,7 +87,7 @@ def only(run: Run, *methods: str) -> Run:
     )
 
 
-def write_pictures(run: Run, folder: Path, size: tuple[int, int] | None = None) -> Path:
+def write_pictures(run: BenchmarkRun, folder: Path, size: tuple[int, int] | None = None) -> Path:
     """All pictures of a run and its set, in one folder; the frame at half the size (w, h)."""
     for number, each in enumerate(run.images):
         width, height = size or (each.width, each.height)

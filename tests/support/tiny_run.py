@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+from torch import Tensor
+
 from livemoments.lab.training.data.pairs import PairConfig
+from livemoments.lab.training.loop import accelerator_for, train_step
+from livemoments.lab.training.run.checkpoint import Run
 from livemoments.lab.training.run.config import TrainConfig
 from livemoments.lab.training.run.objective_config import ObjectiveConfig
+from livemoments.lab.training.run.task import Task
 from support.tiny import TINY
 
 
@@ -19,3 +24,9 @@ def tiny_config(photographs: Path, output: Path, **given) -> TrainConfig:
         "validate_every": 0, "precision": "no",
     }  # fmt: skip
     return TrainConfig(photographs=photographs, output=output, **(usual | given))
+
+
+def take_step(task: Task, run: Run, batch: dict[str, Tensor]) -> dict[str, float]:
+    """One step of a run, without the perceptual terms; its losses."""
+    accelerator = accelerator_for(task.config)
+    return train_step(run, batch, task.config, task.objective(run, accelerator), accelerator)

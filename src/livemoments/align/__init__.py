@@ -1,1 +1,1 @@
-"""Bringing the key photo to the frame: registration, dense flow, confidence."""
+"""Bring the key photo to the frame: registration, dense flow, confidence."""

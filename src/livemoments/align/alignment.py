@@ -1,15 +1,15 @@
-"""From a frame and a key photo to: where does each pixel of the output lie in the key photo?"""
+"""Find where each pixel of the restored frame lies in the key photo."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from livemoments.align.dense import REFINE_SCALE, estimate_flow
-from livemoments.align.estimators import FlowEstimator, grey
+from livemoments.align.estimators import FlowEstimator
 from livemoments.align.flow import inside, pixel_grid
 from livemoments.align.registration import Registration, register, scaling
-from livemoments.imaging.pixels import as_float
+from livemoments.imaging.pixels import as_float, fit_side, grey
 
 MIN_AGREEMENT = 0.3  # of the registered views: below, the key photo shows something else
 MIN_TRUSTED = 0.08  # share of the picture whose flow must be confident for a reference to be of use
@@ -33,10 +33,11 @@ class Alignment:
 def output_size(
     frame: tuple[int, int], key: tuple[int, int], homography: np.ndarray
 ) -> tuple[int, int]:
-    """(height, width) of the frame's view at the key photo's pixel density.
+    """Return the (height, width) of the frame's view at the key photo's pixel density.
 
-    frame and key are (height, width). The key photo's own size where both show about the same view,
-    or the frame less of it; never smaller than the frame.
+    frame and key are (height, width), and homography leads from the one to the other. The result is
+    the key photo's own size where both show about the same view, or the frame less of it; it is
+    never smaller than the frame.
     """
     same = scaling(frame, key)
     corners = np.array(
@@ -48,10 +49,10 @@ def output_size(
     )
     # A clip of another shape is a cut of the key photo's view.
     nominal = min(same[0, 0], same[1, 1])
-    alike = abs(same[0, 0] / same[1, 1] - 1) < SAME_SHAPE
+    same_shape = abs(same[0, 0] / same[1, 1] - 1) < SAME_SHAPE
     if not density / nominal < 4:  # a registration gone astray must not ask for a huge picture
         density = nominal
-    if alike and density / nominal - 1 < SAME_VIEW and nominal >= 1:
+    if same_shape and density / nominal - 1 < SAME_VIEW and nominal >= 1:
         return key
     density = max(density, nominal, 1.0)
     return round(frame[0] * density), round(frame[1] * density)
@@ -71,60 +72,40 @@ def align(
     key_frame and key_transform, where the file has one, are the clip's picture at the key photo's
     time and the homography of its pixels to the key photo's. The pictures need not be of one tone.
     """
-    h, w = frame.shape[:2]
+    size, key_size = frame.shape[:2], key_photo.shape[:2]
     luma = grey(frame)
-    reduced = _reduced_luma(key_photo, REFINE_SCALE * max(h, w))
-    to_key = scaling(reduced.shape[:2], key_photo.shape[:2])
+    reduced = _reduced_luma(key_photo, REFINE_SCALE * max(size))
+    to_key = scaling(reduced.shape, key_size)
     found = register(
         luma,
         reduced,
         key_frame=key_frame,
         key_transform=None if key_transform is None else np.linalg.inv(to_key) @ key_transform,
     )
-    height, width = output_size((h, w), key_photo.shape[:2], to_key @ found.homography)
-    if found.agreement < MIN_AGREEMENT:
+    agrees = found.agreement >= MIN_AGREEMENT
+    to_key_photo = to_key @ found.homography if agrees else scaling(size, key_size)
+    height, width = output_size(size, key_size, to_key_photo)
+    alone = Alignment(height=height, width=width, enlarged=width / size[1], registration=found)
+    if not agrees:
         reason = (
             f"the key photo does not show this moment's view (agreement {found.agreement:.2f}, "
             f"at least {MIN_AGREEMENT} needed)"
         )
-        height, width = output_size(
-            (h, w), key_photo.shape[:2], scaling((h, w), key_photo.shape[:2])
-        )
-        return Alignment(
-            height=height,
-            width=width,
-            enlarged=width / w,
-            registration=found,
-            reason=reason,
-        )
-
+        return replace(alone, reason=reason)
     positions, trust = _locate(luma, reduced, found.homography, to_key, width, estimator)
-    trust[~inside(positions - pixel_grid(*trust.shape), *key_photo.shape[:2])] = 0
+    trust[~inside(positions - pixel_grid(*trust.shape), *key_size)] = 0
     trusted = float((trust > 0.5).mean())
     if trusted < MIN_TRUSTED:
         reason = (
             f"hardly any of the key photo is found in this moment ({trusted:.0%} of the picture)"
         )
-        return Alignment(
-            height=height,
-            width=width,
-            enlarged=width / w,
-            registration=found,
-            reason=reason,
-        )
+        return replace(alone, reason=reason)
     # As a displacement from the same pixel of the output, which varies slowly enough to be
     # enlarged.
-    to_output = scaling(trust.shape, (height, width))
-    start = _project(to_output, pixel_grid(*trust.shape))
+    start = _project(scaling(trust.shape, (height, width)), pixel_grid(*trust.shape))
     flow = cv2.resize(positions - start, (width, height), interpolation=cv2.INTER_LINEAR)
-    return Alignment(
-        height=height,
-        width=width,
-        enlarged=width / w,
-        registration=found,
-        flow_frame_to_key=flow,
-        confidence=cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR),
-    )
+    confidence = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
+    return replace(alone, flow_frame_to_key=flow, confidence=confidence)
 
 
 def _locate(
@@ -135,7 +116,7 @@ def _locate(
     width: int,
     estimator: FlowEstimator | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the frame's pixels lie in the key photo.
+    """Find where the frame's pixels lie in the key photo.
 
     Frame and reduced key photo are luma, homography is that between them, to_key that of the
     reduced one to the key photo, width that of the output. Returns positions (h x w x 2, pixels of
@@ -157,19 +138,13 @@ def _locate(
 
 
 def _project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (H x W x 2) through a 3 x 3."""
+    """Map points (H x W x 2) by a 3 x 3."""
     return cv2.perspectiveTransform(points, np.asarray(homography, np.float64)).astype(np.float32)
 
 
 def _reduced_luma(key_photo: np.ndarray, side_px: float) -> np.ndarray:
-    """The key photo's luma, float32 in [0, 1], its longer side at most side_px."""
-    ratio = side_px / max(key_photo.shape[:2])
-    if ratio < 1:
-        size = (
-            max(1, round(key_photo.shape[1] * ratio)),
-            max(1, round(key_photo.shape[0] * ratio)),
-        )
-        key_photo = cv2.resize(key_photo, size, interpolation=cv2.INTER_AREA)
+    """Return the key photo's luma, float32 in [0, 1], its longer side at most side_px."""
+    key_photo = fit_side(key_photo, side_px)
     luma = np.empty(key_photo.shape[:2], np.float32)
     for top in range(0, len(luma), 256):  # in strips: three colours in float32 are large
         luma[top : top + 256] = grey(as_float(key_photo[top : top + 256]))

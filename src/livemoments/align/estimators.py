@@ -1,4 +1,4 @@
-"""Optical flow estimators behind one small interface."""
+"""Estimate optical flow between two pictures of one size."""
 
 from typing import Protocol
 
@@ -7,10 +7,10 @@ import numpy as np
 
 
 class FlowEstimator(Protocol):
-    """Two 8-bit grey pictures of one size in, the dense flow first -> second out."""
+    """What finds the dense flow between two 8-bit grey pictures of one size."""
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """first and second are uint8 H x W; returns float32 H x W x 2, pixels."""
+        """Estimate the flow first -> second (uint8 H x W), float32 H x W x 2 in pixels."""
         ...
 
 
@@ -30,7 +30,7 @@ class DisFlow:
         self._dis.setVariationalRefinementAlpha(smoothness)
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """first and second are uint8 H x W; returns float32 H x W x 2, pixels."""
+        """Estimate the flow first -> second (uint8 H x W), float32 H x W x 2 in pixels."""
         h, w = first.shape
         pad_h, pad_w = max(0, self.smallest_side_px - h), max(0, self.smallest_side_px - w)
         if pad_h or pad_w:
@@ -43,15 +43,8 @@ class DisFlow:
         return np.ascontiguousarray(flow[:h, :w])
 
 
-def grey(image: np.ndarray) -> np.ndarray:
-    """Luma of float32 RGB H x W x 3 in [0, 1]: float32 H x W in [0, 1]. Luma stays as it is."""
-    if image.ndim == 2:
-        return image
-    return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-
-
 def equalised(luma: np.ndarray) -> np.ndarray:
-    """Luma (float32 H x W in [0, 1]) as uint8 with its local contrast levelled (CLAHE).
+    """Convert luma (float32 H x W in [0, 1]) to uint8 with its local contrast levelled (CLAHE).
 
     The clip and the key photo come out of different tone pipelines; flow compares brightness.
     """

@@ -1,4 +1,4 @@
-"""Dense displacement fields: warp, compose, resize, and say where they can be trusted.
+"""Warp, compose, invert and resize dense flows, and say where they can be trusted.
 
 A flow is float32, H x W x 2, in pixels (x, y) of its own grid. ``flow_a_to_b`` at pixel p of a
 points at p + flow in b's view, so ``warp(b, flow_a_to_b)`` brings b into a's view. Pixel centres
@@ -12,7 +12,7 @@ FIELD = np.float32
 
 
 def pixel_grid(height: int, width: int) -> np.ndarray:
-    """The positions (x, y) of every pixel, float32 H x W x 2."""
+    """Return the positions (x, y) of every pixel, float32 H x W x 2."""
     grid = np.empty((height, width, 2), FIELD)
     grid[..., 0] = np.arange(width, dtype=FIELD)
     grid[..., 1] = np.arange(height, dtype=FIELD)[:, None]
@@ -35,12 +35,12 @@ def warp(image: np.ndarray, flow: np.ndarray, interpolation: int = cv2.INTER_CUB
 
 
 def compose(flow_a_to_b: np.ndarray, flow_b_to_c: np.ndarray) -> np.ndarray:
-    """flow_a_to_c: first a to b, then from there to c."""
+    """Return flow_a_to_c: first a to b, then from there to c."""
     return flow_a_to_b + warp(flow_b_to_c, flow_a_to_b, cv2.INTER_LINEAR)
 
 
 def invert(flow_a_to_b: np.ndarray, steps: int = 10) -> np.ndarray:
-    """flow_b_to_a on a grid of the same size, by fixed-point steps.
+    """Compute flow_b_to_a on a grid of the same size, by fixed-point steps.
 
     Exact where the flow is smooth: each step multiplies what is still wrong by the flow's slope
     there, in pixels per pixel. Where that is 1 or more, as at the edges of things, two places land
@@ -54,7 +54,7 @@ def invert(flow_a_to_b: np.ndarray, steps: int = 10) -> np.ndarray:
 
 
 def resize_flow(flow: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The same motion on a grid of another size, in that grid's pixels."""
+    """Bring a flow to a grid of another size, in that grid's pixels."""
     h, w = flow.shape[:2]
     if (h, w) == (height, width):
         return flow
@@ -62,27 +62,14 @@ def resize_flow(flow: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
 
 
-def homography_flow(homography: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The flow of a 3 x 3 homography that maps pixels of an H x W view into another view."""
-    x = np.arange(width, dtype=np.float64)
-    flow = np.empty((height, width, 2), FIELD)
-    for top in range(0, height, 256):  # in strips: the intermediate is float64
-        y = np.arange(top, min(top + 256, height), dtype=np.float64)[:, None]
-        points = [row[0] * x + row[1] * y + row[2] for row in np.asarray(homography, np.float64)]
-        depth = np.where(np.abs(points[2]) < 1e-9, 1e-9, points[2])
-        flow[top : top + 256, :, 0] = points[0] / depth - x
-        flow[top : top + 256, :, 1] = points[1] / depth - y
-    return flow
-
-
 def forward_backward_error(flow_a_to_b: np.ndarray, flow_b_to_a: np.ndarray) -> np.ndarray:
-    """How far from its start each pixel of a lands, going to b and back: float32 H x W, pixels."""
+    """Measure how far from its start each pixel of a lands, going to b and back: H x W, pixels."""
     there_and_back = compose(flow_a_to_b, flow_b_to_a)
     return np.hypot(there_and_back[..., 0], there_and_back[..., 1])
 
 
 def inside(flow: np.ndarray, height: int, width: int) -> np.ndarray:
-    """True (H x W) where the flow lands within a picture of that height and width."""
+    """Mark (True, H x W) where the flow lands within a picture of that height and width."""
     at = pixel_grid(*flow.shape[:2]) + flow
     x, y = at[..., 0], at[..., 1]
     return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
@@ -91,14 +78,14 @@ def inside(flow: np.ndarray, height: int, width: int) -> np.ndarray:
 def photometric_agreement(
     frame: np.ndarray, warped: np.ndarray, sigma_px: float = 4.0
 ) -> np.ndarray:
-    """Local structural agreement of two grey pictures (float32 H x W in [0, 1]), in [0, 1].
+    """Measure how far two grey pictures (float32 H x W in [0, 1]) agree locally, in [0, 1].
 
-    2 cov / (var + var) in a Gaussian window (the structure term of SSIM, with its contrast): a
-    different level does not count, a somewhat different contrast hardly. Where both are plain there
-    is nothing to tell, and they agree; a plain place against a textured one does not.
+    The measure is 2 cov / (var + var) in a Gaussian window (the structure term of SSIM, with its
+    contrast): a different level does not count, a somewhat different contrast hardly. Where both
+    are plain they agree; a plain place does not agree with a textured one.
     """
     height, width = frame.shape
-    step = max(1, int(sigma_px / 2))  # a wide window's means are smooth: fewer of them do
+    step = max(1, int(sigma_px / 2))  # a wide window's means are smooth: fewer are enough
 
     def mean(x: np.ndarray) -> np.ndarray:
         if step > 1:
@@ -110,16 +97,16 @@ def photometric_agreement(
     var_f, var_w = mean(frame * frame) - m_f * m_f, mean(warped * warped) - m_w * m_w
     covariance = mean(frame * warped) - m_f * m_w
     flat = 2e-4  # about (3.6 / 255) ** 2: the noise and blocking of a compressed clip
-    alike = (2 * covariance + flat) / (np.maximum(var_f + var_w, 0) + flat)
-    alike = np.clip(alike, 0, 1).astype(FIELD)
-    return cv2.resize(alike, (width, height), interpolation=cv2.INTER_LINEAR)
+    agreement = (2 * covariance + flat) / (np.maximum(var_f + var_w, 0) + flat)
+    agreement = np.clip(agreement, 0, 1).astype(FIELD)
+    return cv2.resize(agreement, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def deformation(flow: np.ndarray, sigma_px: float = 1.0) -> np.ndarray:
-    """How much the flow stretches or shears what it moves, float32 H x W, pixels per pixel.
+    """Measure how much the flow stretches or shears, float32 H x W, pixels per pixel.
 
     Real motion is stiff within things; a flow that swirls was made up in a region without texture.
-    sigma_px is that of a blur before.
+    The flow is blurred by sigma_px first.
     """
     smooth = cv2.GaussianBlur(flow, (0, 0), sigma_px)
     slopes = [
@@ -136,12 +123,12 @@ def confidence(
     valid: np.ndarray,
     window_px: float = 4.0,
 ) -> np.ndarray:
-    """How far a flow can be trusted, float32 H x W in [0, 1].
+    """Measure how far a flow can be trusted, float32 H x W in [0, 1].
 
-    frame and warped are grey (H x W in [0, 1]), round_trip_px the forward-backward error, valid
-    says where the flow lands inside the other picture, window_px the sigma of the window in which
-    the pictures are compared; the other windows are in proportion. The product of all the evidence:
-    one veto is enough.
+    frame and warped are grey (H x W in [0, 1]), round_trip_px is the forward-backward error, valid
+    says where the flow lands inside the other picture, and window_px is the sigma of the window in
+    which the pictures are compared; the other windows are in proportion. The result is the product
+    of all the evidence: one veto is enough.
     """
     consistent = np.exp(-np.square(round_trip_px / 1.5)).astype(FIELD)
     slope = cv2.GaussianBlur(deformation(flow, window_px / 4), (0, 0), 0.75 * window_px)

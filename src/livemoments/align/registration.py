@@ -1,13 +1,13 @@
-"""One homography between a frame's view and the key photo's."""
+"""Find the homography between a frame's view and the key photo's."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from livemoments.align.estimators import equalised, grey
+from livemoments.align.estimators import equalised
 from livemoments.align.flow import photometric_agreement
-from livemoments.imaging.pixels import fit_side
+from livemoments.imaging.pixels import fit_side, grey
 
 WORKING_SIDE_PX = 1280  # longer side at which features are found
 MATCH_RATIO = 0.8  # Lowe's ratio test
@@ -26,7 +26,7 @@ class Registration:
 
 
 def scaling(from_size: tuple[int, int], to_size: tuple[int, int]) -> np.ndarray:
-    """The 3 x 3 from pixels of a picture of (height, width) to those of its resized version."""
+    """Return the 3 x 3 from a picture's pixels to its resized version's; sizes (height, width)."""
     sy, sx = to_size[0] / from_size[0], to_size[1] / from_size[1]
     return np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
 
@@ -42,7 +42,7 @@ class View:
 
     @property
     def to_own_pixels(self) -> np.ndarray:
-        """3 x 3, reduced pixels -> the picture's own."""
+        """The 3 x 3 from reduced pixels to the picture's own."""
         return scaling(self.luma.shape, self.size)
 
 
@@ -56,7 +56,10 @@ def prepare(image: np.ndarray) -> View:
 
 
 def match_homography(first: View, second: View) -> tuple[np.ndarray, float] | None:
-    """The homography first -> second in their own pixels, its error in first's; None: unproved."""
+    """Find the homography first -> second in their own pixels, and its error in first's.
+
+    None: too few features agree on one.
+    """
     if first.descriptors is None or second.descriptors is None or len(second.descriptors) < 2:
         return None
     pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(first.descriptors, second.descriptors, k=2)
@@ -68,9 +71,9 @@ def match_homography(first: View, second: View) -> tuple[np.ndarray, float] | No
     found, inliers = cv2.findHomography(src, dst, _magsac())
     if found is None or int(inliers.sum()) < MIN_INLIERS:
         return None
-    kept = inliers.ravel() > 0
-    moved = cv2.perspectiveTransform(src[kept][:, None], found)[:, 0]
-    error = float(np.median(np.linalg.norm(moved - dst[kept], axis=1)))
+    agreed = inliers.ravel() > 0
+    moved = cv2.perspectiveTransform(src[agreed][:, None], found)[:, 0]
+    error = float(np.median(np.linalg.norm(moved - dst[agreed], axis=1)))
     homography = second.to_own_pixels @ found @ np.linalg.inv(first.to_own_pixels)
     if not plausible(homography, first.size):
         return None
@@ -79,7 +82,10 @@ def match_homography(first: View, second: View) -> tuple[np.ndarray, float] | No
 
 
 def _magsac() -> cv2.UsacParams:
-    """cv2.USAC_MAGSAC's own settings, but its draws are the call's and not the process's."""
+    """Return the settings of cv2.USAC_MAGSAC with a random state of the call's own.
+
+    cv2.setRNGSeed would set that of the whole process, where other threads may be at work.
+    """
     params = cv2.UsacParams()
     params.threshold, params.confidence, params.maxIterations = INLIER_PX, 0.999, 4000
     params.sampler, params.score = cv2.SAMPLING_UNIFORM, cv2.SCORE_METHOD_MAGSAC
@@ -90,7 +96,7 @@ def _magsac() -> cv2.UsacParams:
 
 
 def _scale(homography: np.ndarray, size: tuple[int, int]) -> float:
-    """How many pixels there one pixel at the centre of a view of (height, width) becomes."""
+    """Compute how many pixels a side one at the centre of a view (height, width) becomes."""
     y, x = (size[0] - 1) / 2, (size[1] - 1) / 2
     around = np.array([[[x, y]], [[x + 1, y]], [[x, y + 1]]], np.float64)
     p = cv2.perspectiveTransform(around, homography)[:, 0]
@@ -98,7 +104,10 @@ def _scale(homography: np.ndarray, size: tuple[int, int]) -> float:
 
 
 def plausible(homography: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether views of one hand-held phone can differ so: no flip, little turn and perspective."""
+    """Return whether views of one hand-held phone can differ so.
+
+    That is without a flip, and with little turn and perspective.
+    """
     h, w = size
     corners = np.array([[[0, 0]], [[w, 0]], [[w, h]], [[0, h]]], np.float64)
     depth = np.hstack([corners[:, 0], np.ones((4, 1))]) @ np.asarray(homography)[2]
@@ -114,7 +123,7 @@ def plausible(homography: np.ndarray, size: tuple[int, int]) -> bool:
 
 
 def agreement(homography: np.ndarray, frame: View, key: View) -> float:
-    """Median local correlation of the two reduced views where they overlap, 0 to 1."""
+    """Take the median local correlation of two reduced views where they overlap, 0 to 1."""
     to_key = np.linalg.inv(key.to_own_pixels) @ homography @ frame.to_own_pixels
     h, w = frame.luma.shape
     soft = cv2.GaussianBlur(key.luma, (0, 0), 1.5)
@@ -134,13 +143,12 @@ def register(
     frame: np.ndarray, key_photo: np.ndarray, *, key_frame: np.ndarray | None = None,
     key_transform: np.ndarray | None = None,
 ) -> Registration:  # fmt: skip
-    """The homography of the frame (float32 RGB h x w x 3) to the key photo (H x W x 3).
+    """Find the homography of the frame (float32 RGB h x w x 3) to the key photo (H x W x 3).
 
-    Of either the luma alone will do.
-    Candidates: matched features; the file's own still-image transform (key_transform: pixels of the
-    key frame -> pixels of the key photo), carried to this frame by features between frame and key
-    frame; and the same view. The one after which the pictures agree best is taken; its agreement
-    says how well.
+    The luma alone of either is enough. Candidates are matched features; the file's own still-image
+    transform (key_transform: pixels of the key frame -> pixels of the key photo), carried to this
+    frame by features between frame and key frame; and the same view. The one after which the
+    pictures agree best is taken; its agreement says how well.
     """
     here, there = prepare(frame), prepare(key_photo)
     candidates: list[tuple[str, np.ndarray, float | None]] = [

@@ -1,6 +1,6 @@
-"""The command line: parse, call the library, report.
+"""Parse a command line, call the library, report.
 
-Facts go to stdout; progress, advice and errors to stderr. Exit codes: 0 done, 1 an error said in
+Facts go to stdout; progress, advice and errors to stderr. Exit codes: 0 done, 1 an error, in
 one line, 2 a command line that cannot be understood, 130 cancelled, 143 training cancelled by
 SIGTERM. With --json, stdout holds one JSON object whatever happens; that of an error is {"error":
 message, "kind": its class}.

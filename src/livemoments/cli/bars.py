@@ -1,4 +1,4 @@
-"""Progress on stderr: bars with the time left in a terminal, plain lines elsewhere."""
+"""Show progress on stderr: bars with the time left in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class StageProgress:
             self._started_s[stage] = now_s
             sys.stderr.write(f"{stage} ...\n")
         elif done >= total and stage not in self._ended:
-            self._ended.add(stage)  # said once, however often the end is reported
+            self._ended.add(stage)  # written once, however often the end is reported
             sys.stderr.write(f"{stage}: {now_s - self._started_s[stage]:.1f} s\n")
         sys.stderr.flush()
 
@@ -86,7 +86,7 @@ def logged_lines() -> Iterator[None]:
 
 
 def _bars() -> Bars:
-    """A bar per stage with steps done, time gone and an estimate of the time left."""
+    """Make bars: one a stage, with steps done, time gone and an estimate of the time left."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -1,6 +1,5 @@
-"""What all commands share: how they end, what they are called, common options."""
+"""Define the program: how its commands end, the group `lab`, and the old names of its commands."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -31,7 +30,7 @@ class Command(TyperCommand):
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise  # typer ends these well
         except LiveMomentsError as error:
-            self.fail(ctx, error, str(error))
+            self.fail(ctx, error, f"{error}{self._flags(error)}")
         except Exception as error:  # the last resort belongs to the program, never to the library
             if ctx.find_root().params.get("traceback"):
                 raise
@@ -42,6 +41,12 @@ class Command(TyperCommand):
                 f"{name}; this is a fault of livemoments;"
                 " run again with --traceback (livemoments --traceback COMMAND ...)",
             )
+
+    def _flags(self, error: LiveMomentsError) -> str:
+        """Return the options of this command for the settings that an error names, in brackets."""
+        options = {each.name: max(each.opts, key=len) for each in self.params}
+        named = [options[name] for name in error.settings if name in options]
+        return f" ({', '.join(named)})" if named else ""
 
     def fail(self, ctx: Any, error: Exception, message: str) -> None:  # noqa: ANN401
         """Say what went wrong in one line, and in JSON where JSON was asked for; exit with 1."""
@@ -55,13 +60,13 @@ class Command(TyperCommand):
 class LongCommand(Command):
     """A command that writes as it goes, and keeps that when it is cancelled."""
 
-    when_cancelled = "cancelled; what was finished is kept"
+    when_cancelled = "cancelled; what was finished stays"
 
 
 app = typer.Typer(
     name="livemoments",
     help="Pick a better moment of a Live Photo and get it at the key photo's quality.",
-    epilog="Exit codes: 0 done, 1 an error said in one line, 2 wrong usage, 130 cancelled, "
+    epilog="Exit codes: 0 done, 1 an error, in one line, 2 wrong usage, 130 cancelled, "
     "143 cancelled by SIGTERM (training).",
     no_args_is_help=True,
     add_completion=False,
@@ -76,21 +81,6 @@ lab = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-Photo = Annotated[
-    Path,
-    typer.Argument(
-        metavar="PHOTO",
-        help="A Live Photo or Motion Photo: its still, its video, or the name both share.",
-        show_default=False,
-    ),
-]
-Video = Annotated[
-    Path | None,
-    typer.Option("--video", metavar="FILE", help="The clip, where PHOTO does not lead to it."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -131,7 +121,7 @@ def _moved(kind: Any, name: str) -> type[TyperCommand]:  # noqa: ANN401 - mypy t
 
     class Moved(kind):  # type: ignore[misc]
         def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as Command.invoke
-            say(f"livemoments: `livemoments {name}` is `livemoments lab {name}` now")
+            say(f"livemoments: `livemoments {name}` is `livemoments lab {name}` now; see --help")
             return super().invoke(ctx)
 
     return Moved

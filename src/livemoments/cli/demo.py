@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Json, LongCommand, app
+from livemoments.cli.base import LongCommand, app
+from livemoments.cli.options import Json, argument
 from livemoments.cli.printing import print_facts
 
 if TYPE_CHECKING:
@@ -15,9 +14,9 @@ if TYPE_CHECKING:
 
 @app.command(cls=LongCommand)
 def demo(
-    folder: Annotated[
-        Path, typer.Argument(metavar="[FOLDER]", help="Where to put the pictures.")
-    ] = Path("demo-output"),
+    folder: Annotated[Path, argument("[FOLDER]", "Where to put the pictures.")] = Path(
+        "demo-output"
+    ),
     as_json: Json = False,
 ) -> None:
     """Restore a moment of a Live Photo made here.

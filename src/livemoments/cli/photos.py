@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Command, Json, Overwrite, Photo, Video, app
+from livemoments.cli.base import Command, app
+from livemoments.cli.options import Json, Overwrite, Photo, Video, option
 from livemoments.cli.printing import print_facts
 
 
@@ -27,7 +26,7 @@ def frames(
     photo: Photo,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="OUT", help="Where to draw the sheet: .png, .jpg."),
+        option("OUT", "Where to draw the sheet: .png, .jpg.", "-o", "--output"),
     ] = None,
     video: Video = None,
     overwrite: Overwrite = False,

@@ -1,4 +1,4 @@
-"""What the command line prints: facts on stdout, as text or as one JSON object; words on stderr."""
+"""Print facts to stdout, as text or as one JSON object, and messages to stderr."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,19 +8,19 @@ import typer
 
 
 def say(line: str) -> None:
-    """One line to stderr: advice, or what went wrong."""
+    """Print one line to stderr: advice, or what went wrong."""
     typer.echo(line, err=True)
 
 
 def print_json(facts: Mapping[str, Any]) -> None:
-    """One JSON object to stdout, in ASCII so that any terminal and any file name will do."""
+    """Print one JSON object to stdout, in ASCII so that any terminal and any file name will do."""
     typer.echo(json.dumps(facts, indent=2, allow_nan=False, default=str))
 
 
 def print_facts(
     facts: Mapping[str, Any], *, as_json: bool, lines: Sequence[str] | None = None
 ) -> None:
-    """Facts to stdout: as JSON, or as the lines given, or as `name: value` lines."""
+    """Print facts to stdout: as JSON, or as these lines, or as `name: value` lines."""
     if as_json:
         print_json(facts)
         return
@@ -29,7 +29,7 @@ def print_facts(
 
 
 def fact_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Facts as aligned `name: value` lines; groups indented, lists one item a line."""
+    """Lay facts out as aligned `name: value` lines; groups indented, lists one item a line."""
     width = max((len(name) for name in facts), default=0) + 2
     for name, value in facts.items():
         label = f"{indent}{name.replace('_', ' ') + ':':<{width}}"

@@ -1,11 +1,12 @@
-"""Commands that bring a Live Photo to another phone, and say whether a file is fit for one."""
+"""Commands that convert a Live Photo for another phone, and check its files."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from livemoments.cli.base import Command, Json, Overwrite, Photo, Video, app
+from livemoments.cli.base import Command, app
+from livemoments.cli.options import Json, Overwrite, Photo, Video, option
 from livemoments.cli.printing import print_facts, say
 
 
@@ -14,28 +15,28 @@ def convert(
     photo: Photo,
     to: Annotated[
         str,
-        typer.Option("--to", metavar="apple|google|samsung|microvideo", help="The form."),
+        option("apple|google|samsung|microvideo", "The format.", "--to"),
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "OUT",
+            "The photo's file, or a folder. Without it: next to PHOTO, under a name that galleries"
+            " know.",
             "-o",
             "--output",
-            metavar="OUT",
-            help="The photo's file, or a folder. Without it: beside PHOTO, under a name that"
-            " galleries know.",
         ),
     ] = None,
     video: Video = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Bring a Live Photo into another maker's form.
+    """Bring a Live Photo into another maker's format.
 
     apple: photo and MOV, paired by a fresh identifier. google: one file, Motion Photo 1.0. samsung:
-    the same with Samsung's trailer. microvideo: Google's older form. Video and sound are copied bit
-    for bit, and so is the photo where it stays a JPEG or a HEIC; OUT's suffix may ask for the other
-    one, which encodes it anew. What could not be kept is said. docs/sharing.md has the table.
+    the same with Samsung's trailer. microvideo: Google's older format. Video and sound are copied
+    bit for bit, and so is the photo where it stays a JPEG or a HEIC; OUT's suffix may ask for the
+    other one, which encodes it anew. What could not stay is listed. docs/sharing.md has the table.
     """
     from livemoments.livephoto.writing.convert import convert_file
 
@@ -45,7 +46,7 @@ def convert(
 
 @app.command(cls=Command)
 def check(photo: Photo, video: Video = None, as_json: Json = False) -> None:
-    """Check a Live Photo against the rules of its form.
+    """Check a Live Photo against the rules of its format.
 
     One line a rule: pass, FAIL, quirk (broken as phones themselves do, which does no harm), or -
     where it does not apply; a summary last. The exit code is 1 where a rule is broken.
@@ -55,5 +56,5 @@ def check(photo: Photo, video: Video = None, as_json: Json = False) -> None:
     found = check_file(photo, video)
     print_facts(found.to_dict(), as_json=as_json, lines=found.lines())
     if not found.passed:
-        say(f"livemoments: {found.files[0].name} breaks a rule of its form")
+        say(f"livemoments: {found.files[0].name} breaks a rule of its format")
         raise typer.Exit(1)

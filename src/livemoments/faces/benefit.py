@@ -1,4 +1,4 @@
-"""How much a face of the clip stands to gain: never make worse what is as good as it can get.
+"""Decide how much a face of the clip can gain, so that a good one is not made worse.
 
 A canonical face has 256 pixels a side. Where a track's faces are about as sharp at that size as the
 reference is, there is nothing for the reference to give, and all that a network would add is its
@@ -19,24 +19,24 @@ import numpy as np
 from livemoments.faces.references import face_sharpness
 
 FULL_BELOW, NOTHING_FROM = 0.93, 1.03  # sharpness in shares of the reference's
-LEAST = 0.02  # a change by less is none, and not worth its time
+LEAST = 0.02  # weights below count as 0: such a change is not worth its time
 
 
-def need(sharpness: float, of_reference: float) -> float:
-    """How much of a change is made, 0 to 1, by a track's sharpness and its reference's.
+def benefit(sharpness: float, reference_sharpness: float) -> float:
+    """Return how much of a change is made, 0 to 1, by a track's sharpness and its reference's.
 
     1 where the track is clearly softer, 0 where it is as sharp, smooth between. A reference that is
     soft itself has nothing to give to a track that is as soft.
     """
-    share = sharpness / max(of_reference, 1e-6)
+    share = sharpness / max(reference_sharpness, 1e-6)
     ramp = float(np.clip((NOTHING_FROM - share) / (NOTHING_FROM - FULL_BELOW), 0, 1))
     weight = ramp * ramp * (3 - 2 * ramp)
     return weight if weight >= LEAST else 0.0
 
 
 def track_sharpness(faces: Sequence[np.ndarray]) -> float:
-    """The median sharpness of a track's canonical faces, RGB uint8: a blurred one does not count.
+    """Return the median sharpness of a track's canonical faces, RGB uint8; 0 of none.
 
-    Returns 0 where there are none: nothing is known against restoring them.
+    One blurred face does not count in a median.
     """
     return float(np.median([face_sharpness(face) for face in faces])) if len(faces) else 0.0

@@ -1,21 +1,21 @@
-"""Exponential blending: windows of a long clip that overlap, joined while they are sampled.
+"""Blend overlapping windows of a long clip exponentially, while they are sampled.
 
 The model sees at most 24 frames at a time. Windows restored apart would differ where they meet. So
 they overlap, and at every step of the bridge what the present window predicts (z_Hs) is blended
-with what earlier windows predicted at that same step, frame by frame. The paper says that latents
-of earlier clips are blended in at every denoising step, with exponential weights, and no more; the
-formula is our choice. At a frame d frames after the window's start
+with what earlier windows predicted at that same step, frame by frame. The paper gives exponential
+weights at every denoising step, and no formula; this one is our choice. At a frame d frames after
+the window's start
 
     share(d) = exp(-d / decay_frames)
 
 of the blend is the earlier windows', and of that share a window of age a = 1, 2, ... (the latest is
-1) has exp(-(a - 1) / decay_windows) in proportion. So the first frame of a window is wholly what
-those before made of it, and the last of the overlap nearly its own: a window goes over into the
-next, and what is wrong in one is not handed on for ever.
+1) has exp(-(a - 1) / decay_windows) in proportion. So a window begins with the prediction of those
+before and fades to its own, and an error in one is not passed on for ever.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,10 +24,10 @@ from livemoments.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class BlendConfig:
-    """How a clip is cut into windows and joined again. Lengths in frames."""
+    """The division of a clip into windows, and their blending. Lengths in frames."""
 
-    window: int = 24  # what the model sees at a time, at most
-    overlap: int = 8  # shared with the window before; 0: windows know nothing of each other
+    window: int = 24  # frames that the model sees at a time, at most
+    overlap: int = 8  # shared with the window before; 0: windows are independent
     decay_frames: float = 3.0  # over which the earlier windows' share falls to 37 %
     decay_windows: float = 1.0  # likewise with a window's age
 
@@ -43,10 +43,10 @@ class BlendConfig:
 
 
 def windows(count: int, config: BlendConfig) -> list[range]:
-    """The windows of so many frames: about equally long, each overlapping the one before.
+    """Divide `count` frames into windows, each overlapping the one before by config.overlap.
 
-    None is longer than config.window, and the overlap is config.overlap: the last would else be
-    short, with little to see.
+    They are about equally long, so that the last has enough to see, and never longer than
+    config.window.
     """
     if count <= 0:
         return []
@@ -54,19 +54,16 @@ def windows(count: int, config: BlendConfig) -> list[range]:
     ends = [round(i * (count - config.overlap) / number) for i in range(number + 1)]
     if number == 1:
         return [range(count)]
-    return [
-        range(start, end + config.overlap)
-        for start, end in zip(ends, ends[1:], strict=False)
-    ]  # fmt: skip
+    return [range(start, end + config.overlap) for start, end in pairwise(ends)]
 
 
 def share_of_earlier(frames_from_start: np.ndarray, config: BlendConfig) -> np.ndarray:
-    """How much of a frame is the earlier windows', in [0, 1]; 1 at the window's first frame."""
+    """Return the earlier windows' share of a frame, in [0, 1]; 1 at the window's first frame."""
     return np.exp(-np.asarray(frames_from_start, np.float64) / config.decay_frames)
 
 
 def weights(frames_from_start: int, ages: Sequence[int], config: BlendConfig) -> np.ndarray:
-    """The weights of the earlier windows that hold a frame, by their age from 1; (n,).
+    """Return the weights (n,) of the earlier windows that hold a frame, by their age from 1.
 
     They are in [0, 1], and their sum is share_of_earlier; the present window has the rest.
     """
@@ -77,31 +74,32 @@ def weights(frames_from_start: int, ages: Sequence[int], config: BlendConfig) ->
 
 
 class Earlier:
-    """What earlier windows predicted for frames that are still to come, step by step.
+    """The predictions of earlier windows for frames that are still to come, step by step.
 
-    Kept are the frames that the next window holds, no more: overlap x steps latents of 0.8 MB for
-    each earlier window that reaches so far.
+    Only frames of the next window are stored: overlap x steps latents of 0.8 MB for each earlier
+    window that reaches so far.
     """
 
     def __init__(self, config: BlendConfig) -> None:
+        """Choose how windows are blended."""
         self._config = config
         # Of each earlier window, the latest last: per step, the latents by frame.
         self._windows: list[list[dict[int, np.ndarray]]] = []
 
     def blend(self, step: int, window: range, predicted: np.ndarray) -> np.ndarray:
-        """The present window's predictions (T x 48 x n x n) blended with the earlier ones' of it.
+        """Blend the present window's predictions with the earlier windows'.
 
         Args:
             step: of the bridge, from 0.
             window: the numbers of its frames.
-            predicted: z_Hs of them, as the network and guidance have it.
+            predicted: z_Hs of them by the network and guidance, T x 48 x n x n.
         """
         blended = predicted
         for at, frame in enumerate(window):
             held = [
-                (age, kept[step][frame])
-                for age, kept in enumerate(reversed(self._windows), start=1)
-                if frame in kept[step]
+                (age, steps[step][frame])
+                for age, steps in enumerate(reversed(self._windows), start=1)
+                if frame in steps[step]
             ]
             if not held:
                 continue
@@ -114,7 +112,7 @@ class Earlier:
         return blended
 
     def keep(self, window: range, blended: Sequence[np.ndarray], next_start: int | None) -> None:
-        """Keep what the next windows need of a window that is done.
+        """Store what the next windows need of a window that is done.
 
         Args:
             window: the numbers of its frames.
@@ -129,7 +127,7 @@ class Earlier:
             for z in blended
         ]
         self._windows = [
-            [{n: z for n, z in step.items() if n >= next_start} for step in kept]
-            for kept in [*self._windows, mine]
+            [{n: z for n, z in step.items() if n >= next_start} for step in steps]
+            for steps in [*self._windows, mine]
         ]
-        self._windows = [kept for kept in self._windows if any(kept)]
+        self._windows = [steps for steps in self._windows if any(steps)]

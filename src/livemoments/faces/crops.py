@@ -1,9 +1,9 @@
-"""Canonical faces cut out of pictures, and changed faces pasted back.
+"""Cut canonical faces out of pictures, and paste changed faces back.
 
-What is pasted is the change: the picture gets the difference between the face that is put in and
-the one that was cut out, brought back to its place under a soft mask. So a face that was not
-changed changes nothing, to the bit, and what a small canonical face cannot hold of a large picture
-is not lost. Outside the mask not a bit changes.
+Only the change is pasted: the difference between the new face and the one that was cut out is
+brought back to its place and added under a soft mask. So an unchanged face changes nothing, to the
+bit, and detail of the picture that a small canonical face cannot hold is not lost. Outside the mask
+not a bit changes.
 """
 
 from collections.abc import Sequence
@@ -24,18 +24,11 @@ HEAD_MIDDLE, HEAD_HALVES, HEAD_FADE, HEAD_POWER = (0.5, 0.53), (0.49, 0.47), 0.2
 
 
 def cut(picture: np.ndarray, placement: Placement, size_px: int = SIZE_PX) -> np.ndarray:
-    """The canonical face at a placement.
+    """Cut out the canonical face at a placement.
 
-    Enlarged by cubic interpolation, reduced by averaging areas; beyond the picture its edge goes
-    on.
-
-    Args:
-        picture: H x W x C, uint8 or float32.
-        placement: where the face is.
-        size_px: side of the result.
-
-    Returns:
-        size_px x size_px x C, of the picture's type; float is not clipped.
+    The picture is H x W x C, uint8 or float32; the result is size_px x size_px x C, of its type,
+    and float is not clipped. It is enlarged by cubic interpolation or reduced by averaging areas;
+    beyond the picture its edge is repeated.
 
     Raises:
         ConfigError: size_px is below 16.
@@ -43,21 +36,15 @@ def cut(picture: np.ndarray, placement: Placement, size_px: int = SIZE_PX) -> np
     """
     if size_px < 16:
         raise ConfigError(f"a canonical face must have at least 16 pixels, got {size_px}")
-    over = _finer(placement.side_px / size_px)
+    over = _samples(placement.side_px / size_px)
     side = size_px * over
     matrix = placement.matrix(side)
     # Of a large picture only the face's surroundings are looked at; corners of the outer pixels.
     square = matrix @ [[0, side, 0, side], [0, 0, side, side], [1, 1, 1, 1]]
     left, top, right, bottom = _within(square.min(axis=1) - 4, square.max(axis=1) + 5, picture)
-    values = _as_float(picture[top:bottom, left:right])
+    values = _checked(picture[top:bottom, left:right])
     matrix[:, 2] -= left, top
-    face = cv2.warpAffine(
-        values, matrix, (side, side), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
-    if over > 1:
-        face = cv2.resize(face, (size_px, size_px), interpolation=cv2.INTER_AREA)
-    return _as_type(face, picture.dtype)
+    return _as_type(_warped(values, matrix, (size_px, size_px), over), picture.dtype)
 
 
 def paste(
@@ -66,35 +53,33 @@ def paste(
     placement: Placement,
     *,
     strength: float = 1.0,
-    mask: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A picture with another face at a placement.
+    """Return a new picture with another face at a placement.
 
     Args:
         picture: H x W x 3, uint8 or float32 in [0, 1].
-        face: canonical, square, of the same type, such as cut gave it and then changed.
+        face: canonical, square, of the same type; from `cut`, then changed.
         placement: where it was cut out.
         strength: 0 to 1: how much of the change is made.
-        mask: float32 of the face's size in [0, 1]: where the change is made, besides soft_mask.
-
-    Returns:
-        A new picture of the same size and type.
 
     Raises:
         ConfigError: strength is outside its range.
         InputError: the face is not square, or not of the picture's type.
     """
-    _check_paste(picture, face, mask)
-    change = _as_float(face) - _as_float(cut(picture, placement, face.shape[0]))
-    if mask is not None:
-        change *= mask[..., None]
+    if face.ndim != 3 or face.shape[0] != face.shape[1] or face.shape[2:] != picture.shape[2:]:
+        raise InputError(f"a face is an array of {face.shape}; give a square, as cut gave it")
+    if face.dtype != picture.dtype:
+        raise InputError(f"a face of {face.dtype} for a picture of {picture.dtype}; give one type")
+    change = _checked(face) - _checked(cut(picture, placement, face.shape[0]))
     return add_change(picture, change, placement, strength)
 
 
 def add_change(
     picture: np.ndarray, change: np.ndarray, placement: Placement, strength: float = 1.0
 ) -> np.ndarray:
-    """A picture with a canonical face's change made at a placement, under the soft mask.
+    """Return a new picture with a canonical face's change made at a placement.
+
+    It is made under the soft mask. Where there is no change not a bit differs.
 
     Args:
         picture: H x W x 3, uint8 or float32 in [0, 1].
@@ -103,12 +88,9 @@ def add_change(
         placement: where the face is.
         strength: 0 to 1: how much of the change is made.
 
-    Returns:
-        A new picture of the same size and type. Where there is no change not a bit differs.
-
     Raises:
         ConfigError: strength is outside its range.
-        InputError: the change is no square, or the picture of another kind.
+        InputError: the change is not square, or the picture is of another kind.
     """
     if not 0 <= strength <= 1:
         raise ConfigError(f"strength must be in [0, 1], got {strength}")
@@ -123,7 +105,7 @@ def add_change(
     change = _bring_back(change, placement, region)
     weight = strength * soft_mask(placement, region)[..., None]
     part = result[top:bottom, left:right]
-    mixed = np.clip(_as_float(part) + weight * change, 0, white(picture.dtype))
+    mixed = np.clip(_checked(part) + weight * change, 0, white(picture.dtype))
     # Written only where there is a change: not even a rounding touches the rest.
     touched = (weight > 0) & (change != 0)
     part[...] = np.where(touched, _as_type(mixed, picture.dtype), part)
@@ -131,14 +113,10 @@ def add_change(
 
 
 def soft_mask(placement: Placement, region: tuple[int, int, int, int]) -> np.ndarray:
-    """How much a pixel belongs to a head: a square with round corners whose edge fades.
+    """Return how much pixels belong to a head: a square with round corners whose edge fades.
 
-    Args:
-        placement: of the face.
-        region: left, top, right, bottom in pixels of the picture.
-
-    Returns:
-        float32 H x W in [0, 1]: 1 inside, 0 from the edge on, smooth between.
+    The region is left, top, right, bottom in pixels of the picture. The mask is float32 H x W in
+    [0, 1]: 1 inside, 0 from the edge on, smooth between.
     """
     left, top, right, bottom = region
     y, x = np.mgrid[top:bottom, left:right]
@@ -147,17 +125,17 @@ def soft_mask(placement: Placement, region: tuple[int, int, int, int]) -> np.nda
 
 
 def face_mask(size_px: int = SIZE_PX) -> np.ndarray:
-    """How much a pixel of a canonical picture belongs to the face alone; float32 in [0, 1]."""
+    """Return how much pixels of a canonical picture belong to the face alone; float32 in [0, 1]."""
     return _face(_shares(size_px)).reshape(size_px, size_px)
 
 
-def left_over(
+def mask_without_others(
     placement: Placement,
     faces: Sequence[Placement],
     heads: Sequence[tuple[Placement, float]] = (),
     size_px: int = SIZE_PX,
 ) -> np.ndarray:
-    """What of a canonical square is neither another's face nor changed with another's head.
+    """Mask a canonical square where it shows other faces, or heads that are changed.
 
     Args:
         placement: of the square.
@@ -166,7 +144,7 @@ def left_over(
         size_px: side of the canonical square.
 
     Returns:
-        float32 size_px x size_px in [0, 1]; 1 where nobody else is.
+        float32 size_px x size_px in [0, 1]; 1 where there are no others.
     """
     points = placement.to_picture(_shares(size_px))
     left = np.ones(len(points), np.float32)
@@ -178,7 +156,7 @@ def left_over(
 
 
 def _shares(size_px: int) -> np.ndarray:
-    """The pixels' middles of a canonical picture, (n, 2), in shares of its side."""
+    """Return the middles of a canonical picture's pixels, (n, 2), in shares of its side."""
     y, x = np.mgrid[:size_px, :size_px]
     return (np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) / size_px
 
@@ -194,23 +172,23 @@ def _head(points: np.ndarray) -> np.ndarray:
 
 
 def _fading(away: np.ndarray, fade: float) -> np.ndarray:
-    """1 near the middle, 0 from the edge (away 1) on, smooth over the share `fade` before it."""
+    """Fade from 1 near the middle to 0 at the edge (away 1), over the share `fade` before it."""
     ramp = np.clip((1 - away) / fade, 0, 1)
     return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
 
 
 def white(kind: np.dtype) -> float:
-    """The largest value of a picture of a type: 255 of uint8, else 1."""
+    """Return the largest value of a picture of a type: 255 of uint8, else 1."""
     return 255.0 if kind == np.uint8 else 1.0
 
 
 def _bring_back(
     change: np.ndarray, placement: Placement, region: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """A canonical change on the pixels of a region of the picture."""
+    """Resample a canonical change to the pixels of a region of the picture."""
     left, top, right, bottom = region
     size_px = change.shape[0]
-    over = _finer(size_px / placement.side_px)
+    over = _samples(size_px / placement.side_px)
     # From the region's pixels, each divided in over x over, to the picture's and to the face's.
     fine = np.array(
         [
@@ -220,19 +198,26 @@ def _bring_back(
         ]
     )
     to_face = np.linalg.inv(np.vstack([placement.matrix(size_px), [0, 0, 1]])) @ fine
-    size = ((right - left) * over, (bottom - top) * over)
-    brought = cv2.warpAffine(
-        change, to_face[:2], size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+    return _warped(change, to_face[:2], (right - left, bottom - top), over)
+
+
+def _warped(
+    values: np.ndarray, to_source: np.ndarray, size: tuple[int, int], over: int
+) -> np.ndarray:
+    """Resample values, bicubic, to width x height, averaging over x over samples a pixel.
+
+    to_source (2 x 3) leads from the finer samples to the pixels of values.
+    """
+    finer = (size[0] * over, size[1] * over)
+    found = cv2.warpAffine(
+        values, to_source, finer, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
-    if over > 1:
-        size = (right - left, bottom - top)
-        brought = cv2.resize(brought, size, interpolation=cv2.INTER_AREA)
-    return brought
+    return cv2.resize(found, size, interpolation=cv2.INTER_AREA) if over > 1 else found
 
 
 def _reach(placement: Placement, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of what the mask can touch, within the picture."""
+    """Return left, top, right, bottom of what the mask can touch, within the picture."""
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * HEAD_HALVES * 1.01 + HEAD_MIDDLE
     points = placement.to_picture(corners)
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
@@ -244,9 +229,9 @@ def _reach(placement: Placement, shape: tuple[int, ...]) -> tuple[int, int, int,
 
 
 def _within(low: np.ndarray, high: np.ndarray, picture: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of what lies from low to high (x, y), one pixel at the least.
+    """Clip the region from low to high (x, y) to the picture, to one pixel at the least.
 
-    Beyond the picture's edge that is the edge, which goes on there.
+    Returns left, top, right, bottom. Beyond the picture that is its edge, which is repeated there.
     """
     last = np.array(picture.shape[1::-1]) - 1
     left, top = np.clip(np.floor(low), 0, last).astype(int)
@@ -254,12 +239,13 @@ def _within(low: np.ndarray, high: np.ndarray, picture: np.ndarray) -> tuple[int
     return int(left), int(top), int(right), int(bottom)
 
 
-def _finer(ratio: float) -> int:
-    """How many samples each way make one pixel where a grid is ratio times as coarse as another."""
+def _samples(ratio: float) -> int:
+    """Return the samples for one pixel, each way, of a grid that is ratio times as coarse."""
     return int(np.clip(np.ceil(ratio - 0.25), 1, 16))
 
 
-def _as_float(picture: np.ndarray) -> np.ndarray:
+def _checked(picture: np.ndarray) -> np.ndarray:
+    """Convert a picture to float32 of the same range; raise InputError of anything else."""
     if picture.ndim != 3 or not picture.size or picture.dtype not in (np.uint8, np.float32):
         raise InputError(
             f"a picture is an array of {picture.dtype} {picture.shape}; give H x W x C of uint8 or "
@@ -272,12 +258,3 @@ def _as_type(values: np.ndarray, kind: np.dtype) -> np.ndarray:
     if kind == np.uint8:
         return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
     return values
-
-
-def _check_paste(picture: np.ndarray, face: np.ndarray, mask: np.ndarray | None) -> None:
-    if face.ndim != 3 or face.shape[0] != face.shape[1] or face.shape[2:] != picture.shape[2:]:
-        raise InputError(f"a face is an array of {face.shape}; give a square, as cut gave it")
-    if face.dtype != picture.dtype:
-        raise InputError(f"a face of {face.dtype} for a picture of {picture.dtype}; give one type")
-    if mask is not None and mask.shape != face.shape[:2]:
-        raise InputError(f"a mask of {mask.shape} for a face of {face.shape[:2]}; give one size")

@@ -1,4 +1,4 @@
-"""Faces of one picture, and of the surroundings of a place where one is expected.
+"""Find the faces of a picture, or the face near a place where one is expected.
 
 The detector sees faces of 80 pixels and more, so a picture is enlarged or reduced until the
 smallest face that is asked for has that size. Landmarks are whole pixels to dlib; they are sought
@@ -39,7 +39,7 @@ STARTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A place where the detector answered, and why no face is made of it."""
+    """A detection that is not a face, and why."""
 
     box: Box
     reason: str
@@ -47,7 +47,7 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a search of a whole picture found."""
+    """The result of a search of a whole picture."""
 
     faces: tuple[Face, ...]  # the largest first
     skipped: tuple[Skipped, ...]
@@ -74,10 +74,10 @@ class FaceFinder:
         self._models = models or FaceModels()
 
     def find(self, picture: np.ndarray) -> Found:
-        """All faces of an upright RGB picture, uint8 H x W x 3.
+        """Find all faces of an upright RGB picture, uint8 H x W x 3.
 
         Raises:
-            InputError: it is no such picture.
+            InputError: it is not such a picture.
         """
         check_picture(picture)
         height, width = picture.shape[:2]
@@ -93,14 +93,14 @@ class FaceFinder:
         )
 
     def find_near(self, picture: np.ndarray, expected: Box) -> Face | None:
-        """The face about where one is expected; None where there is none.
+        """Find the face near where one is expected; None where there is none.
 
-        Far quicker than a search of the whole picture, and content with less: a face that was
-        there a moment ago is likely there.
+        That is far quicker than a search of the whole picture, and accepts lower scores: a face
+        that was there a moment ago is likely there.
 
         Args:
             picture: upright RGB, uint8 H x W x 3.
-            expected: where; found are faces that share at least 0.3 of both areas with it.
+            expected: where; a face must share at least 0.3 of both areas with it.
         """
         check_picture(picture)
         window = _window(expected, picture.shape)
@@ -118,19 +118,19 @@ class FaceFinder:
         return judged if isinstance(judged, Face) else None
 
     def landmarks(self, picture: np.ndarray, box: Box) -> np.ndarray:
-        """68 landmarks (68, 2) of the face in a box, as x, y in pixels of the picture."""
+        """Find the landmarks (68, 2) of the face in a box, as x, y in pixels of the picture."""
         guess = self._points(picture, box, STARTS[:1])
         return self._points(picture, place(guess).box, STARTS)
 
     def landmarks_of_canonical(self, face: np.ndarray) -> np.ndarray:
-        """68 landmarks (68, 2) of a canonical face, RGB uint8, square, as pixels of it."""
+        """Find the landmarks (68, 2) of a canonical face, RGB uint8, square, in its pixels."""
         check_picture(face)
         return self._points(face, Placement.of_canonical(face.shape[0]).box, STARTS)
 
     def _points(
         self, picture: np.ndarray, box: Box, starts: tuple[tuple[float, float, float], ...]
     ) -> np.ndarray:
-        """The mean of landmarks that were begun at several boxes about one."""
+        """Average the landmarks that are sought from several boxes around one."""
         window = _window(box, picture.shape)
         part = picture[window.top : window.bottom, window.left : window.right]
         scale = WINDOW_FACE_PX / max(box.height, 1)
@@ -142,14 +142,15 @@ class FaceFinder:
             x = ((box.left + box.right) / 2 + dx * box.width - window.left) * scale
             y = ((box.top + box.bottom) / 2 + dy * box.height - window.top) * scale
             start = dlib.rectangle(*(round(at) for at in (x - half, y - half, x + half, y + half)))
-            shape = self._models.outline(part, start)
+            with self._models.lock:
+                shape = self._models.outline(part, start)
             found.append([(point.x, point.y) for point in shape.parts()])
         # Pixel centres: (x + 0.5) / scale - 0.5, in the window and then in the picture.
         middle = (np.mean(found, axis=0) + 0.5) / scale - 0.5
         return middle + (window.left, window.top)
 
     def _judge(self, picture: np.ndarray, box: Box, score: float) -> Face | Skipped:
-        """A face with landmarks, or why there is none."""
+        """Make a face with landmarks of a detection, or say why it is none."""
         height, width = picture.shape[:2]
         within = Box(
             left=max(box.left, 0), top=max(box.top, 0),
@@ -163,8 +164,9 @@ class FaceFinder:
         return Face(box=box, landmarks=landmarks, score=score)
 
     def _detect(self, picture: np.ndarray, scale: float, lowest: float) -> list[tuple[Box, float]]:
-        """Boxes in the pixels of a picture that was enlarged by scale, with scores."""
-        boxes, scores, _ = self._models.detector.run(picture, 0, lowest)
+        """Detect faces in a picture that was enlarged by scale; boxes before that, with scores."""
+        with self._models.lock:
+            boxes, scores, _ = self._models.detector.run(picture, 0, lowest)
         return [
             (
                 Box(
@@ -179,7 +181,7 @@ class FaceFinder:
 
 
 def check_picture(picture: np.ndarray) -> None:
-    """Raise InputError where it is no RGB picture of uint8 H x W x 3."""
+    """Raise InputError unless it is an RGB picture of uint8 H x W x 3."""
     if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         raise InputError(f"a picture is an array of shape {picture.shape}; give H x W x 3, RGB")
     if picture.dtype != np.uint8:
@@ -187,7 +189,7 @@ def check_picture(picture: np.ndarray) -> None:
 
 
 def _resized(picture: np.ndarray, scale: float) -> np.ndarray:
-    """A picture with sides scale times as long, contiguous."""
+    """Scale a picture's sides; contiguous."""
     if scale == 1:
         return np.ascontiguousarray(picture)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -197,7 +199,7 @@ def _resized(picture: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _window(box: Box, shape: tuple[int, ...]) -> Box:
-    """The surroundings of a box, as far as the picture goes."""
+    """Return the surroundings of a box, within the picture."""
     half = round(WINDOW_SIDE * max(box.width, box.height) / 2)
     x, y = (box.left + box.right) // 2, (box.top + box.bottom) // 2
     return Box(

@@ -1,4 +1,4 @@
-"""What a face is: its box, its landmarks, and the placement that brings it upright.
+"""Describe a face: its box, its landmarks, and the placement that brings it upright.
 
 A placement is a similarity between a picture and the canonical face, a square that shows a face
 upright: the eyes at 47 % of its height and a quarter of its side apart, so that hair and chin have
@@ -32,7 +32,7 @@ RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)  # the person's right is at t
 
 
 def _canonical_square(mean: np.ndarray) -> tuple[np.ndarray, float]:
-    """The upper left corner of the canonical square and its side, in the mean face's unit."""
+    """Compute the canonical square's upper left corner and side, in the mean face's unit."""
     right, left = mean[9:15].mean(axis=0), mean[15:21].mean(axis=0)
     side = float(left[0] - right[0]) / EYES_APART
     return (right + left) / 2 - np.array([0.5, EYES_HEIGHT]) * side, side
@@ -45,7 +45,7 @@ TEMPLATE = (MEAN - CORNER) / EXTENT  # the steady landmarks (28, 2) in shares of
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Where a face is, in pixels; right and bottom are outside."""
+    """A face's bounds, in pixels; right and bottom are outside."""
 
     left: int
     top: int
@@ -54,21 +54,21 @@ class Box:
 
     @property
     def width(self) -> int:
-        """In pixels; 0 where it is empty."""
+        """The width in pixels; 0 where it is empty."""
         return max(self.right - self.left, 0)
 
     @property
     def height(self) -> int:
-        """In pixels, from the brows to the chin; 0 where it is empty."""
+        """The height in pixels, from the brows to the chin; 0 where it is empty."""
         return max(self.bottom - self.top, 0)
 
     @property
     def area(self) -> int:
-        """In pixels; 0 where it is empty."""
+        """The area in pixels; 0 where it is empty."""
         return self.width * self.height
 
     def shared(self, other: "Box") -> float:
-        """The share of both areas that lies in both, 0 to 1."""
+        """Return the share of both areas that lies in both, 0 to 1."""
         both = Box(
             left=max(self.left, other.left), top=max(self.top, other.top),
             right=min(self.right, other.right), bottom=min(self.bottom, other.bottom),
@@ -76,7 +76,7 @@ class Box:
         return both.area / max(self.area + other.area - both.area, 1)
 
     def moved(self, x: float, y: float) -> "Box":
-        """As large, so many pixels away."""
+        """Return a box of the same size, moved by pixels."""
         dx, dy = round(x), round(y)
         return Box(
             left=self.left + dx, top=self.top + dy, right=self.right + dx, bottom=self.bottom + dy
@@ -85,7 +85,7 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Where the canonical square of a face lies in a picture."""
+    """The place of a face's canonical square in a picture."""
 
     x: float  # of the square's middle
     y: float
@@ -94,12 +94,12 @@ class Placement:
 
     @classmethod
     def of_canonical(cls, size_px: int) -> "Placement":
-        """Of the face in a canonical picture of size_px: all of it."""
+        """Return the placement of the face in a canonical picture of size_px: all of it."""
         middle = (size_px - 1) / 2
         return cls(x=middle, y=middle, side_px=float(size_px), roll=0.0)
 
     def matrix(self, size_px: int) -> np.ndarray:
-        """2 x 3, from the pixels of a canonical face of size_px to those of the picture."""
+        """Return the matrix (2 x 3) from the pixels of a canonical face to the picture's."""
         step = self.side_px / size_px
         cos, sin = step * np.cos(self.roll), step * np.sin(self.roll)
         middle = (size_px - 1) / 2
@@ -111,24 +111,24 @@ class Placement:
         )
 
     def to_picture(self, shares: np.ndarray) -> np.ndarray:
-        """Points (n, 2) of the canonical square, in shares of its side, as pixels."""
+        """Convert points (n, 2) in shares of the canonical square's side to pixels."""
         turn = self.side_px * _rotation(self.roll)
         return (np.asarray(shares) - 0.5) @ turn.T + (self.x, self.y)
 
     def to_square(self, points: np.ndarray) -> np.ndarray:
-        """Points (n, 2) of the picture in shares of the canonical square's side."""
+        """Convert points (n, 2) of the picture to shares of the canonical square's side."""
         return (np.asarray(points) - (self.x, self.y)) @ _rotation(self.roll) / self.side_px + 0.5
 
     @property
     def box(self) -> Box:
-        """Where the detector would see the face, upright as it sees it."""
+        """The box in which the detector would see the face."""
         (x, y), half = self.to_picture(np.array([BOX_MIDDLE]))[0], BOX_SIDE * self.side_px / 2
         return Box(
             left=round(x - half), top=round(y - half), right=round(x + half), bottom=round(y + half)
         )
 
     def scaled(self, factor: float) -> "Placement":
-        """The same place in a picture whose sides are factor times as long."""
+        """Return the same place in a picture whose sides are factor times as long."""
         return replace(
             self,
             x=(self.x + 0.5) * factor - 0.5,
@@ -138,7 +138,7 @@ class Placement:
 
 
 def place(landmarks: np.ndarray) -> Placement:
-    """The similarity that fits the 68 landmarks (68, 2) to the canonical face's best.
+    """Fit the canonical face's steady landmarks to 68 landmarks (68, 2) by a similarity.
 
     Raises:
         InputError: they are no 68 points, or all at one place.
@@ -169,23 +169,18 @@ class Face:
 
     @property
     def placement(self) -> Placement:
-        """As the landmarks of this picture alone have it."""
+        """The placement by the landmarks of this picture alone."""
         return place(self.landmarks)
-
-    @property
-    def eyes_apart_px(self) -> float:
-        """Between the middles of both eyes, in pixels."""
-        return eyes_apart(self.landmarks)
 
 
 def eyes_apart(landmarks: np.ndarray) -> float:
-    """Between the middles of both eyes of 68 landmarks (68, 2), in their unit."""
+    """Measure the distance of both eyes' middles, of 68 landmarks (68, 2), in their unit."""
     gap = landmarks[LEFT_EYE].mean(axis=0) - landmarks[RIGHT_EYE].mean(axis=0)
     return float(np.hypot(*gap))
 
 
 def misfit(landmarks: np.ndarray) -> float:
-    """How far the steady landmarks lie from a mean face's, in distances between its eyes.
+    """Measure how far the steady landmarks lie from a mean face's, in distances of its eyes.
 
     Root mean square after the best placement: 0.05 to 0.1 for faces seen from the front, up to 0.2
     half from the side.

@@ -1,11 +1,11 @@
-"""Faces followed through a clip, frame by frame, with at most half a second of it in memory.
+"""Follow faces through a clip, frame by frame, with at most half a second of it in memory.
 
-Where a face was, it is looked for again near by, which is quick; the whole frame is searched twice
-a second, and sooner while a face is lost. A face belongs to a track by its place; that it is still
+A face is looked for again near its last place, which is quick; the whole frame is searched twice a
+second, and sooner while a face is lost. A face belongs to a track by its place; that it is still
 the same person is checked by its identity twice a second, and at once after anything odd: a gap, a
-jump, two faces at one place. What was seen since the last check counts only when the check agrees;
-otherwise it goes to whom the face is, who may be someone seen before, or new. A face that a search
-finds is followed back to the search before.
+jump, two faces at one place. Sightings since the last check count only when the check agrees;
+otherwise they go to the track of the person, who may have been seen before or be new. A face that a
+search finds is followed back to the search before.
 """
 
 from collections import deque
@@ -29,47 +29,47 @@ JUMP, GROWTH = 0.35, 1.3  # of a face between two frames, in its sides, and as a
 # Sightings of a track, and the best score among them: below, it is a false alarm of the detector.
 FEWEST, CONVINCING = 3, 0.3
 MOST_BYTES = 200_000_000  # of recent frames
-MOST_IDENTITIES = 40  # that a track keeps
+MOST_IDENTITIES = 40  # of a track
 
 
 class Finder(Protocol):
-    """What FaceFinder does."""
+    """The interface of detect.FaceFinder."""
 
     def find(self, picture: np.ndarray) -> Found:
-        """All faces of a picture."""
+        """Find all faces of a picture."""
         ...
 
     def find_near(self, picture: np.ndarray, expected: Box) -> Face | None:
-        """The face about where one is expected."""
+        """Find the face near where one is expected."""
         ...
 
 
 class Recogniser(Protocol):
-    """What Embedder does."""
+    """The interface of identity.Embedder."""
 
     def of_picture(self, picture: np.ndarray, placement: Placement) -> np.ndarray:
-        """The identity of a face."""
+        """Compute the identity of a face."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Followed:
-    """What was found in a clip."""
+    """The faces of a clip."""
 
     tracks: tuple[Track, ...]
     times_s: tuple[float, ...]  # of the clip's frames
-    skipped: tuple[tuple[float, Skipped], ...]  # what was passed over, with the time
+    skipped: tuple[tuple[float, Skipped], ...]  # detections that are no faces, with the time
 
 
 def follow(
     frames: Iterable[tuple[float, np.ndarray]], finder: Finder, recogniser: Recogniser
 ) -> Followed:
-    """The faces of a clip.
+    """Follow the faces of a clip.
 
     Args:
         frames: (time_s, picture) in order; pictures are upright RGB, uint8, of one size.
-        finder: finds faces; detect.FaceFinder.
-        recogniser: tells them apart; identity.Embedder.
+        finder: finds faces.
+        recogniser: identifies them.
 
     Raises:
         InputError: times do not ascend, or a picture is of another kind or size.
@@ -85,27 +85,27 @@ class _Open:
     """A track while it grows."""
 
     identities: list[np.ndarray]
-    sure: list[Sighting] = field(default_factory=list)
-    unsure: list[Sighting] = field(default_factory=list)  # since the last check
+    checked: list[Sighting] = field(default_factory=list)
+    unchecked: list[Sighting] = field(default_factory=list)  # since the last check
     checked_s: float = -np.inf
     doubtful: bool = False
     small: np.ndarray | None = None  # the face as it was last seen, for its motion
 
     @property
     def seen(self) -> bool:
-        return bool(self.sure or self.unsure)
+        return bool(self.checked or self.unchecked)
 
     @property
     def last(self) -> Sighting:
-        return (self.unsure or self.sure)[-1]
+        return (self.unchecked or self.checked)[-1]
 
     @property
     def identity(self) -> np.ndarray:
         return mean_identity(self.identities)
 
     def expected(self, time_s: float) -> Box:
-        """Where the face would be at a time, had it moved on; no farther than half its width."""
-        latest = (self.sure[-1:] + self.unsure)[-2:]
+        """Extrapolate the face's box to a time, by at most half its width."""
+        latest = (self.checked[-1:] + self.unchecked)[-2:]
         box = self.last.face.box
         if len(latest) < 2 or latest[1].time_s <= latest[0].time_s:
             return box
@@ -115,16 +115,18 @@ class _Open:
         move = np.clip([(now.x - before.x) * ahead, (now.y - before.y) * ahead], -limit, limit)
         return box.moved(*move)
 
-    def agrees(self, time_s: float, identity: np.ndarray) -> None:
-        """It is still this person: what was seen counts."""
-        self.sure += self.unsure
-        self.unsure = []
+    def confirm(self, time_s: float, identity: np.ndarray) -> None:
+        """Accept the sightings since the last check: it is still this person."""
+        self.checked += self.unchecked
+        self.unchecked = []
         self.checked_s, self.doubtful = time_s, False
         if len(self.identities) < MOST_IDENTITIES:
             self.identities.append(identity)
 
 
 class _Follower:
+    """The state of `follow` between frames."""
+
     def __init__(self, finder: Finder, recogniser: Recogniser) -> None:
         self._finder, self._recogniser = finder, recogniser
         self._open: list[_Open] = []
@@ -142,30 +144,26 @@ class _Follower:
         while len(self._recent) * picture.nbytes > MOST_BYTES:
             self._recent.popleft()
         claims = self._claims(time_s, picture)
-        strangers = []
+        unowned = []
         for track, face in claims:
-            strangers += self._continue(track, face, picture)
+            unowned += self._continue(track, face, picture)
         if self._search_is_due():
             taken = [face.box for _, face in claims]
-            strangers += [self._from_earlier(face) for face in self._search(picture, taken)]
+            unowned += [self._from_earlier(face) for face in self._search(picture, taken)]
             self._recent.clear()
-        for sightings in strangers:
+        for sightings in unowned:
             self._find_owner(sightings, picture)
 
     def done(self) -> Followed:
-        """The tracks that were long and dense enough, in order of their beginning."""
-        whole = [track for track in self._open if self._is_kept(track)]
-        whole.sort(key=lambda track: track.sure[0].index)
+        """Return the tracks that are no false alarms, in order of their beginning."""
+        whole = [track for track in self._open if self._is_convincing(track)]
+        whole.sort(key=lambda track: track.checked[0].index)
         tracks = tuple(
-            Track(
-                number=number, sightings=tuple(track.sure), identities=tuple(track.identities),
-                identity=track.identity,
-            )
+            Track(number=number, sightings=tuple(track.checked), identity=track.identity)
             for number, track in enumerate(whole)
-        )  # fmt: skip
-        return Followed(
-            tracks=tracks, times_s=tuple(self._times_s), skipped=tuple(self._skipped)
-        )  # fmt: skip
+        )
+        times_s, skipped = tuple(self._times_s), tuple(self._skipped)
+        return Followed(tracks=tracks, times_s=times_s, skipped=skipped)
 
     def _check(self, time_s: float, picture: np.ndarray) -> None:
         if self._times_s and time_s <= self._times_s[-1]:
@@ -181,7 +179,7 @@ class _Follower:
         self._shape = picture.shape
 
     def _claims(self, time_s: float, picture: np.ndarray) -> list[tuple[_Open, Face]]:
-        """The faces found where tracks expect them, each claimed by one track."""
+        """Find faces where tracks expect them; each is claimed by one track."""
         claims: list[tuple[_Open, Face]] = []
         for track in self._open:
             if not track.seen or time_s - track.last.time_s > MAX_GAP_S:
@@ -189,18 +187,18 @@ class _Follower:
             face = self._finder.find_near(picture, track.expected(time_s))
             if face is not None:
                 claims.append((track, face))
-        kept: list[tuple[_Open, Face]] = []
-        # The longest known first; whether the face is its is then checked.
-        for track, face in sorted(claims, key=lambda claim: -len(claim[0].sure)):
-            rivals = [other for other, its in kept if its.box.shared(face.box) > ONE_PLACE]
+        accepted: list[tuple[_Open, Face]] = []
+        # The longest track comes first; whether the face is its own is checked later.
+        for track, face in sorted(claims, key=lambda claim: -len(claim[0].checked)):
+            rivals = [other for other, its in accepted if its.box.shared(face.box) > ONE_PLACE]
             for rival in rivals:
                 rival.doubtful = track.doubtful = True
             if not rivals:
-                kept.append((track, face))
-        return kept
+                accepted.append((track, face))
+        return accepted
 
     def _continue(self, track: _Open, face: Face, picture: np.ndarray) -> list[list[Sighting]]:
-        """Add to a track what it claims; returned is what turns out to be someone else's."""
+        """Add to a track the face it claims; return the sightings that turn out to be another's."""
         index, time_s = len(self._times_s) - 1, self._times_s[-1]
         odd = index - track.last.index > 1 or _jumped(track.last.face, face)
         small = small_face(picture, face.placement)
@@ -208,18 +206,18 @@ class _Follower:
         track.small = small
         sighting = Sighting(index=index, time_s=time_s, face=face, motion=motion)
         if not odd and not track.doubtful and time_s - track.checked_s < CHECK_EVERY_S:
-            track.unsure.append(sighting)
+            track.unchecked.append(sighting)
             return []
         identity = self._recogniser.of_picture(picture, sighting.face.placement)
         if apart(identity, track.identity) <= SAME_PERSON:
-            track.agrees(time_s, identity)
-            track.sure.append(sighting)
+            track.confirm(time_s, identity)
+            track.checked.append(sighting)
             return []
-        # Before a jump it was the one, after it is the other; else no one knows since when.
-        before = [] if odd else track.unsure
+        # A jump shows when the person changed; without one the moment is not known.
+        before = [] if odd else track.unchecked
         if odd:
-            track.sure += track.unsure
-        track.unsure = []
+            track.checked += track.unchecked
+        track.unchecked = []
         track.small = None
         return [[*before, sighting]]
 
@@ -234,7 +232,7 @@ class _Follower:
         return since_s >= (SEARCH_LOST_EVERY_S if lost else SEARCH_EVERY_S)
 
     def _search(self, picture: np.ndarray, taken: list[Box]) -> list[Face]:
-        """The faces of the whole frame that no track has."""
+        """Find the faces of the whole frame that no track has."""
         self._searched_s = self._times_s[-1]
         found = self._finder.find(picture)
         self._skipped += [(self._searched_s, skipped) for skipped in found.skipped]
@@ -244,7 +242,7 @@ class _Follower:
         ]  # fmt: skip
 
     def _from_earlier(self, face: Face) -> list[Sighting]:
-        """The face in this frame and in those since the last search, as far as it was there."""
+        """Follow a face back through the frames since the last search, as far as it is there."""
         faces = [face]
         frames = list(self._recent)
         for index, _, picture in frames[-2::-1]:
@@ -263,18 +261,15 @@ class _Follower:
         return found
 
     def _is_known(self, index: int, face: Face) -> bool:
-        """Whether some track has a face of an earlier frame."""
+        """Return whether some track has a face of an earlier frame."""
         return any(
             each.index == index and each.face.box.shared(face.box) > ONE_PLACE
             for track in self._open
-            for each in (track.sure + track.unsure)[-2 * len(self._recent) :]
+            for each in (track.checked + track.unchecked)[-2 * len(self._recent) :]
         )
 
     def _find_owner(self, sightings: list[Sighting], picture: np.ndarray) -> None:
-        """Give a face to the track of its person that has none in this frame, or to a new one.
-
-        sightings are of one face, the last in this frame.
-        """
+        """Add sightings of one face, the last in this frame, to its person's track or a new one."""
         now = sightings[-1]
         identity = self._recogniser.of_picture(picture, now.face.placement)
         free = [track for track in self._open if not track.seen or track.last.index < now.index]
@@ -283,20 +278,20 @@ class _Follower:
             owner = _Open(identities=[])
             self._open.append(owner)
         after = owner.last.index if owner.seen else -1
-        owner.agrees(now.time_s, identity)
+        owner.confirm(now.time_s, identity)
         new = [each for each in sightings if each.index > after]
-        owner.sure += [replace(new[0], motion=None), *new[1:]]
+        owner.checked += [replace(new[0], motion=None), *new[1:]]
         owner.small = small_face(picture, now.face.placement)
 
-    def _is_kept(self, track: _Open) -> bool:
-        track.sure += track.unsure
-        track.unsure = []
-        best = max((each.face.score for each in track.sure), default=-np.inf)
-        return len(track.sure) >= min(FEWEST, len(self._times_s)) and best >= CONVINCING
+    def _is_convincing(self, track: _Open) -> bool:
+        track.checked += track.unchecked
+        track.unchecked = []
+        best = max((each.face.score for each in track.checked), default=-np.inf)
+        return len(track.checked) >= min(FEWEST, len(self._times_s)) and best >= CONVINCING
 
 
 def _jumped(before: Face, now: Face) -> bool:
-    """Whether a face moved or grew more than faces do between two frames."""
+    """Return whether a face moved or grew more than faces do between two frames."""
     one, two = before.placement, now.placement
     way = np.hypot(two.x - one.x, two.y - one.y) / one.side_px
     growth = two.side_px / one.side_px

@@ -1,4 +1,4 @@
-"""IP-FVR's multi-stream negative prompt, as guidance in the sampler.
+"""Guide the sampler away from negative prompts, as IP-FVR's multi-stream prompt does.
 
 Each negative stream is a prediction z_i of the same frames by a prompt that lacks something, or
 asks for what is not wanted. Sampling goes away from all of them:
@@ -19,31 +19,23 @@ import numpy as np
 from livemoments.errors import ConfigError
 from livemoments.models.face_window import FacePrompt, Streams
 
-MOST = 8.0  # a scale beyond shows nothing but what errors look like
+MOST = 8.0  # a larger scale shows nothing but errors
 
 
 @dataclass(frozen=True, kw_only=True)
 class Guidance:
-    """How far sampling goes away from each negative stream; 0 costs no run of the network."""
+    """The scales of the negative streams; 0 costs no run of the network."""
 
-    low_quality: float = 0.0  # from the face as spoilt as it came
-    identity: float = 0.0  # from anybody's: another person's numbers, or none
-    image: float = 0.0  # from what is restored without a look at the references
-    reference: float = 0.0  # from what is restored without them: neither seen nor brought there
+    low_quality: float = 0.0  # away from the face as degraded as it came
+    identity: float = 0.0  # away from another person's identity, or from none in particular
+    image: float = 0.0  # away from a restoration without attention to the references
+    reference: float = 0.0  # away from one that neither sees nor aligns them
 
     def __post_init__(self) -> None:
         for each in fields(self):
             scale = getattr(self, each.name)
             if not 0 <= scale <= MOST:
                 raise ConfigError(f"guidance's {each.name} must be from 0 to {MOST:g}, got {scale}")
-
-    @property
-    def runs(self) -> int:
-        """Runs of the network for each step of the bridge, the one of the whole prompt included."""
-        return 1 + sum(getattr(self, each.name) > 0 for each in fields(self))
-
-
-OFF = Guidance()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,16 +56,16 @@ def negatives(
     *,
     aligned: bool = True,
 ) -> list[Negative]:
-    """The negative streams whose scale is not 0.
+    """Return the negative streams whose scale is not 0.
 
-    A stream that would take away what is not there anyway is left out: it would go nowhere.
+    A stream that would take away something that is not there is left out: it would do nothing.
 
     Args:
         guidance: the scales.
         prompt: the whole one.
         streams: what of it is there.
-        another: the numbers (128,) of somebody else in the clip. Away from them is away from one
-            who could be taken for the person; without, away from nobody in particular.
+        another: the identity (128,) of somebody else in the clip, who could be taken for the
+            person; None: sampling goes away from no identity in particular.
         aligned: whether the whole prompt's reference is brought to the frames.
     """
     found: list[Negative] = []
@@ -95,7 +87,7 @@ def negatives(
 
 
 def guided(z: np.ndarray, away_from: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
-    """z + sum of scale (z - z_i); z and the z_i of one shape. Without any, z itself."""
+    """Return z + sum of scale (z - z_i), where z and z_i have one shape; without any, z itself."""
     found = z
     for scale, other in away_from:
         found = found + np.float32(scale) * (z - other)

@@ -1,8 +1,8 @@
-"""Whose face it is: an embedding of canonical faces, and whom of the known it belongs to.
+"""Recognise faces: embed canonical faces, and match the embeddings with known people's.
 
-dlib's network gives 128 numbers of an upright face; those of one person lie near each other. How
-near is near enough was measured (docs/faces.md), on clean and on spoilt faces; a face that is
-farther than that from everyone known is a stranger.
+dlib's network gives 128 numbers of an upright face; those of one person lie near each other. The
+limit was measured (docs/faces.md), on clean and on degraded faces; a face that is farther than that
+from everyone known is a stranger.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,10 +26,10 @@ CLEARLY_NEARER = 0.05  # the next person known must be so much farther away
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """Whom a face was taken for."""
+    """The person whom a face was taken for."""
 
     name: str | None  # None: a stranger, or it could be two
-    distance: float  # to the nearest person; infinite where nobody is known
+    distance: float  # to the nearest person; infinite where no person is known
     reason: str  # one line for people
 
 
@@ -37,10 +37,7 @@ class Embedder:
     """Canonical faces to 128 numbers each, with dlib's network."""
 
     def __init__(self, models: FaceModels | None = None) -> None:
-        """Take the network.
-
-        Args:
-            models: of dlib; None: those of the installed package.
+        """Take dlib's models; None: those of the installed package.
 
         Raises:
             MissingExtraError: dlib or its models are not installed.
@@ -48,38 +45,37 @@ class Embedder:
         self._models = models or FaceModels()
 
     def of_picture(self, picture: np.ndarray, placement: Placement) -> np.ndarray:
-        """The identity of a face in a picture, RGB uint8 H x W x 3; float64 (128,).
+        """Compute the identity of a face in a picture, RGB uint8 H x W x 3; float64 (128,).
 
-        The mean of the face's and its mirror image's numbers, which errs less: 0.2 to 0.5 s.
+        It is the mean of the face's and its mirror image's numbers, which errs less: 0.2 to 0.5 s.
         """
         chip = cut(picture, chip_placement(placement), CHIP_PX)
         both = [np.ascontiguousarray(each) for each in (chip, chip[:, ::-1])]
-        return np.mean(
-            [self._models.network.compute_face_descriptor(each) for each in both], axis=0
-        )
+        with self._models.lock:
+            embed = self._models.network.compute_face_descriptor
+            return np.mean([embed(each) for each in both], axis=0)
 
     def of_face(self, face: np.ndarray) -> np.ndarray:
-        """The identity of a canonical face as crops.cut gives it, RGB uint8; float64 (128,)."""
+        """Compute the identity of a canonical face from crops.cut, RGB uint8; float64 (128,)."""
         return self.of_picture(face, Placement.of_canonical(face.shape[0]))
 
 
 def chip_placement(placement: Placement) -> Placement:
-    """Where the square that the network looks at lies, for a face at a placement."""
+    """Return where the network's square lies, for a face at a placement."""
     middle = placement.to_picture((np.array([[0.5, 0.5]]) - CORNER) / EXTENT)[0]
     side_px = placement.side_px * (1 + 2 * CHIP_PADDING) / EXTENT
     return Placement(x=float(middle[0]), y=float(middle[1]), side_px=side_px, roll=placement.roll)
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> float:
-    """The distance of two identities (128,): 0 for one picture, about 0.8 for two people."""
+    """Measure the distance of two identities (128,): 0 for one picture, 0.8 for two people."""
     return float(np.linalg.norm(np.asarray(one) - other))
 
 
 def mean_identity(identities: Iterable[np.ndarray]) -> np.ndarray:
-    """One identity (128,) of several of one person.
+    """Average the identities (128,) of one person, without outliers.
 
-    The mean of those that are not far from the others: half are nearer to the median than that
-    distance of which twice is the limit.
+    Outliers are farther from the median than twice the median distance from it.
 
     Raises:
         InputError: there are none.
@@ -91,10 +87,10 @@ def mean_identity(identities: Iterable[np.ndarray]) -> np.ndarray:
     return every[away <= 2 * np.median(away) + 1e-9].mean(axis=0)
 
 
-def whose(
+def match_identity(
     identity: np.ndarray, known: Mapping[str, Sequence[np.ndarray]], limit: float = TRUSTED
 ) -> Match:
-    """Whom of the people known a face belongs to.
+    """Find the known person whose face it is.
 
     Args:
         identity: (128,), of a face or the mean of a track.

@@ -1,4 +1,4 @@
-"""How a face moved between two frames, by its texture: finer than landmarks can tell.
+"""Measure how a face moved between two frames by its texture, finer than landmarks can.
 
 Points between the brows and the mouth, where a face is stiffest, are followed by Lucas and Kanade's
 method from one small canonical face to the next, there and back; the similarity that most of them
@@ -12,6 +12,7 @@ import numpy as np
 
 from livemoments.faces.crops import cut
 from livemoments.faces.face import Placement
+from livemoments.imaging.pixels import grey
 
 SMALL_PX = 112  # side of the canonical faces that are compared
 # Shares of the canonical square that are looked at: brows to lips, between the temples.
@@ -22,7 +23,7 @@ THERE_AND_BACK_PX, AGREES_PX = 0.3, 0.6  # of SMALL_PX
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """Where what was at u of the canonical square before is now: turn * u + shift.
+    """The motion of a face: from u in the canonical square before to turn * u + shift.
 
     Positions are x + iy in shares of the square's side, from its middle.
     """
@@ -35,12 +36,12 @@ STILL = Motion(turn=1 + 0j, shift=0j)
 
 
 def small_face(picture: np.ndarray, placement: Placement) -> np.ndarray:
-    """What motion_between compares: grey uint8, SMALL_PX each way."""
-    return cv2.cvtColor(cut(picture, placement, SMALL_PX), cv2.COLOR_RGB2GRAY)
+    """Cut out what motion_between compares: grey uint8, SMALL_PX each way."""
+    return grey(cut(picture, placement, SMALL_PX))
 
 
 def motion_between(before: np.ndarray, now: np.ndarray) -> Motion | None:
-    """The motion between two small faces; None where too few points agree on one."""
+    """Measure the motion between two small faces; None where too few points agree on one."""
     area = np.zeros(before.shape, np.uint8)
     area[round(TOP * SMALL_PX) : round(BOTTOM * SMALL_PX)] = 255
     area[:, : round(LEFT * SMALL_PX)] = area[:, round(RIGHT * SMALL_PX) :] = 0
@@ -69,7 +70,7 @@ def motion_between(before: np.ndarray, now: np.ndarray) -> Motion | None:
 def _followed(
     before: np.ndarray, now: np.ndarray, points: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where points went, and whether each was found (n, 1)."""
+    """Track points; returns where they went, and whether each was found (n, 1)."""
     # OpenCV's stubs leave out that there need be no guess.
     end, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
         before, now, points, None, winSize=(15, 15), maxLevel=2

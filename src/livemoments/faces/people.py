@@ -1,4 +1,4 @@
-"""Who is in a clip, and which of them are to be restored by which photographs.
+"""Find who is in a clip, and choose the photographs that each person is restored by.
 
 Faces are followed through the clip and matched to the people of the references. Strangers, faces
 that could be two people's and small ones are listed with the reason, and left alone.
@@ -12,16 +12,16 @@ from typing import TypeVar
 import numpy as np
 
 from livemoments.errors import InputError
-from livemoments.faces.benefit import need, track_sharpness
+from livemoments.faces.benefit import benefit, track_sharpness
 from livemoments.faces.crops import cut
 from livemoments.faces.detect import Skipped
 from livemoments.faces.face import Placement
 from livemoments.faces.follow import Finder, Recogniser, follow
-from livemoments.faces.identity import Match, apart, mean_identity, whose
+from livemoments.faces.identity import Match, apart, match_identity, mean_identity
 from livemoments.faces.references import (
     SOFT_COSTS,
     Reference,
-    best_reference,
+    advice,
     face_sharpness,
     misalignment,
 )
@@ -48,13 +48,16 @@ class Person:
     track: Track
     name: str | None  # of the reference it matched; None: it is left alone
     distance: float  # of identities, to the nearest of the references' people
-    reference: Reference | None  # the one that is brought to each frame
     references: tuple[Reference, ...]  # all that are used, the best aligned first
     why: str | None  # one sentence, where it is left alone
     advice: str | None = None  # what would make a better reference
-    need: float = 1.0  # 0 to 1: how much of the change is made, see `need`
-    sharpness: float | None = None  # of the track's canonical faces; None: not measured
-    another: np.ndarray | None = None  # the numbers (128,) of someone else in the clip
+    benefit: float = 1.0  # 0 to 1: how much of the change is made, see benefit.py
+    another: np.ndarray | None = None  # the identity (128,) of someone else in the clip
+
+    @property
+    def reference(self) -> Reference | None:
+        """The reference that is aligned with each frame; None: the person is left alone."""
+        return self.references[0] if self.references else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,12 +66,12 @@ class ClipPeople:
 
     people: tuple[Person, ...]
     times_s: tuple[float, ...]  # of the clip's frames
-    skipped: tuple[tuple[float, Skipped], ...]  # places where no face is made of, with the time
+    skipped: tuple[tuple[float, Skipped], ...]  # detections that are no faces, with the time
 
     @property
     def restored(self) -> tuple[Person, ...]:
-        """Those that are matched and stand to gain."""
-        return tuple(each for each in self.people if each.name is not None and each.need > 0)
+        """The people who are matched and can gain."""
+        return tuple(each for each in self.people if each.name is not None and each.benefit > 0)
 
 
 def find_people(
@@ -86,10 +89,10 @@ def find_people(
     Args:
         frames: gives the clip's frames; called once, or twice where sharp faces are spared.
         references: of one person or several, in any order; see `read_references`.
-        finder: finds faces; detect.FaceFinder.
-        embedder: recognises them; identity.Embedder.
-        config: how.
-        progress: told of every frame.
+        finder: finds faces.
+        embedder: recognises them.
+        config: how; None: as `livemoments faces` does.
+        progress: called after every frame.
         count: of the clip's frames, for the progress; 0: not known.
 
     Raises:
@@ -99,22 +102,19 @@ def find_people(
     if not references:
         raise InputError("no references were given; a face is restored by photographs of it")
     known = grouped(references, config.limit)
-    followed = follow(_told(frames(), FINDING, count, progress), finder, embedder)
-    people = [_matched(track, known, config) for track in followed.tracks]
-    people = _once_each(people)
+    followed = follow(_counted(frames(), FINDING, count, progress), finder, embedder)
+    people = _without_doubles([_matched(track, known, config) for track in followed.tracks])
     people = [replace(person, another=_someone_else(person, people)) for person in people]
     if config.spare_sharp and any(person.name is not None for person in people):
         people = _judged(frames, people, followed.times_s, progress)
-    return ClipPeople(
-        people=tuple(people), times_s=followed.times_s, skipped=followed.skipped
-    )  # fmt: skip
+    return ClipPeople(people=tuple(people), times_s=followed.times_s, skipped=followed.skipped)
 
 
 def grouped(references: Sequence[Reference], limit: float) -> dict[str, list[Reference]]:
-    """The references by whom they show, by the name of the first of each person.
+    """Group references by person, under the name of each person's first.
 
     Two references are one person's where their identities are at most limit apart. Where a group
-    photograph shows several people, its name is theirs, with a number.
+    photograph shows several people, they have its name, with a number.
     """
     groups: list[list[Reference]] = []
     for reference in references:
@@ -136,12 +136,13 @@ def grouped(references: Sequence[Reference], limit: float) -> dict[str, list[Ref
 
 
 def by_alignment(track: Track, references: Sequence[Reference]) -> list[Reference]:
-    """The references, the one that is aligned best with a track's faces first.
+    """Sort references, the one that is aligned best with a track's faces first.
 
-    As `best_reference`, over the whole track: another one for each pose would flicker.
+    One order is for the whole track: another one for each pose would flicker.
     """
     shares = [
-        each.face.placement.to_square(each.face.landmarks) for each in _spread(track.sightings)
+        each.face.placement.to_square(each.face.landmarks)
+        for each in _sample_evenly(track.sightings)
     ]
 
     def cost(reference: Reference) -> float:
@@ -152,9 +153,9 @@ def by_alignment(track: Track, references: Sequence[Reference]) -> list[Referenc
 
 
 def _matched(track: Track, known: dict[str, list[Reference]], config: PolishConfig) -> Person:
-    """A track as the person it is, or as one who is left alone."""
+    """Match a track with a known person, or leave it alone."""
     identities = {name: [each.identity for each in group] for name, group in known.items()}
-    match = whose(track.identity, identities, config.limit)
+    match = match_identity(track.identity, identities, config.limit)
     if match.name is None:
         return _left_alone(track, match, match.reason)
     if track.height_px < config.smallest_px:
@@ -167,20 +168,20 @@ def _matched(track: Track, known: dict[str, list[Reference]], config: PolishConf
     typical = track.sightings[len(track.sightings) // 2].face
     return Person(
         number=track.number, track=track, name=match.name, distance=match.distance,
-        reference=ordered[0], references=tuple(ordered), why=None,
-        advice=best_reference(typical, ordered[:1]).advice,
+        references=tuple(ordered), why=None,
+        advice=advice(ordered[0], typical),
     )  # fmt: skip
 
 
 def _left_alone(track: Track, match: Match, why: str) -> Person:
     return Person(
-        number=track.number, track=track, name=None, distance=match.distance, reference=None,
+        number=track.number, track=track, name=None, distance=match.distance,
         references=(), why=why,
     )  # fmt: skip
 
 
-def _once_each(people: Sequence[Person]) -> list[Person]:
-    """Nobody is in a frame twice: of two such tracks the one farther from the person is not them.
+def _without_doubles(people: Sequence[Person]) -> list[Person]:
+    """Refuse, of two tracks of one person in one frame, the one farther from the person.
 
     Identities of some people lie within the limit of each other.
     """
@@ -189,10 +190,8 @@ def _once_each(people: Sequence[Person]) -> list[Person]:
         if one.name is None or one.name != other.name or not _seen_together(one, other):
             continue
         farther, nearer = sorted((one, other), key=lambda person: -person.distance)
-        why = f"seen beside a face nearer to {one.name} ({nearer.distance:.2f})"
-        refused[farther.number] = replace(
-            farther, name=None, reference=None, references=(), advice=None, why=why
-        )
+        why = f"seen next to a face nearer to {one.name} ({nearer.distance:.2f})"
+        refused[farther.number] = replace(farther, name=None, references=(), advice=None, why=why)
     return [refused.get(person.number, person) for person in people]
 
 
@@ -202,7 +201,7 @@ def _seen_together(one: Person, other: Person) -> bool:
 
 
 def _someone_else(person: Person, people: Sequence[Person]) -> np.ndarray | None:
-    """The numbers of the face in the clip that could most easily be taken for the person's."""
+    """Return the identity in the clip that could most easily be taken for the person's."""
     others = [
         other.track.identity for other in people
         if other.number != person.number and (other.name is None or other.name != person.name)
@@ -213,7 +212,7 @@ def _someone_else(person: Person, people: Sequence[Person]) -> np.ndarray | None
 def _judged(
     frames: Frames, people: list[Person], times_s: Sequence[float], progress: Progress | None
 ) -> list[Person]:
-    """The people with how sharp their faces are and what they stand to gain."""
+    """Measure how sharp people's faces are, and how much they can gain."""
     wanted: dict[int, list[tuple[int, Placement]]] = {}
     faces: dict[int, list[np.ndarray]] = {}
     for person in people:
@@ -221,7 +220,7 @@ def _judged(
             continue
         faces[person.number] = []
         views = [item for item in person.track.views(times_s).items() if item[1].strength > 0]
-        for index, view in _spread(views):
+        for index, view in _sample_evenly(views):
             wanted.setdefault(index, []).append((person.number, view.placement))
     last = max(wanted, default=-1)
     for index, (_, picture) in enumerate(frames()):
@@ -232,41 +231,37 @@ def _judged(
         if index >= last:
             break
     return [
-        _with_need(person, track_sharpness(faces[person.number]))
+        _with_benefit(person, track_sharpness(faces[person.number]))
         if person.number in faces
         else person
         for person in people
     ]
 
 
-def _with_need(person: Person, sharpness: float) -> Person:
+def _with_benefit(person: Person, sharpness: float) -> Person:
     if person.reference is None:
         return person
-    given = face_sharpness(person.reference.at(JUDGED_PX))
-    gain = need(sharpness, given)
-    why = None
-    if gain == 0:
-        why = (
-            f"as sharp as {person.reference.name} ({sharpness:.2f} to {given:.2f}): nothing to gain"
-        )
-    return replace(person, sharpness=sharpness, need=gain, why=why)
+    name, other = person.reference.name, face_sharpness(person.reference.at(JUDGED_PX))
+    gain = benefit(sharpness, other)
+    why = None if gain else f"as sharp as {name} ({sharpness:.2f} to {other:.2f}): nothing to gain"
+    return replace(person, benefit=gain, why=why)
 
 
-def _spread(items: Sequence[T]) -> list[T]:
-    """At most LOOKS of them, evenly apart."""
+def _sample_evenly(items: Sequence[T]) -> list[T]:
+    """Return at most LOOKS of the items, evenly apart."""
     at = np.unique(np.linspace(0, len(items) - 1, min(LOOKS, len(items))).round().astype(int))
     return [items[i] for i in at]
 
 
-def _told(
+def _counted(
     frames: Iterator[tuple[float, np.ndarray]], stage: str, count: int, progress: Progress | None
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """The frames; each is told when it has been looked at."""
+    """Yield the frames; each counts as progress when it has been looked at."""
     done = 0
     for done, frame in enumerate(frames, start=1):
         yield frame
         if progress:
-            # One more than are done, as long as nobody knows how many there are.
+            # One more than are done, as long as the number is not known.
             progress(stage, done, max(count, done + (not count)))
     if progress:
         progress(stage, max(done, 1), max(done, 1))

@@ -1,8 +1,8 @@
-"""The faces of a clip restored, window by window: what changes in every frame.
+"""Restore the faces of a clip, window by window, as changes of every frame.
 
-The clip is read once, frame by frame. Of each frame only the canonical faces are kept, and only as
-long as a window needs them, so memory does not grow with the clip. Out come changes in canonical
-space, in the order of the frames; `apply_changes` makes them in a picture.
+The clip is read once, frame by frame. Only a frame's canonical faces stay in memory, as long as a
+window needs them, so memory does not grow with the clip. The changes are in canonical space and
+come in the order of the frames; `apply_changes` makes them in a picture.
 """
 
 from collections import deque
@@ -13,31 +13,16 @@ import numpy as np
 
 from livemoments.errors import InputError
 from livemoments.faces.blending import BlendConfig, Earlier, windows
-from livemoments.faces.crops import add_change, cut, left_over, white
+from livemoments.faces.crops import add_change, cut, mask_without_others, white
 from livemoments.faces.face import Placement
-from livemoments.faces.guidance import Guidance, negatives
+from livemoments.faces.guidance import negatives
 from livemoments.faces.identity import mean_identity
-from livemoments.faces.people import ClipPeople, Frames, Person, find_people
+from livemoments.faces.people import ClipPeople, Frames, Person
 from livemoments.faces.resolution import canonical_side
 from livemoments.faces.sampler import PersonPrompt, WindowFace, sample_window
 from livemoments.faces.settings import PolishConfig
-from livemoments.models.face_window import FaceRestorer, Streams
+from livemoments.models.face_window import FaceRestorer
 from livemoments.progress import Progress
-
-__all__ = [
-    "BlendConfig",
-    "ClipPeople",
-    "FaceChange",
-    "FrameChanges",
-    "Frames",
-    "Guidance",
-    "Person",
-    "PolishConfig",
-    "Streams",
-    "apply_changes",
-    "find_people",
-    "polish",
-]
 
 RESTORING = "restoring faces"
 # Frames times references of a window, at most, at 256 pixels: attention's memory is 60 MB for each.
@@ -47,7 +32,7 @@ OVERLAP_SHARE = 3  # of a window at most, as one part in so many: what overlaps 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaceChange:
-    """What a restored face changes in a frame."""
+    """The change of a frame by one restored face."""
 
     person: int  # its number in ClipPeople
     placement: Placement
@@ -57,7 +42,7 @@ class FaceChange:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FrameChanges:
-    """What changes in a frame."""
+    """The changes of a frame."""
 
     index: int  # from 0
     time_s: float
@@ -80,14 +65,14 @@ def polish(
         people: what it found.
         model: models.faces.FaceModel.
         config: how.
-        progress: told after every part of the work; what it raises cancels.
+        progress: called after every part of the work; whatever it raises cancels.
 
     Raises:
         InputError: the clip has more or fewer frames than people were found in.
     """
     config = config or PolishConfig()
     at_work = [_Restoring(person, people, model, config) for person in people.restored]
-    tell = _counter(progress, sum(each.work for each in at_work))
+    advance = _counter(progress, sum(each.work for each in at_work))
     waiting: deque[int] = deque()
     changes: dict[int, list[FaceChange]] = {}
     index = -1
@@ -97,7 +82,7 @@ def polish(
         waiting.append(index)
         changes[index] = []
         for each in at_work:
-            for done, change in each.look(index, picture, tell):
+            for done, change in each.look(index, picture, advance):
                 changes[done].append(change)
         while waiting and all(each.is_done(waiting[0]) for each in at_work):
             first = waiting.popleft()
@@ -113,14 +98,14 @@ def polish(
 
 
 def apply_changes(picture: np.ndarray, changes: Sequence[FaceChange]) -> np.ndarray:
-    """A picture with faces changed, each under its soft mask; beyond, not a bit differs.
+    """Change faces of a picture, each under its soft mask; beyond, not a bit differs.
 
     Args:
         picture: H x W x 3, uint8 or float32 in [0, 1]; of the size that people were found in.
         changes: of this frame.
 
     Returns:
-        A new picture of the same type; the same one where there are no changes.
+        A new picture of the same type, or the same one where there are no changes.
     """
     for each in changes:
         change = each.change * np.float32(white(picture.dtype))
@@ -134,7 +119,7 @@ class _Planned:
 
     frames: range  # of the clip
     next_start: int | None  # of the next window that overlaps it
-    begins: bool  # no window before overlaps it
+    begins: bool  # whether no window before overlaps it
 
 
 class _Restoring:
@@ -154,7 +139,7 @@ class _Restoring:
             for other in people.people
             if other.number != person.number
         }
-        scale = config.strength * person.need
+        scale = config.strength * person.benefit
         self._views = {
             index: replace(view, strength=view.strength * scale)
             for index, view in person.track.views(times_s).items()
@@ -172,27 +157,27 @@ class _Restoring:
 
     @property
     def work(self) -> int:
-        """Parts of work still to be done: faces to be aligned, and faces of runs."""
+        """The parts of work to be done: faces to be aligned, and faces of runs."""
         runs = self._config.steps * (1 + len(self._prompt.negatives))
         return len(self._views) + runs * sum(len(each.frames) for each in self._planned)
 
     def is_done(self, index: int) -> bool:
-        """Whether nothing will change any more in a frame."""
+        """Return whether nothing will change any more in a frame."""
         return not self._planned or index < self._planned[0].frames.start
 
     def look(
-        self, index: int, picture: np.ndarray, tell: Callable[[int], None]
+        self, index: int, picture: np.ndarray, advance: Callable[[int], None]
     ) -> list[tuple[int, FaceChange]]:
-        """Take the face out of a frame; the changes that are final, if a window is complete."""
+        """Take the face out of a frame; return changes that are final when a window is complete."""
         if index not in self._views:
             return []
         placement = self._views[index].placement
         face = cut(picture, placement, self._side).astype(np.float32) / 255
         self._faces[index] = self._aligned(index, face)
-        tell(1)
+        advance(1)
         if index < self._planned[0].frames[-1]:
             return []
-        return self._restore(self._planned.popleft(), tell)
+        return self._restore(self._planned.popleft(), advance)
 
     def _aligned(self, index: int, face: np.ndarray) -> WindowFace:
         if not self._config.aligned:
@@ -205,15 +190,15 @@ class _Restoring:
         )
 
     def _restore(
-        self, planned: _Planned, tell: Callable[[int], None]
+        self, planned: _Planned, advance: Callable[[int], None]
     ) -> list[tuple[int, FaceChange]]:
-        """Sample a window; what no later window holds is final."""
+        """Sample a window, and return the changes of frames that no later window holds."""
         if planned.begins:
             self._earlier = Earlier(self._blend)
         restored = sample_window(
             self._model, [self._faces[index] for index in planned.frames], self._prompt,
             steps=self._config.steps, seed=self._config.seed, earlier=self._earlier,
-            next_start=planned.next_start, after_run=lambda: tell(len(planned.frames)),
+            next_start=planned.next_start, after_run=lambda: advance(len(planned.frames)),
         )  # fmt: skip
         final = []
         for index, face in zip(planned.frames, restored, strict=True):
@@ -231,11 +216,12 @@ class _Restoring:
             if index in views:
                 faces.append(views[index].placement)
                 # Of two heads that overlap the second gets what the first has left.
-                if other.number < self._person.number and other.name is not None and other.need:
-                    share = self._config.strength * other.need * views[index].strength
+                if other.number < self._person.number and other.name is not None and other.benefit:
+                    share = self._config.strength * other.benefit * views[index].strength
                     heads.append((views[index].placement, share))
         if faces:
-            change = change * left_over(view.placement, faces, heads, self._side)[..., None]
+            mask = mask_without_others(view.placement, faces, heads, self._side)
+            change = change * mask[..., None]
         return FaceChange(
             person=self._person.number, placement=view.placement, strength=view.strength,
             change=np.ascontiguousarray(change, np.float32),
@@ -243,7 +229,7 @@ class _Restoring:
 
 
 def _plan(indices: Sequence[int], blend: BlendConfig) -> list[_Planned]:
-    """The windows of the frames that are restored; where some are left out, windows begin anew."""
+    """Divide the restored frames into windows, which begin anew after frames that are left out."""
     spans: list[range] = []
     for index in indices:
         if spans and spans[-1].stop == index:
@@ -260,15 +246,13 @@ def _plan(indices: Sequence[int], blend: BlendConfig) -> list[_Planned]:
 
 
 def _fitting(blend: BlendConfig, most: int, looks: float) -> BlendConfig:
-    """Windows that the model takes and that fit in memory with so many looks in each frame."""
+    """Shorten windows to what the model takes and memory holds, with so many looks a frame."""
     size = min(blend.window, most, max(int(MOST_LOOKS / looks), 1))
     return replace(blend, window=size, overlap=min(blend.overlap, size // OVERLAP_SHARE))
 
 
-def _prompt(
-    person: Person, model: FaceRestorer, config: PolishConfig, side: int
-) -> PersonPrompt:  # fmt: skip
-    """What a person is restored by: all references, the numbers' mean, the first one's looks."""
+def _prompt(person: Person, model: FaceRestorer, config: PolishConfig, side: int) -> PersonPrompt:
+    """Prompt with a person's references, their mean identity and the first one's attributes."""
     first = person.references[0]
     prompt = model.prompt(
         np.stack([each.at(side).astype(np.float32) / 255 for each in person.references]),
@@ -283,13 +267,13 @@ def _prompt(
 
 
 def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
-    """What tells the progress that so many more parts are done."""
+    """Return a function that reports so many more parts as done."""
     done = 0
 
-    def tell(parts: int) -> None:
+    def advance(parts: int) -> None:
         nonlocal done
         done += parts
         if progress:
             progress(RESTORING, done, total)
 
-    return tell
+    return advance

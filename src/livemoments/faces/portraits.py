@@ -1,7 +1,7 @@
-"""Portraits prepared for training the face tier: canonical faces with a margin, and who they show.
+"""Prepare portraits for training face restoration: faces with a margin, and who they show.
 
-Beside the pictures lies faces.json, which `training.faces_clips` reads: for each picture the
-identity, the pose, the sharpness, and a number of the person, by which some are held out.
+Next to the pictures is faces.json, which `lab.training.faces` reads: for each picture the identity,
+the pose, the sharpness, and a number of the person, by which some are held out.
 """
 
 import json
@@ -21,7 +21,7 @@ from livemoments.faces.pose import pose
 from livemoments.faces.references import face_sharpness
 from livemoments.files import atomic_output
 
-MARGIN_PX = 32  # as `training.faces_synthesis` reads them
+MARGIN_PX = 32  # as `lab.training.faces.synthesis` reads them
 SMALLEST_PX = 200  # of the canonical square in the photograph: smaller ones would be soft
 LIST = "faces.json"
 
@@ -76,7 +76,7 @@ def _prepare(
     embedder: Embedder,
     before: Sequence[PreparedPortrait],
 ) -> PreparedPortrait:
-    """Write one portrait; before are those that are there already."""
+    """Write one portrait; `before` are those that are there already."""
     side = SIZE_PX + 2 * MARGIN_PX
     wider = replace(face.placement, side_px=face.placement.side_px * side / SIZE_PX)
     cv2.imwrite(str(path), cut(picture, wider, side)[..., ::-1])

@@ -1,4 +1,4 @@
-"""Which way a face looks, by its landmarks.
+"""Estimate which way a face looks, by its landmarks.
 
 The corners of the eyes and of the mouth and five points of the nose are matched to those of a mean
 head, as a camera far away would see it (solvePnP). Heads differ, and a smile looks like a tilt: the
@@ -23,14 +23,14 @@ CAMERA_AWAY = 8.0  # in sides of the canonical square: a phone at arm's length i
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:
-    """Degrees; 0, 0, 0 looks straight into the camera, upright."""
+    """A direction in degrees; 0, 0, 0 looks straight into the camera, upright."""
 
     yaw: float  # above 0: turned towards the picture's right
     pitch: float  # above 0: looking up
     roll: float  # above 0: tilted clockwise, as seen in the picture
 
     def away_from(self, other: "Pose") -> float:
-        """The angle between both directions of sight, degrees; roll is undone by cutting out."""
+        """Measure the angle between both lines of sight, degrees; cutting out undoes roll."""
         return float(np.degrees(np.arccos(np.clip(self._sight() @ other._sight(), -1, 1))))
 
     def _sight(self) -> np.ndarray:
@@ -39,13 +39,13 @@ class Pose:
 
 
 def head() -> np.ndarray:
-    """The mean head's POINTS (11, 3), in distances between the eyes; x right, y down, z away."""
+    """Return the mean head's POINTS (11, 3), in distances of the eyes; x right, y down, z away."""
     flat = (MEAN[POINTS - STEADY[0]] - CORNER) / EXTENT - (0.5, 0.5)
     return np.column_stack([flat * 4, DEPTHS])  # the canonical side is four such distances
 
 
 def pose(landmarks: np.ndarray) -> Pose:
-    """The pose of a face with 68 landmarks (68, 2), x, y in pixels.
+    """Estimate the pose of a face with 68 landmarks (68, 2), x, y in pixels.
 
     Raises:
         InputError: they are no landmarks.
@@ -60,22 +60,22 @@ def pose(landmarks: np.ndarray) -> Pose:
         useExtrinsicGuess=True, flags=cv2.SOLVEPNP_ITERATIVE,
     )  # fmt: skip
     matrix = cv2.Rodrigues(turn)[0]
-    left_over = np.arctan2(matrix[1, 0], matrix[0, 0])  # of the roll: the fit takes yaw for some
-    cos, sin = np.cos(left_over), np.sin(left_over)
+    rest = np.arctan2(matrix[1, 0], matrix[0, 0])  # of the roll: the fit takes yaw for some
+    cos, sin = np.cos(rest), np.sin(rest)
     x, y, z = -matrix[:, 2]  # where the nose points
     x, y = cos * x + sin * y, cos * y - sin * x
     return Pose(
         yaw=float(np.degrees(np.arctan2(x, -z))),
         pitch=float(np.degrees(np.arcsin(np.clip(-y, -1, 1)))),
-        roll=float(np.degrees(upright.roll + left_over)),
+        roll=float(np.degrees(upright.roll + rest)),
     )
 
 
 def _start(seen: np.ndarray, focal: float) -> tuple[np.ndarray, np.ndarray]:
-    """The turn and the place (3, 1) that a camera without perspective sees so.
+    """Estimate the turn and the place (3, 1) by a camera without perspective.
 
-    A linear problem with one answer. From elsewhere, solvePnP may end in its mirror image, a face
-    that looks down for one that looks up.
+    That is a linear problem with one answer. From another start, solvePnP may end in its mirror
+    image, a face that looks down for one that looks up.
     """
     model = head() - head().mean(axis=0)
     affine = np.linalg.lstsq(model, seen - seen.mean(axis=0), rcond=None)[0].T  # (2, 3)

@@ -1,11 +1,10 @@
-"""Reference faces: photographs of a person, and which of several suits a face of the clip best.
+"""Read the reference faces of photographs, and judge how well they suit a face of the clip.
 
 A reference helps where it shows the face from about the same side and with about the same
 expression; misaligned ones hurt (IP-FVR's authors say the same). So the one whose landmarks lie
-nearest in the canonical square wins, and of about equal ones the sharper.
+nearest in the canonical square is best, and of about equal ones the sharper.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from livemoments.faces.identity import Embedder
 from livemoments.faces.pose import Pose, pose
 from livemoments.imaging.sharpness import measure_sharpness
 
-FINEST_PX = 512  # side of a canonical face that nothing is restored beyond
+FINEST_PX = 512  # largest side at which a face is restored
 SOFT = 0.5  # sharpness below which a reference has little to give at its size
 TURNED_DEGREES = 25.0  # between both directions of sight: beyond, a reference is misaligned
 SMALL_PX = 100  # height of a reference's face; less has fewer pixels than a restored face
@@ -31,7 +30,6 @@ class Reference:
 
     name: str  # of the photograph, for messages
     face: np.ndarray  # canonical, RGB uint8, square: at the finest that a face is restored at
-    placement: Placement  # where it is in the photograph
     landmarks: np.ndarray  # (68, 2) in shares of the canonical square
     identity: np.ndarray  # (128,)
     pose: Pose
@@ -39,33 +37,16 @@ class Reference:
     height_px: int  # of the face in the photograph
 
     def at(self, side: int) -> np.ndarray:
-        """The canonical face with a side of so many pixels, RGB uint8."""
+        """Return the canonical face with a side of `side` pixels, RGB uint8."""
         if side == self.face.shape[0]:
             return self.face
         return cut(self.face, Placement.of_canonical(self.face.shape[0]), side)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The reference that suits a face best."""
-
-    reference: Reference
-    misalignment: float  # of all landmarks, in distances between the eyes, root mean square
-    degrees: float  # between both directions of sight
-    advice: str | None  # what would make a better reference; None: this one is good
-
-
 def read_references(
-    picture: np.ndarray, name: str, finder: FaceFinder, embedder: Embedder, size_px: int = FINEST_PX
+    picture: np.ndarray, name: str, finder: FaceFinder, embedder: Embedder
 ) -> list[Reference]:
-    """The faces of a photograph, the largest first.
-
-    Args:
-        picture: upright RGB, uint8 H x W x 3.
-        name: of the photograph, for messages.
-        finder: finds faces.
-        embedder: recognises them.
-        size_px: side of the canonical faces.
+    """Read the faces of a photograph, upright RGB uint8 H x W x 3, the largest first.
 
     Raises:
         InputError: there is no face in it.
@@ -77,64 +58,12 @@ def read_references(
             f"{name}: no face of {found.smallest_px:.0f} pixels or more was found{why}; "
             "give a photograph that shows the face larger and from the front"
         )
-    return [_reference(picture, face, name, embedder, size_px) for face in found.faces]
+    return [_reference(picture, face, name, embedder) for face in found.faces]
 
 
-def best_reference(face: Face, references: Sequence[Reference]) -> Choice:
-    """The reference that is aligned best with a face of the clip.
-
-    Raises:
-        InputError: there are no references.
-    """
-    if not references:
-        raise InputError("no references were given; a choice needs some")
-    shares = face.placement.to_square(face.landmarks)
-    away = [misalignment(shares, each.landmarks) for each in references]
-    costs = [
-        gap + SOFT_COSTS * (1 - min(each.sharpness, 1.0))
-        for gap, each in zip(away, references, strict=True)
-    ]
-    best = int(np.argmin(costs))
-    chosen = references[best]
-    degrees = pose(face.landmarks).away_from(chosen.pose)
-    return Choice(
-        reference=chosen, misalignment=away[best], degrees=degrees,
-        advice=_advice(chosen, degrees),
-    )  # fmt: skip
-
-
-def misalignment(one: np.ndarray, other: np.ndarray) -> float:
-    """How far two faces' landmarks (68, 2), in shares of the canonical square, lie apart.
-
-    Root mean square in distances between the eyes: below 0.1 for one pose and expression.
-    """
-    return float(np.sqrt(((one - other) ** 2).sum(axis=1).mean()) / EYES_APART)
-
-
-def face_sharpness(face: np.ndarray) -> float:
-    """The sharpness of a canonical face, RGB uint8 of at least 128 pixels: about 1 where sharp."""
-    return measure_sharpness(np.ascontiguousarray(face[..., ::-1])).ratio
-
-
-def _reference(
-    picture: np.ndarray, face: Face, name: str, embedder: Embedder, size_px: int
-) -> Reference:
-    placement = face.placement
-    canonical = cut(picture, placement, size_px)
-    return Reference(
-        name=name,
-        face=canonical,
-        placement=placement,
-        landmarks=placement.to_square(face.landmarks),
-        identity=embedder.of_picture(picture, placement),
-        pose=pose(face.landmarks),
-        sharpness=face_sharpness(cut(picture, placement, SIZE_PX)),
-        height_px=face.box.height,
-    )
-
-
-def _advice(reference: Reference, degrees: float) -> str | None:
-    """What is wrong with a reference, the worst first."""
+def advice(reference: Reference, face: Face) -> str | None:
+    """Say what would make a better reference for a face of the clip; None: this one is good."""
+    degrees = pose(face.landmarks).away_from(reference.pose)
     if degrees > TURNED_DEGREES:
         return (
             f"{reference.name} shows the face from {degrees:.0f} degrees away; one from nearer the "
@@ -148,3 +77,29 @@ def _advice(reference: Reference, degrees: float) -> str | None:
     if reference.sharpness < SOFT:
         return f"{reference.name} is soft; a sharper photograph would help more"
     return None
+
+
+def misalignment(one: np.ndarray, other: np.ndarray) -> float:
+    """Measure how far two faces' landmarks (68, 2), in shares of the canonical square, lie apart.
+
+    Root mean square in distances between the eyes: below 0.1 for one pose and expression.
+    """
+    return float(np.sqrt(((one - other) ** 2).sum(axis=1).mean()) / EYES_APART)
+
+
+def face_sharpness(face: np.ndarray) -> float:
+    """Measure a canonical face's sharpness, RGB uint8 from 128 pixels on: about 1 where sharp."""
+    return measure_sharpness(np.ascontiguousarray(face[..., ::-1]))
+
+
+def _reference(picture: np.ndarray, face: Face, name: str, embedder: Embedder) -> Reference:
+    placement = face.placement
+    return Reference(
+        name=name,
+        face=cut(picture, placement, FINEST_PX),
+        landmarks=placement.to_square(face.landmarks),
+        identity=embedder.of_picture(picture, placement),
+        pose=pose(face.landmarks),
+        sharpness=face_sharpness(cut(picture, placement, SIZE_PX)),
+        height_px=face.box.height,
+    )

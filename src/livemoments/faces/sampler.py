@@ -1,7 +1,7 @@
-"""Sampling a window of one person's faces: exact bridge steps, guided and blended.
+"""Sample a window of one person's faces: exact bridge steps, guided and blended.
 
-The bridge's noise is drawn for each frame of the clip by its number, so that a frame begins alike
-in whatever window it is restored.
+The bridge's noise is drawn for each frame of the clip by its number, so that a frame begins in the
+same way in whatever window it is restored.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from livemoments.models.face_window import AlignedFace, FacePrompt, FaceRestorer
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PersonPrompt:
-    """What one person's faces are restored by and away from."""
+    """The prompts that one person's faces are restored by and away from."""
 
     prompt: FacePrompt
     streams: Streams
@@ -26,7 +26,7 @@ class PersonPrompt:
 
     @property
     def needs_unaligned(self) -> bool:
-        """Whether faces without a reference are needed, too."""
+        """Whether faces without an aligned reference are needed, too."""
         return any(not negative.aligned for negative in self.negatives)
 
 
@@ -40,7 +40,7 @@ class WindowFace:
 
 
 def frame_noise(seed: int, index: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The bridge's noise of one frame of a clip, float32."""
+    """Draw the bridge's noise of one frame of a clip, float32."""
     return np.random.default_rng([seed, index]).standard_normal(shape, np.float32)
 
 
@@ -60,12 +60,12 @@ def sample_window(
     Args:
         model: predicts z_Hs.
         faces: of consecutive frames of the clip.
-        person: whose they are.
+        person: prompts of the person.
         steps: of the bridge, evenly spaced.
         seed: of the bridge's noise.
         earlier: what the windows before predicted; this one's predictions are added to it.
         next_start: the clip's frame that the next window begins with; None: there is none.
-        after_run: called after every run of the network; what it raises cancels.
+        after_run: called after every run of the network; whatever it raises cancels.
 
     Returns:
         T x N x N x 3, float32, not clipped.
@@ -93,7 +93,7 @@ def _predict(
     person: PersonPrompt,
     after_run: Callable[[], None] | None,
 ) -> np.ndarray:
-    """z_Hs at time t by the whole prompt, away from the negative ones."""
+    """Predict z_Hs at time t by the whole prompt, away from the negative ones."""
 
     def run(prompt: FacePrompt, streams: Streams, aligned: bool) -> np.ndarray:
         given = [

@@ -1,4 +1,4 @@
-"""How the faces of a clip are polished; each mechanism can be switched off."""
+"""Set how the faces of a clip are polished; each mechanism can be switched off."""
 
 from dataclasses import dataclass, field
 
@@ -13,11 +13,11 @@ from livemoments.models.face_window import Streams
 
 @dataclass(frozen=True, kw_only=True)
 class PolishConfig:
-    """How to polish. The defaults are what `livemoments faces` uses."""
+    """The settings of polishing; the defaults are those of `livemoments faces`."""
 
     limit: float = TRUSTED  # distance of identities up to which a reference is trusted
     smallest_px: int = SMALLEST_PX  # height of a face; smaller ones are left alone
-    enlarged: float = 1.0  # pixels of the frames for one of the clip's, a side; if the caller did
+    enlarged: float = 1.0  # pixels of the frames for one of the clip's, a side
     strength: float = 1.0  # 0 to 1: how much of the change is made
     steps: int = 1  # of the bridge
     seed: int = 0  # of its noise: same seed, same bytes on one machine

@@ -1,11 +1,11 @@
-"""Placements of a face through time, steadied without lag.
+"""Steady the placements of a face through time, without lag.
 
-Landmarks tremble from frame to frame, and with them all that is cut out by them. The face's own
-texture tells its motion from one frame to the next far more finely, but its errors add up. So the
-motions are strung together to a path, and what landmarks say beside that path, which changes
-slowly, is smoothed: around each frame a parabola is fitted to the frames before and after, near
-ones counting most (local regression; Cleveland 1979). Landmarks far from their neighbours' parabola
-count for little. A shaking hand is followed exactly, and nothing lags.
+Landmarks tremble from frame to frame, and so does what is cut out by them. The face's own texture
+shows its motion from one frame to the next far more finely, but its errors add up. So the motions
+are joined to a path, and the landmarks' deviation from that path, which changes slowly, is
+smoothed: around each frame a parabola is fitted to the frames before and after, near ones counting
+most (local regression; Cleveland 1979). Landmarks far from their neighbours' parabola count for
+little. A shaking hand is followed exactly, and nothing lags.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ def steady(
     motions: Mapping[float, Motion] | None = None,
     width_s: float = WIDTH_S,
 ) -> list[Placement]:
-    """Smooth placements at given times.
+    """Smooth placements, and interpolate them at given times.
 
     Args:
-        seen: what was seen, by time in seconds.
-        times_s: at which to answer; between what was seen, also where nothing was.
+        seen: placements by time in seconds.
+        times_s: of the result; also times at which nothing was seen.
         motions: from the sighting before to that of the time, between the squares seen; where one
             is not known, the landmarks' own is taken, smoothed.
-        width_s: how far neighbours count; 0 takes what was seen as it is, and lines between.
+        width_s: how far neighbours count; 0 leaves placements as they are, with lines between.
 
     Raises:
         InputError: nothing was seen.
@@ -49,35 +49,19 @@ def steady(
     if width_s <= 0 or len(at_s) < 3:
         return _placements(_between(at_s, values, wanted_s))
     path = _path(at_s, values, motions or {})
-    beside = _beside(values, path)
-    smooth = _robust_fit(at_s, beside, wanted_s, width_s)
-    return _placements(_on_path(smooth, _between(at_s, path, wanted_s)))
-
-
-def tremble(placements: Sequence[Placement]) -> float:
-    """How much placements of consecutive frames tremble, in thousandths of the face's side.
-
-    Root mean square, over the four corners of the canonical square, of how far each frame's lies
-    from the middle between its neighbours': even motion counts as none.
-    """
-    if len(placements) < 3:
-        return 0.0
-    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
-    corners = np.array([placement.to_picture(square) for placement in placements])
-    off = corners[1:-1] - (corners[:-2] + corners[2:]) / 2
-    side = np.mean([placement.side_px for placement in placements])
-    return float(1000 * np.sqrt((off**2).sum(axis=2).mean()) / side)
+    smooth = _robust_fit(at_s, _relative_to(path, values), wanted_s, width_s)
+    return _placements(_from_relative(smooth, _between(at_s, path, wanted_s)))
 
 
 def _numbers(placements: Sequence[Placement]) -> np.ndarray:
-    """(n, 4): x, y, the logarithm of the side, the roll without jumps by whole turns."""
+    """Return (n, 4): x, y, the logarithm of the side, the roll without jumps by whole turns."""
     rolls = np.unwrap([each.roll for each in placements])
     rows = [(each.x, each.y, np.log(each.side_px)) for each in placements]
     return np.column_stack([np.array(rows), rolls])
 
 
 def _path(at_s: np.ndarray, values: np.ndarray, motions: Mapping[float, Motion]) -> np.ndarray:
-    """Where the first square is carried by the motions of the texture; (n, 4)."""
+    """Move the first square by the motions of the texture; (n, 4)."""
     seen = _similarities(values)
     calm = _similarities(_robust_fit(at_s, values, at_s, CALM_S))
     carried = [seen[0]]
@@ -96,29 +80,29 @@ def _path(at_s: np.ndarray, values: np.ndarray, motions: Mapping[float, Motion])
 
 
 def _similarities(values: np.ndarray) -> list[tuple[complex, complex]]:
-    """The similarities a u + b of (n, 4), from positions in the square to the picture."""
+    """Convert (n, 4) to similarities a u + b, from positions in the square to the picture."""
     a = np.exp(values[:, 2] + 1j * values[:, 3])
     return list(zip(a.tolist(), (values[:, 0] + 1j * values[:, 1]).tolist(), strict=True))
 
 
-def _beside(values: np.ndarray, path: np.ndarray) -> np.ndarray:
-    """What was seen, as the path's squares see it; (n, 4)."""
+def _relative_to(path: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Express placements in the coordinates of the path's squares; all (n, 4)."""
     away = (values[:, 0] - path[:, 0]) + 1j * (values[:, 1] - path[:, 1])
     inside = away / np.exp(path[:, 2] + 1j * path[:, 3])
     turns = np.unwrap(values[:, 3] - path[:, 3])
     return np.column_stack([inside.real, inside.imag, values[:, 2] - path[:, 2], turns])
 
 
-def _on_path(beside: np.ndarray, path: np.ndarray) -> np.ndarray:
-    """The way back from _beside; (m, 4)."""
-    away = (beside[:, 0] + 1j * beside[:, 1]) * np.exp(path[:, 2] + 1j * path[:, 3])
+def _from_relative(relative: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """Invert _relative_to; all (m, 4)."""
+    away = (relative[:, 0] + 1j * relative[:, 1]) * np.exp(path[:, 2] + 1j * path[:, 3])
     return np.column_stack(
-        [path[:, 0] + away.real, path[:, 1] + away.imag, path[:, 2:] + beside[:, 2:]]
+        [path[:, 0] + away.real, path[:, 1] + away.imag, path[:, 2:] + relative[:, 2:]]
     )
 
 
 def _between(at_s: np.ndarray, values: np.ndarray, wanted_s: np.ndarray) -> np.ndarray:
-    """Lines between values (n, 4) at at_s, read at wanted_s; (m, 4)."""
+    """Interpolate values (n, 4) at at_s linearly at wanted_s; (m, 4)."""
     return np.stack([np.interp(wanted_s, at_s, column) for column in values.T], axis=1)
 
 
@@ -132,7 +116,7 @@ def _placements(values: np.ndarray) -> list[Placement]:
 def _robust_fit(
     at_s: np.ndarray, values: np.ndarray, wanted_s: np.ndarray, width_s: float
 ) -> np.ndarray:
-    """As _fit, with outliers counting for little."""
+    """Fit as _fit, with outliers counting for little."""
     trust = np.ones(len(at_s))
     for _ in range(2):
         trust = _trust(values - _fit(at_s, values, trust, at_s, width_s))
@@ -142,7 +126,7 @@ def _robust_fit(
 def _fit(
     at_s: np.ndarray, values: np.ndarray, trust: np.ndarray, wanted_s: np.ndarray, width_s: float
 ) -> np.ndarray:
-    """Local parabolas through values (n, 4) at at_s, read at wanted_s; (m, 4)."""
+    """Fit local parabolas to values (n, 4) at at_s, and read them at wanted_s; (m, 4)."""
     result = np.empty((len(wanted_s), values.shape[1]))
     for row, time_s in enumerate(wanted_s):
         nearest = np.abs(at_s - time_s).min()  # inside a gap the window must reach both sides
@@ -160,7 +144,7 @@ def _fit(
 
 
 def _trust(rest: np.ndarray) -> np.ndarray:
-    """1 for observations near the fit, down to 0 for outliers (Tukey's bisquare); (n,)."""
+    """Weigh observations (n,): 1 near the fit, near 0 for outliers (Tukey's bisquare)."""
     typical = 1.5 * np.median(np.abs(rest), axis=0) + 1e-9
     away = np.sqrt(((rest / typical) ** 2).mean(axis=1)) / OUTLIER
     return np.maximum(np.clip(1 - away**2, 0, 1) ** 2, 1e-3)

@@ -1,4 +1,4 @@
-"""A person's face through a clip: where it was seen, who it is, and where to cut it out.
+"""Describe a person's face through a clip: where it was seen, who it is, where to cut it out.
 
 A track holds landmarks and identities, no pictures: about 1 kB for each frame.
 """
@@ -17,7 +17,7 @@ from livemoments.faces.steady import steady
 MAX_GAP_S = 0.7  # unseen for longer, a face is left out until it is seen again
 # Unseen for no longer, it was missed and not hidden: restored with the rest, or it would flicker.
 MISSED_S = 0.14
-FADE_S = 0.13  # over which a restored face comes in and goes out beside frames without it
+FADE_S = 0.13  # over which a restored face fades in and out, next to frames without it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,10 +32,10 @@ class Sighting:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Where a track's face lies in a frame."""
+    """The place of a track's face in a frame."""
 
     placement: Placement
-    seen: bool  # False: between frames in which it was
+    seen: bool  # False: interpolated between frames in which it was
     strength: float  # 0 to 1: how much of a restored face to put there; 0 where it was hidden
 
 
@@ -45,8 +45,7 @@ class Track:
 
     number: int  # from 0, in the order in which they were first seen
     sightings: tuple[Sighting, ...]  # in order, at least one
-    identities: tuple[np.ndarray, ...]  # (128,) each, of frames about evenly apart
-    identity: np.ndarray  # (128,), their mean
+    identity: np.ndarray  # (128,), the mean of frames about evenly apart
 
     @property
     def height_px(self) -> float:
@@ -54,10 +53,10 @@ class Track:
         return float(np.median([each.face.box.height for each in self.sightings]))
 
     def views(self, times_s: Sequence[float]) -> dict[int, View]:
-        """Where the face is, for each frame that it can be told for.
+        """Return where the face is, by frame.
 
-        Placements are steadied over time. Frames in gaps of up to MAX_GAP_S are given, too; in
-        those longer than MISSED_S the face was hidden, and its strength is 0.
+        Placements are steadied over time. Frames in gaps of up to MAX_GAP_S are included; in gaps
+        longer than MISSED_S the face was hidden, and its strength is 0.
 
         Args:
             times_s: of all frames of the clip, ascending.
@@ -76,7 +75,7 @@ class Track:
         return found
 
     def _runs(self) -> list[list[Sighting]]:
-        """Sightings without gaps longer than MAX_GAP_S."""
+        """Split the sightings at gaps longer than MAX_GAP_S."""
         runs = [[self.sightings[0]]]
         for before, after in pairwise(self.sightings):
             if after.time_s - before.time_s > MAX_GAP_S:
@@ -101,7 +100,7 @@ def _run_views(run: list[Sighting], times_s: Sequence[float]) -> dict[int, View]
 
 
 def _strengths(run: list[Sighting], at_s: np.ndarray, times_s: Sequence[float]) -> np.ndarray:
-    """1 where the face can be restored, falling to 0 where it is hidden or not there; (n,)."""
+    """Return strengths (n,): 1 where the face can be restored, 0 where it is hidden or absent."""
     hidden = [
         (before.time_s, after.time_s)
         for before, after in pairwise(run)

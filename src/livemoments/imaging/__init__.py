@@ -1,1 +1,1 @@
-"""Pure functions of pictures as arrays."""
+"""Convert, resize and measure pictures: pure functions of arrays."""

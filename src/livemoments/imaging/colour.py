@@ -1,4 +1,4 @@
-"""Colour of stills and clips: which space each is in, and the way from one to the other.
+"""Convert colours between a clip and its still, and find out which space each is in.
 
 A frame's Y'CbCr becomes R'G'B' by the matrix and range of its own stream:
 
@@ -8,7 +8,7 @@ A frame's Y'CbCr becomes R'G'B' by the matrix and range of its own stream:
 
 An SDR clip's R'G'B' is taken as shown with the sRGB curve, as viewers do, whichever of the SDR
 camera curves (BT.709, BT.601, sRGB) it names. Where clip and still have the same primaries the
-numbers are therefore kept; otherwise they are made linear, multiplied by
+numbers stay as they are; otherwise they are made linear, multiplied by
 M = XYZ->still . clip->XYZ (white is D65 throughout) and given the still's curve.
 """
 
@@ -31,6 +31,12 @@ PRIMARIES_BY_CODE |= {12: "p3"}
 WHITE_D65 = (0.3127, 0.3290)
 STILL_PRIMARIES = {"sRGB": "bt709", "Display P3": "p3", "Adobe RGB": "adobe"}
 ADOBE_GAMMA = 563 / 256
+# Bradford's chromatic adaptation, as ICC profiles use it.
+BRADFORD_D65_TO_D50 = (
+    (1.0478112, 0.0228866, -0.0501270),
+    (0.0295424, 0.9904844, -0.0170491),
+    (-0.0092345, 0.0150436, 0.7521316),
+)
 
 # (kr, kb) by H.273 matrix code; 2 (unspecified) is decided by the caller.
 LUMA_WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
@@ -45,15 +51,10 @@ HLG_PEAK_NITS = 1000.0
 
 @dataclass(frozen=True, kw_only=True)
 class ColourSpace:
-    """The colour space of a still, and of every picture made for it.
+    """The colour space of a still, and of every picture made for it."""
 
-    Attributes:
-        name: "sRGB", "Display P3", "Adobe RGB" or "unknown".
-        icc: The profile's bytes; None means sRGB without a profile.
-    """
-
-    name: str = "sRGB"
-    icc: bytes | None = None
+    name: str = "sRGB"  # "Display P3", "Adobe RGB" or "unknown"
+    icc: bytes | None = None  # the profile's bytes; None: sRGB without a profile
 
 
 def recognise_profile(icc: bytes | None) -> ColourSpace:
@@ -70,7 +71,7 @@ def recognise_profile(icc: bytes | None) -> ColourSpace:
         return ColourSpace(name="unknown", icc=icc)
     if primaries is not None:
         for name, key in STILL_PRIMARIES.items():
-            # 0.006 tells apart all of these; profiles round and adapt their colorants.
+            # Within 0.006 none of these is another; profiles round and adapt their colorants.
             if np.abs(primaries - np.array(PRIMARIES[key])).max() < 0.006:
                 return ColourSpace(name=name, icc=icc)
     elif "srgb" in text.lower():
@@ -79,29 +80,18 @@ def recognise_profile(icc: bytes | None) -> ColourSpace:
 
 
 def _profile_primaries(profile: object) -> np.ndarray | None:
-    """The xy of a matrix profile's colorants (3, 2), adapted from D50 back to D65; or None."""
+    """Return the xy of a matrix profile's colorants (3, 2), adapted back to D65; None: not one."""
     core = profile.profile  # type: ignore[attr-defined]
     colorants = [core.red_colorant, core.green_colorant, core.blue_colorant]
     if any(colorant is None for colorant in colorants):
         return None
     xyz = np.array([colorant[0] for colorant in colorants]).T
-    adapted = np.linalg.inv(_bradford_d65_to_d50()) @ xyz
+    adapted = np.linalg.inv(BRADFORD_D65_TO_D50) @ xyz
     return (adapted[:2] / adapted.sum(axis=0)).T
 
 
-def _bradford_d65_to_d50() -> np.ndarray:
-    """Bradford's chromatic adaptation, as ICC profiles use it."""
-    return np.array(
-        [
-            [1.0478112, 0.0228866, -0.0501270],
-            [0.0295424, 0.9904844, -0.0170491],
-            [-0.0092345, 0.0150436, 0.7521316],
-        ]
-    )
-
-
 def rgb_to_xyz(primaries: str) -> np.ndarray:
-    """3x3 from linear RGB of these primaries (a key of PRIMARIES), white D65, to XYZ."""
+    """Return the 3 x 3 matrix from linear RGB of primaries (a key of PRIMARIES) to XYZ, D65."""
     xy = np.array(PRIMARIES[primaries])
     columns = np.stack([xy[:, 0], xy[:, 1], 1 - xy.sum(axis=1)]) / xy[:, 1]
     white = np.array([WHITE_D65[0], WHITE_D65[1], 1 - sum(WHITE_D65)]) / WHITE_D65[1]
@@ -109,32 +99,25 @@ def rgb_to_xyz(primaries: str) -> np.ndarray:
 
 
 def srgb_to_linear(encoded: np.ndarray) -> np.ndarray:
-    """SRGB curve undone, values in [0, 1]."""
+    """Undo sRGB's curve; values in [0, 1]."""
     low = encoded / 12.92
     return np.where(encoded <= 0.04045, low, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
 def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
-    """SRGB curve (also Display P3's) on linear values in [0, 1]."""
+    """Apply sRGB's curve (also Display P3's) to linear values in [0, 1]."""
     high = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
     return np.where(linear <= 0.0031308, linear * 12.92, high)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipColour:
-    """How a clip's numbers mean colour, in H.273 codes, as the file states them (2: unstated).
+    """The colours that a clip's numbers mean, in H.273 codes, as its file states them."""
 
-    Attributes:
-        primaries: 1 BT.709, 5 and 6 BT.601, 9 BT.2020, 12 Display P3.
-        transfer: 1 BT.709, 6 BT.601, 13 sRGB, 16 PQ, 18 HLG.
-        matrix: 1 BT.709, 5 and 6 BT.601, 9 BT.2020.
-        full_range: True where black is 0 and white 255 (8 bits).
-    """
-
-    primaries: int = 2
-    transfer: int = 2
-    matrix: int = 2
-    full_range: bool = False
+    primaries: int = 2  # 1 BT.709, 2 unstated, 5 and 6 BT.601, 9 BT.2020, 12 Display P3
+    transfer: int = 2  # 1 BT.709, 2 unstated, 6 BT.601, 13 sRGB, 16 PQ, 18 HLG
+    matrix: int = 2  # 1 BT.709, 2 unstated, 5 and 6 BT.601, 9 BT.2020
+    full_range: bool = False  # black is 0 and white 255 (8 bits)
 
     @property
     def primaries_name(self) -> str:
@@ -147,14 +130,14 @@ class ClipColour:
         return self.transfer in (TRANSFER_PQ, TRANSFER_HLG)
 
     def assumed_matrix(self, width: int, height: int) -> int:
-        """The matrix's code, or what players assume of a picture of this size without one."""
+        """Return the matrix's code, or what players assume of a picture of this size."""
         if self.matrix in LUMA_WEIGHTS:
             return self.matrix
         # High definition is BT.709, small pictures are BT.601.
         return 1 if width * height >= 1280 * 576 else 6
 
     def to_dict(self) -> dict[str, str]:
-        """The facts in words; codes without a name here as numbers."""
+        """Return the facts in words; codes without a name here as numbers."""
         names = {**PRIMARIES_BY_CODE, 2: "unstated"}
         return {
             "range": "full" if self.full_range else "limited",
@@ -164,7 +147,7 @@ class ClipColour:
         }
 
     def same_as(self, still: ColourSpace) -> bool:
-        """Whether the clip's numbers already are colours of the still's space."""
+        """Return whether the clip's numbers already are colours of the still's space."""
         if self.is_hdr or still.name not in STILL_PRIMARIES:
             return not self.is_hdr
         return self.primaries_name == STILL_PRIMARIES[still.name]
@@ -173,10 +156,7 @@ class ClipColour:
 def yuv_to_rgb(
     luma: np.ndarray, cb: np.ndarray, cr: np.ndarray, *, bits: int, colour: ClipColour
 ) -> np.ndarray:
-    """Y'CbCr planes of one size (H, W), float32 code values, -> R'G'B' float32 (H, W, 3).
-
-    Values are clipped to [0, 1].
-    """
+    """Convert Y'CbCr planes (H, W), float32 code values, to R'G'B' (H, W, 3) cut to [0, 1]."""
     kr, kb = LUMA_WEIGHTS[colour.assumed_matrix(luma.shape[1], luma.shape[0])]
     step = 2.0 ** (bits - 8)
     black, luma_span, chroma_span = _spans(bits, colour)
@@ -191,13 +171,13 @@ def yuv_to_rgb(
 def rgb_change_to_yuv(
     change: np.ndarray, *, bits: int, colour: ClipColour, matrix: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a change of R'G'B', float32 (H, W, 3), changes of Y', Cb, Cr, (H, W) code values each.
+    """Convert differences of R'G'B', float32 (H, W, 3), to those of Y', Cb, Cr, (H, W) each.
 
     Args:
         change: Differences of values in [0, 1].
-        bits: Of the code values.
-        colour: What they mean.
-        matrix: H.273 code, as ClipColour.assumed_matrix says for the whole picture.
+        bits: Of the code values that come out.
+        colour: The meaning of those code values.
+        matrix: H.273 code, as ClipColour.assumed_matrix returns it for the whole picture.
     """
     kr, kb = LUMA_WEIGHTS[matrix]
     _, luma_span, chroma_span = _spans(bits, colour)
@@ -209,7 +189,7 @@ def rgb_change_to_yuv(
 
 
 def _spans(bits: int, colour: ClipColour) -> tuple[float, float, float]:
-    """Code value of black, and how many lie from there to white and across all of Cb or Cr."""
+    """Return black's code value, and how many lie from there to white and across Cb or Cr."""
     step = 2.0 ** (bits - 8)
     if colour.full_range:
         return 0.0, 2.0**bits - 1, 2.0**bits - 1
@@ -217,7 +197,7 @@ def _spans(bits: int, colour: ClipColour) -> tuple[float, float, float]:
 
 
 def to_still_space(rgb: np.ndarray, colour: ClipColour, still: ColourSpace) -> np.ndarray:
-    """R'G'B' of a clip, float32 (H, W, 3) in [0, 1] -> the still's colour space, clipped.
+    """Convert R'G'B' of a clip, float32 (H, W, 3) in [0, 1], to the still's space, clipped.
 
     A still of an unknown space takes the clip's numbers as they are, HDR ones as sRGB.
     """
@@ -225,53 +205,53 @@ def to_still_space(rgb: np.ndarray, colour: ClipColour, still: ColourSpace) -> n
         return rgb
     linear = _hdr_to_linear(rgb, colour) if colour.is_hdr else srgb_to_linear(rgb)
     target = STILL_PRIMARIES.get(still.name, "bt709")
-    return _encoded(_moved(linear, colour.primaries_name, target), still)
+    return _encode(_move(linear, colour.primaries_name, target), still)
 
 
 def from_still_space(rgb: np.ndarray, colour: ClipColour, still: ColourSpace) -> np.ndarray:
-    """The way back: R'G'B' of the still's space, float32 (H, W, 3) in [0, 1] -> the clip's.
+    """Convert R'G'B' of the still's space, float32 (H, W, 3) in [0, 1], back to the clip's.
 
-    What to_still_space clipped does not come back, so this serves to tell differences. What HDR
-    has above the still's white comes back as the white it was rolled off to.
+    What to_still_space clipped does not come back, so this is for differences of pictures. What
+    HDR has above the still's white comes back as the white it was rolled off to.
     """
     if colour.same_as(still):
         return rgb
     source = STILL_PRIMARIES.get(still.name, "bt709")
-    linear = _moved(_decoded(rgb, still), source, colour.primaries_name)
+    linear = _move(_decode(rgb, still), source, colour.primaries_name)
     back = _linear_to_hdr(linear, colour) if colour.is_hdr else linear_to_srgb(linear)
     return np.clip(back, 0.0, 1.0).astype(np.float32)
 
 
-def between_stills(rgb: np.ndarray, given: ColourSpace, wanted: ColourSpace) -> np.ndarray:
-    """R'G'B' of one still's space, float32 in [0, 1] -> another's; kept where either is unknown."""
-    names = {given.name, wanted.name}
+def between_stills(rgb: np.ndarray, source: ColourSpace, target: ColourSpace) -> np.ndarray:
+    """Convert R'G'B' of one still's space, float32 in [0, 1], to another's, if both are known."""
+    names = {source.name, target.name}
     if len(names) == 1 or not names <= set(STILL_PRIMARIES):
         return rgb
-    linear = _decoded(rgb, given)
-    moved = _moved(linear, STILL_PRIMARIES[given.name], STILL_PRIMARIES[wanted.name])
-    return _encoded(moved, wanted)
+    linear = _decode(rgb, source)
+    moved = _move(linear, STILL_PRIMARIES[source.name], STILL_PRIMARIES[target.name])
+    return _encode(moved, target)
 
 
-def _moved(linear: np.ndarray, given: str, wanted: str) -> np.ndarray:
-    """Linear RGB from some primaries to others, keys of PRIMARIES; clipped to [0, 1]."""
-    matrix = np.linalg.solve(rgb_to_xyz(wanted), rgb_to_xyz(given))
+def _move(linear: np.ndarray, source: str, target: str) -> np.ndarray:
+    """Convert linear RGB from some primaries to others, keys of PRIMARIES; clipped to [0, 1]."""
+    matrix = np.linalg.solve(rgb_to_xyz(target), rgb_to_xyz(source))
     return np.clip(linear @ matrix.T.astype(np.float32), 0.0, 1.0)
 
 
-def _encoded(linear: np.ndarray, still: ColourSpace) -> np.ndarray:
-    """Linear RGB with a still's curve, float32."""
+def _encode(linear: np.ndarray, still: ColourSpace) -> np.ndarray:
+    """Apply a still's curve to linear RGB; float32."""
     if still.name == "Adobe RGB":
         return (linear ** np.float32(1 / ADOBE_GAMMA)).astype(np.float32)
     return linear_to_srgb(linear).astype(np.float32)
 
 
-def _decoded(rgb: np.ndarray, still: ColourSpace) -> np.ndarray:
-    """A still's R'G'B' made linear."""
+def _decode(rgb: np.ndarray, still: ColourSpace) -> np.ndarray:
+    """Make a still's R'G'B' linear."""
     return rgb ** np.float32(ADOBE_GAMMA) if still.name == "Adobe RGB" else srgb_to_linear(rgb)
 
 
 def _hdr_to_linear(rgb: np.ndarray, colour: ClipColour) -> np.ndarray:
-    """PQ or HLG -> linear light with SDR white at 1; what is brighter is rolled off below 1."""
+    """Convert PQ or HLG to linear light with SDR white at 1; brighter is rolled off below 1."""
     if colour.transfer == TRANSFER_PQ:
         power = rgb ** np.float32(1 / 78.84375)
         top = np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)
@@ -288,7 +268,7 @@ def _hdr_to_linear(rgb: np.ndarray, colour: ClipColour) -> np.ndarray:
 
 
 def _linear_to_hdr(linear: np.ndarray, colour: ClipColour) -> np.ndarray:
-    """_hdr_to_linear undone: linear light with SDR white at 1 -> PQ or HLG."""
+    """Undo _hdr_to_linear: linear light with SDR white at 1 to PQ or HLG."""
     bent = np.minimum((linear - 0.8) / 0.2, 0.999)  # tanh comes to 1 in the infinite
     nits = REFERENCE_WHITE_NITS * np.where(
         linear <= 0.8, linear, 0.8 + 0.2 * np.arctanh(np.maximum(bent, 0))

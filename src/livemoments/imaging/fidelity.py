@@ -1,4 +1,4 @@
-"""Fidelity to a known truth: PSNR and SSIM of luma, as papers on restoration state them.
+"""Measure fidelity to a known truth: PSNR and SSIM of luma, as papers on restoration state them.
 
 Y is BT.601's, 16 to 235 of 255, and no border is cut off. PSNR has a peak of 1 and ends at 100 dB.
 SSIM is that of Wang et al. (IEEE TIP 2004): an 11 x 11 Gaussian window of sigma 1.5, only where it
@@ -20,14 +20,14 @@ LEAST_ERROR = 1e-10  # 100 dB
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """How near a picture is to the truth, on luma."""
+    """The fidelity of a picture to the truth, on luma."""
 
     psnr_y: float  # dB
     ssim_y: float  # at most 1
 
 
 def scores(picture: np.ndarray, truth: np.ndarray) -> Scores:
-    """PSNR and SSIM on Y of two pictures of one size, RGB H x W x 3, uint8 or float in [0, 1].
+    """Measure PSNR and SSIM on Y of two pictures of one size, RGB, uint8 or float in [0, 1].
 
     Rounded as they are printed: to 0.01 dB and to 0.0001.
     """
@@ -35,14 +35,14 @@ def scores(picture: np.ndarray, truth: np.ndarray) -> Scores:
 
 
 def psnr_y(picture: np.ndarray, truth: np.ndarray) -> float:
-    """Peak signal to noise on Y, dB, of two pictures RGB H x W x 3, uint8 or float in [0, 1]."""
+    """Measure PSNR on Y, dB, of two pictures RGB H x W x 3, uint8 or float in [0, 1]."""
     _check_sizes(picture, truth)
     error = float(np.mean((luma(picture) - luma(truth)) ** 2))
     return 10 * float(np.log10(1 / max(error, LEAST_ERROR)))
 
 
 def ssim_y(picture: np.ndarray, truth: np.ndarray) -> float:
-    """Structural similarity on Y, at most 1, of two pictures RGB H x W x 3 as for psnr_y.
+    """Measure structural similarity on Y, at most 1, of two pictures as for psnr_y.
 
     Raises:
         InputError: they differ in size, or a side is shorter than the window.
@@ -62,13 +62,13 @@ def ssim_y(picture: np.ndarray, truth: np.ndarray) -> float:
 
 
 def luma(picture: np.ndarray) -> np.ndarray:
-    """BT.601 luma of RGB H x W x 3, uint8 or float in [0, 1]; float64 H x W in [16, 235] / 255."""
+    """Return BT.601 luma, float64 H x W in [16, 235] / 255, of RGB, uint8 or float in [0, 1]."""
     scale = 255.0 if picture.dtype == np.uint8 else 1.0
     return picture.astype(np.float64) / scale @ (np.array(LUMA_WEIGHTS) / 255) + BLACK / 255
 
 
 def _local_mean(values: np.ndarray) -> np.ndarray:
-    """The mean under the window, H x W to (H - 10) x (W - 10): where all of it is inside."""
+    """Average under the window, H x W to (H - 10) x (W - 10): where all of it is inside."""
     inner = slice(WINDOW_PX // 2, -(WINDOW_PX // 2))
     return cv2.GaussianBlur(values, (WINDOW_PX, WINDOW_PX), SIGMA_PX)[inner, inner]
 

@@ -1,1 +1,1 @@
-"""Work on one Live Photo from file to file: what the command line calls."""
+"""Work on one Live Photo, from file to file, for the command line and other programs."""

@@ -1,4 +1,4 @@
-"""End the processes that help a run when it ends, however that happens."""
+"""End child processes with their parent, however that ends."""
 
 import ctypes
 import os
@@ -12,13 +12,13 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
 def follow_parent(_number: int = 0) -> None:
-    """End this process, begun by multiprocessing, when its parent ends; to be called first in it.
+    """Make a process begun by multiprocessing end with its parent; called first in it.
 
-    Otherwise such a process may wait for ever to hand over what no one takes any more.
+    Otherwise such a process may wait for ever to hand over what nobody takes any more.
     """
     parent = parent_process()
     if parent is None or parent.pid is None:
-        return  # not begun by multiprocessing
+        return  # nobody's helper
     if hasattr(os, "setpgid"):
         # Ctrl-C and what `timeout` sends go to a whole group: the parent alone is to decide, and
         # saves first.
@@ -28,7 +28,7 @@ def follow_parent(_number: int = 0) -> None:
         # The kernel does it even where this process is busy and heeds no signal of Python's. It
         # counts from the end of the thread that began this process, which closes its helpers.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent.pid:  # the parent ended before that call
+        if os.getppid() != parent.pid:  # it ended before it could be asked for
             os._exit(1)
     else:
         Thread(target=_end_after_parent, daemon=True).start()

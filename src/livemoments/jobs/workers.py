@@ -1,4 +1,4 @@
-"""Spread work over processes of this machine, and share its threads among them."""
+"""Spread work over processes of this machine, with its threads shared out among them."""
 
 import multiprocessing
 import os
@@ -16,11 +16,11 @@ from livemoments.errors import ConfigError, LiveMomentsError
 
 J = TypeVar("J")
 R = TypeVar("R")
-WAIT_S = 1.0  # between checks whether Ctrl-C was pressed
+WAIT_S = 1.0  # between looks at whether somebody cancels
 
 
 class Workers:
-    """Processes that work at the same time; of one, the work is done in this process.
+    """Processes that work side by side; of one, the work is done in this process.
 
     A context manager: when its body is left by an exception, Ctrl-C included, the processes are
     ended at once.
@@ -67,10 +67,10 @@ class Workers:
         self._pool.shutdown(wait=True)
 
     def map(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[tuple[J, R]]:
-        """Yield each job with the function's result, as they are done.
+        """Yield each job with what the function makes of it, as they are done.
 
-        Jobs are taken from the iterable shortly before they are begun, so that earlier results can
-        decide which ones follow. The function must be one of a module.
+        Jobs are asked for shortly before they are begun, so that what was found by then can decide
+        which ones there are. The function must be one of a module.
 
         Raises:
             LiveMomentsError: a process was ended from outside.
@@ -91,20 +91,21 @@ class Workers:
                 except BrokenProcessPool as error:
                     raise LiveMomentsError(
                         f"one of {self.processes} processes was ended from outside, as the system"
-                        " does where memory runs out; take fewer jobs and run again to go on"
+                        " does where memory runs out; take fewer processes and run again to go on",
+                        settings=("jobs",),
                     ) from error
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _begin(threads: int) -> None:
-    """Set up a new process: its signals and its threads."""
-    # Ctrl-C reaches all of them: the first one makes the others leave quietly, by terminate.
+    """Set up a process."""
+    # Ctrl-C reaches all of them: the first one tells the others, by terminate, to leave quietly.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     cv2.setNumThreads(threads)

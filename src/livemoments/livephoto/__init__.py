@@ -1,4 +1,4 @@
-"""Live Photos and Motion Photos of real phones: reading and writing."""
+"""Read and write Live Photos and Motion Photos of real phones."""
 
 from livemoments.imaging.colour import ColourSpace
 from livemoments.livephoto.movie.video import Clip, Frame

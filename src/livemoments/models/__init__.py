@@ -1,1 +1,1 @@
-"""The restorers behind one interface."""
+"""Restore tiles and windows of faces with a model, all behind one interface."""

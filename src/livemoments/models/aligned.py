@@ -1,7 +1,7 @@
-"""A reference brought to a frame by FlowRefiner, as RestorationNet takes it: for tiles and faces.
+"""Bring a reference to a frame with FlowRefiner, for RestorationNet: of tiles and of faces.
 
-What `training.aligning` does with gradients. N x M pixels, n x m = N/4 x M/4 latent cells; arrays
-for the networks have a batch of one in front.
+`lab.training.compact.aligning` does the same with gradients. N x M pixels, n x m = N/4 x M/4 latent
+cells; arrays for the networks have a batch of one in front.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ MAPS = ("feature_4", "feature_8", "feature_16")  # ReferenceNet's outputs
 
 @dataclass(frozen=True, kw_only=True)
 class AlignedReference:
-    """A reference in a frame's place."""
+    """A reference brought to a frame."""
 
     reference: np.ndarray  # 1 x 3 x N x M; the frame itself where it is not trusted
     motion: np.ndarray  # 1 x 3 x n x m: its displacement towards the frame in px, trust in [0, 1]
@@ -68,10 +68,7 @@ def align_reference(
 
 
 def no_reference(frame: np.ndarray) -> AlignedReference:
-    """The reference is the frame itself, and nothing of it is trusted: as in training.
-
-    frame is 1 x 3 x N x M.
-    """
+    """Stand the frame (1 x 3 x N x M) in for a reference that is not trusted: as in training."""
     height, width = frame.shape[2:]
     return AlignedReference(
         reference=frame,
@@ -83,17 +80,17 @@ def no_reference(frame: np.ndarray) -> AlignedReference:
 def reference_features(
     network: "onnxruntime.InferenceSession", aligned: AlignedReference
 ) -> dict[str, np.ndarray]:
-    """ReferenceNet's features by their names; once per frame, whatever the steps."""
+    """Compute ReferenceNet's features by their names; once per frame, whatever the steps."""
     confidence = aligned.motion[:, 2:].repeat(FOLD, 2).repeat(FOLD, 3)
     given = {"reference": aligned.reference, "confidence": confidence}
     return dict(zip(MAPS, network.run(list(MAPS), given), strict=True))
 
 
 def opening(trust: np.ndarray) -> np.ndarray:
-    """How far the reference is let in for a trust in [0, 1]: as networks.blocks.opening."""
+    """Say how far the reference is let in for a trust in [0, 1]: as networks.blocks.opening."""
     return 1 - (1 - trust) ** 4
 
 
 def planes(image: np.ndarray) -> np.ndarray:
-    """H x W x 3 to 1 x 3 x H x W."""
+    """Turn H x W x 3 into 1 x 3 x H x W."""
     return np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)

@@ -1,4 +1,4 @@
-"""The compact tier's lossless codec: pixels unshuffled by 4, in numpy."""
+"""Encode pictures for the compact model without loss: pixels unshuffled by 4, in numpy."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ FOLD = 4
 
 
 def encode(image: np.ndarray) -> np.ndarray:
-    """(B, 3, H, W) to (B, 48, H/4, W/4), channel order as torch's pixel_unshuffle."""
+    """Turn (B, 3, H, W) into (B, 48, H/4, W/4), channel order as torch's pixel_unshuffle."""
     b, c, h, w = image.shape
     cells = image.reshape(b, c, h // FOLD, FOLD, w // FOLD, FOLD)
     return np.ascontiguousarray(cells.transpose(0, 1, 3, 5, 2, 4)).reshape(

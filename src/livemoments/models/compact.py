@@ -1,7 +1,6 @@
-"""The compact tier at run time: ONNX Runtime, one tile at a time. No PyTorch."""
+"""Run the compact model with ONNX Runtime, one tile at a time. No PyTorch."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from livemoments.models.aligned import (
     planes,
     reference_features,
 )
+from livemoments.models.cache import ModelCache
 from livemoments.models.codec import decode, encode
 from livemoments.models.sessions import open_session, read_about
 from livemoments.models.tile import TileConfig, TileInput, TileResult
@@ -25,7 +25,7 @@ SHIPPED = Path(__file__).parent.parent / "weights" / "compact"
 
 
 class CompactModel:
-    """The compact tier's networks as ONNX sessions."""
+    """The compact model's networks as ONNX sessions."""
 
     name = "compact"
     tiles = TileConfig()
@@ -38,7 +38,7 @@ class CompactModel:
         self.about = read_about(folder / "compact.json", "compact model")
         network: Any = self.about.get("network", {})
         self._refiner = open_session(folder / "refiner.onnx", threads)
-        # The first models do not say that they have a reference branch; the second have none.
+        # Models of the first design need not say that they have a reference branch.
         branch = network.get("branch", "windows") == "windows"
         self._reference = open_session(folder / "reference.onnx", threads) if branch else None
         self._restoration = open_session(folder / "restoration.onnx", threads)
@@ -46,7 +46,7 @@ class CompactModel:
     def restore_tiles(
         self, tiles: Sequence[TileInput], steps: int, rngs: Sequence[np.random.Generator]
     ) -> list[TileResult]:
-        """Restore tiles one after the other, see `restore_tile`."""
+        """Restore tiles one after the other, as `restore_tile`."""
         return [self.restore_tile(tile, steps, rng) for tile, rng in zip(tiles, rngs, strict=True)]
 
     def restore_tile(self, tile: TileInput, steps: int, rng: np.random.Generator) -> TileResult:
@@ -79,7 +79,7 @@ class CompactModel:
         return TileResult(image=np.ascontiguousarray(image), used=aligned.used[:n, :m])
 
     def _align(self, frame: np.ndarray, tile: TileInput) -> AlignedReference:
-        """The tile's reference brought to its frame, which is as the networks take it."""
+        """Bring the tile's reference to its frame, 1 x 3 x H x W as the networks take it."""
         if tile.reference is None or tile.positions is None or tile.confidence is None:
             return no_reference(frame)
         height, width = frame.shape[2:]
@@ -88,10 +88,12 @@ class CompactModel:
         return align_reference(self._refiner, frame, tile.reference, positions, confidence)
 
 
-@lru_cache(maxsize=2)
+_MODELS = ModelCache(CompactModel)
+
+
 def load_compact(folder: Path = SHIPPED, threads: int = 0) -> CompactModel:
-    """A CompactModel, made once and kept."""
-    return CompactModel(folder, threads)
+    """Return the model of a folder, from the cache where it is there."""
+    return _MODELS.get(folder, threads)
 
 
 def _pad(plane: np.ndarray, height: int, width: int, *, grow: bool = False) -> np.ndarray:
@@ -107,6 +109,6 @@ def _pad(plane: np.ndarray, height: int, width: int, *, grow: bool = False) -> n
 
 
 def _to_network(image: np.ndarray) -> np.ndarray:
-    """H x W x 3 to 1 x 3 x H' x W', sides extended to multiples of 64 by repeating the edge."""
+    """Turn H x W x 3 into 1 x 3 x H' x W', multiples of 64: the edges are repeated."""
     height, width = (-(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE for side in image.shape[:2])
     return planes(_pad(image, height, width))

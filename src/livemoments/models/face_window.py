@@ -1,4 +1,4 @@
-"""What the face pipeline and its model say to each other: canonical faces, their prompt, streams.
+"""The interface of a face model: canonical faces, their prompt and its streams.
 
 N x N pixels of a canonical face, n x n = N/4 x N/4 latent cells of 48 channels, T frames of one
 person, R references. Pictures are float32 RGB in [0, 1].
@@ -13,21 +13,21 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Streams:
-    """Which parts of a prompt are there; and whether the face is wanted as spoilt as it came."""
+    """Which parts of a prompt are used."""
 
     image: bool = True  # the unwarped references, for attention
     identity: bool = True  # dlib's numbers
     attributes: bool = True  # pose and sharpness
-    low_quality: bool = False
+    low_quality: bool = False  # ask for the face's own low quality
 
     def values(self) -> np.ndarray:
-        """As the network takes them: float32 (4,)."""
+        """Return them as the network takes them, float32 (4,)."""
         return np.array([self.image, self.identity, self.attributes, self.low_quality], np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FacePrompt:
-    """What a person's faces are restored by."""
+    """The references and numbers that a person's faces are restored by."""
 
     reference: np.ndarray  # N x N x 3: the one that is brought to each frame
     maps: Mapping[str, np.ndarray]  # of all R references, unwarped: ReferenceNet's, R x C x h x w
@@ -35,13 +35,13 @@ class FacePrompt:
     attributes: np.ndarray | None  # float32 (1, 4); None: not known
 
     def of_another(self, identity: np.ndarray) -> "FacePrompt":
-        """The same pictures with another person's numbers (128,): a negative prompt."""
+        """Return a negative prompt: the same pictures with another person's numbers (128,)."""
         return replace(self, identity=np.asarray(identity, np.float32).reshape(1, -1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AlignedFace:
-    """One frame's face with the reference brought to it: 3 MB. The first axis is of one."""
+    """One frame's face with the reference brought to it: 3 MB. The first axis has length one."""
 
     frame: np.ndarray  # 1 x 3 x N x N
     reference: np.ndarray  # 1 x 3 x N x N; the frame itself where it is not trusted
@@ -63,7 +63,7 @@ class FaceRestorer(Protocol):
         identity: np.ndarray | None = None,
         attributes: np.ndarray | None = None,
     ) -> FacePrompt:
-        """The prompt of a person: R x N x N x 3, the best one first; (128,) and (4,) if known."""
+        """Prepare a person's prompt: R x N x N x 3, the best first; (128,) and (4,) if known."""
         ...
 
     def align(self, face: np.ndarray, prompt: FacePrompt | None) -> AlignedFace:
@@ -78,5 +78,5 @@ class FaceRestorer(Protocol):
         prompt: FacePrompt,
         streams: Streams,
     ) -> np.ndarray:
-        """z_Hs of T frames from the bridge's points z at time t: both T x 48 x n x n."""
+        """Predict z_Hs of T frames from the bridge's points z at time t: both T x 48 x n x n."""
         ...

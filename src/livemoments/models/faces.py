@@ -1,7 +1,6 @@
-"""The face tier at run time: ONNX Runtime, windows of one person's canonical faces. No PyTorch."""
+"""Run face restoration with ONNX Runtime on windows of one person's canonical faces. No PyTorch."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -20,14 +19,15 @@ from livemoments.models.aligned import (
     planes,
     reference_features,
 )
+from livemoments.models.cache import ModelCache
 from livemoments.models.codec import decode, encode
 from livemoments.models.face_window import AlignedFace, FacePrompt, Streams
 from livemoments.models.sessions import open_session, read_about
 
 SIZE_PX, MOST_PX = 256, 512  # of a canonical face, at least and at most
 STEP_PX = 64  # between two sides
-# How much smaller than the canonical square a face is when the way to its reference is sought: a
-# poor one holds no more at half its size, a restored one does.
+# How much smaller than the canonical square a face is when it is aligned with its reference: a poor
+# one has no more detail at full than at half its size, a restored one has.
 COARSE, FINE = 2.0, 1.5
 FRAMES = 24  # of a window, at most: IP-FVR's clips
 IDENTITY, ATTRIBUTES = 128, 4
@@ -40,11 +40,11 @@ class FaceModel:
     name = "faces"
     size_px, most_px = SIZE_PX, MOST_PX
     frames = FRAMES
-    # Align twice, the second time by what the first made of the face: a poor one misleads.
+    # Align again with the face restored by the first alignment: a poor one misleads.
     realigns = True
 
     def __init__(self, folder: Path = SHIPPED, threads: int = 0) -> None:
-        """Read the three networks of a folder, as `training.export_faces` writes them.
+        """Read the three networks of a folder, as `lab.training.faces.export` writes them.
 
         Args:
             folder: with refiner.onnx, reference.onnx, restoration.onnx and faces.json.
@@ -55,13 +55,13 @@ class FaceModel:
         """
         if not folder.exists():
             raise WeightsError(
-                f"{folder}: no weights of the face tier there; give a folder that "
-                "`livemoments export` wrote from a checkpoint of the face tier"
+                f"{folder}: no weights of face restoration there; give a folder that "
+                "`livemoments export` wrote from a checkpoint of face restoration"
             )
-        self.about = read_about(folder / "faces.json", "face tier")
+        self.about = read_about(folder / "faces.json", "face model")
         self._refiner = open_session(folder / "refiner.onnx", threads)
         self._reference = open_session(folder / "reference.onnx", threads)
-        # A window of 24 frames needs more than 1 GB, of which nothing is needed between two.
+        # A window of 24 frames needs more than 1 GB, which is given back after it.
         self._restoration = open_session(folder / "restoration.onnx", threads, keep_memory=False)
 
     def prompt(
@@ -70,7 +70,7 @@ class FaceModel:
         identity: np.ndarray | None = None,
         attributes: np.ndarray | None = None,
     ) -> FacePrompt:
-        """What a person's faces are restored by.
+        """Prepare what a person's faces are restored by.
 
         Args:
             references: canonical faces R x N x N x 3, float32 in [0, 1], the best aligned one
@@ -108,7 +108,7 @@ class FaceModel:
 
         Args:
             face: N x N x 3, float32 in [0, 1]; of the prompt's size.
-            prompt: None: do without a reference, as where none is trusted.
+            prompt: the person's; None: do without a reference, as where none is trusted.
 
         Raises:
             InputError: the face has another size.
@@ -121,30 +121,30 @@ class FaceModel:
             )
         face = np.ascontiguousarray(face, np.float32)
         if prompt is None:
-            return self._faced(face, no_reference(planes(face)))
+            return self._with_features(face, no_reference(planes(face)))
         aligned = self._aligned(face, prompt, face, COARSE)
         if self.realigns:
             aligned = self._aligned(face, prompt, self._draft(aligned, prompt), FINE)
         return aligned
 
     def _aligned(
-        self, face: np.ndarray, prompt: FacePrompt, seen: np.ndarray, reduced: float
+        self, face: np.ndarray, prompt: FacePrompt, draft: np.ndarray, reduced: float
     ) -> AlignedFace:
-        """The reference at the face's place, sought by what is seen of the face."""
-        positions, confidence = _correspondence(seen, prompt.reference, reduced)
+        """Bring the reference to a face, by the motion between it and a draft of the face."""
+        positions, confidence = _correspondence(draft, prompt.reference, reduced)
         found = align_reference(
             self._refiner, planes(face), prompt.reference, positions, confidence
         )
-        return self._faced(face, found)
+        return self._with_features(face, found)
 
-    def _faced(self, face: np.ndarray, found: AlignedReference) -> AlignedFace:
+    def _with_features(self, face: np.ndarray, found: AlignedReference) -> AlignedFace:
         return AlignedFace(
             frame=planes(face), reference=found.reference, motion=found.motion,
             features=reference_features(self._reference, found),
         )  # fmt: skip
 
     def _draft(self, aligned: AlignedFace, prompt: FacePrompt) -> np.ndarray:
-        """The face restored for itself, N x N x 3 in [0, 1]: a better one to find the way by."""
+        """Restore a face alone, N x N x 3 in [0, 1], to be aligned better."""
         z_frame = encode(aligned.frame)
         z = bridge.start(z_frame, np.zeros_like(z_frame))
         truth = self.predict(z, [aligned], bridge.HORIZON, prompt, Streams())
@@ -159,14 +159,14 @@ class FaceModel:
         prompt: FacePrompt,
         streams: Streams,
     ) -> np.ndarray:
-        """z_Hs of a window of frames; about 0.1 s for each of N = 256 on two cores.
+        """Predict z_Hs of a window of frames; about 0.1 s for each of N = 256 on two cores.
 
         Args:
             z: the bridge's points, T x 48 x N/4 x N/4.
             faces: T of them, in order; at most `frames`.
             t: the bridge's time, in (0, 0.2].
             prompt: whose faces they are.
-            streams: which parts of the prompt are there. One that the prompt does not know is not.
+            streams: which parts of the prompt are used, if the prompt has them.
 
         Raises:
             InputError: there are none, or too many frames.
@@ -175,40 +175,41 @@ class FaceModel:
             raise InputError(f"a window of {len(faces)} frames; give 1 to {FRAMES}")
         there = streams.values()
         there[1:3] *= (prompt.identity is not None, prompt.attributes is not None)
-        nobody = np.zeros((1, IDENTITY), np.float32)
-        unknown = np.zeros((1, ATTRIBUTES), np.float32)
+        of_frames = [
+            {"frame": x.frame, "reference": x.reference, "motion": x.motion, **x.features}
+            for x in faces
+        ]
         feed = {
+            **{name: np.concatenate([x[name] for x in of_frames]) for name in of_frames[0]},
             "z": np.asarray(z, np.float32),
-            "frame": np.concatenate([face.frame for face in faces]),
-            "reference": np.concatenate([face.reference for face in faces]),
-            "motion": np.concatenate([face.motion for face in faces]),
             "t": np.full(len(faces), t, np.float32),
-            "identity": nobody if prompt.identity is None else prompt.identity,
-            "attributes": unknown if prompt.attributes is None else prompt.attributes,
+            "identity": _or_zeros(prompt.identity, IDENTITY),
+            "attributes": _or_zeros(prompt.attributes, ATTRIBUTES),
             "streams": there,
             **prompt.maps,
         }
-        feed |= {name: np.concatenate([face.features[name] for face in faces]) for name in MAPS}
         return self._restoration.run(["truth"], feed)[0]
 
 
-@lru_cache(maxsize=2)
+_MODELS = ModelCache(FaceModel)
+
+
 def load_faces(folder: Path = SHIPPED, threads: int = 0) -> FaceModel:
-    """A FaceModel, made once and kept.
+    """Return the model of a folder, from the cache where it is there.
 
     Raises:
         WeightsError: a file is missing, damaged or another one.
     """
-    return FaceModel(folder, threads)
+    return _MODELS.get(folder, threads)
 
 
 def _correspondence(
     face: np.ndarray, reference: np.ndarray, reduced: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where a face's pixels lie in a reference, N x N x 2, and how sure that is, N x N.
+    """Find where a face's pixels lie in a reference, N x N x 2, and how sure that is, N x N.
 
-    By a homography and dense flow, as a frame and its key photo are aligned; where no homography is
-    found, by flow alone: the canonical squares are nearly aligned already.
+    A homography and dense flow are sought, as for a frame and its key photo; where no homography is
+    found, flow alone: the canonical squares are nearly aligned already.
     """
     side = face.shape[0]
     size = round(side / reduced)
@@ -223,9 +224,13 @@ def _correspondence(
 
 
 def _is_face(picture: np.ndarray) -> bool:
-    """Whether an array has the shape of a canonical face that the networks take."""
+    """Return whether an array has the shape of a canonical face that the networks take."""
     side = picture.shape[0]
     return picture.shape == (side, side, 3) and side in range(SIZE_PX, MOST_PX + 1, STEP_PX)
+
+
+def _or_zeros(row: np.ndarray | None, count: int) -> np.ndarray:
+    return np.zeros((1, count), np.float32) if row is None else row
 
 
 def _row(numbers: np.ndarray | None, count: int, what: str) -> np.ndarray | None:

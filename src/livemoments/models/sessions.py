@@ -1,4 +1,4 @@
-"""Networks as ONNX files: checked against the description beside them, opened by ONNX Runtime."""
+"""Check ONNX files against their description, and open them with ONNX Runtime."""
 
 import hashlib
 import json
@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from livemoments.errors import WeightsError
+from livemoments.errors import WeightsError, first_line
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
 def read_about(path: Path, what: str) -> dict[str, object]:
-    """A model's description, after checking that the files beside it are those it describes.
+    """Read a model's description, and check that the files next to it are those it describes.
 
     Args:
         path: the description, JSON with "sha256" of each file.
@@ -41,13 +41,13 @@ def read_about(path: Path, what: str) -> dict[str, object]:
 def open_session(
     path: Path, threads: int, *, keep_memory: bool = True
 ) -> "onnxruntime.InferenceSession":
-    """An ONNX Runtime session on the CPU, quiet, with so many threads (0: one per core).
+    """Open a network with ONNX Runtime on the CPU.
 
     Args:
         path: of the network.
         threads: at most so many; 0: one per core.
-        keep_memory: whether what a run needed is kept for the next one: quicker where runs are
-            small and of one size, and lost where a large one is followed by small ones.
+        keep_memory: whether the session keeps a run's memory for the next one: quicker where runs
+            are small and of one size, a waste where a large one is followed by small ones.
 
     Raises:
         WeightsError: the file is no network.
@@ -64,5 +64,5 @@ def open_session(
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise WeightsError(f"{path}: not usable as model weights: {reason}") from error

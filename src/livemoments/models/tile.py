@@ -1,4 +1,4 @@
-"""What the pipeline and a model say to each other: one tile in, one tile out."""
+"""The interface of a restorer: one tile in, one tile out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,11 +41,11 @@ class TileResult:
     """A restored tile."""
 
     image: np.ndarray  # float32 n x m x 3, not clipped
-    used: np.ndarray  # float32 n x m in [0, 1]: how far the reference was let in
+    used: np.ndarray  # float32 n x m in [0, 1]: how far the reference is let in
 
 
 class Restorer(Protocol):
-    """A model that restores tiles, with the settings that it is at its best with."""
+    """A model that restores tiles, with the settings that suit it best."""
 
     name: str
     tiles: TileConfig

@@ -1,4 +1,4 @@
-"""Find the frame of the moment that was asked for."""
+"""Find the frame of the wanted moment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MomentChoice:
-    """Which moment is wanted: exactly one of the three says it."""
+    """Which moment is wanted; exactly one of the three is given."""
 
     at_s: float | None = None  # the frame nearest to this time, seconds of the clip's clock
     frame: int | None = None  # the frame with this number, from 0
@@ -23,13 +23,16 @@ class MomentChoice:
 
     def __post_init__(self) -> None:
         if (self.at_s is not None) + (self.frame is not None) + self.best != 1:
-            raise ConfigError("pick one moment: give one of --at SECONDS, --frame N and --best")
+            raise ConfigError(
+                "pick one moment: by its time, its frame's number, or the best",
+                settings=("at_s", "frame", "best"),
+            )
 
 
 def pick_time(
     live_photo: LivePhoto, choice: MomentChoice, progress: Progress | None = None
 ) -> float:
-    """The time of the chosen moment's frame, in seconds of the clip's clock.
+    """Return the time of the chosen moment's frame, in seconds of the clip's clock.
 
     Raises:
         MomentError: the clip has no such time or frame.

@@ -1,4 +1,4 @@
-"""Which moments of a clip are worth picking: relative sharpness, likeness to the key photo.
+"""Score the moments of a clip: relative sharpness, and likeness to the key photo.
 
 Sharpness is the energy of fine detail over the energy of coarse detail, so that exposure and
 contrast cancel out, and it is measured where a frame has something to show. It compares frames of
@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from livemoments.errors import MomentError
+from livemoments.imaging.pixels import fit_side, grey
 from livemoments.progress import Progress
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Moment:
     like_key: bool = True  # it seems to show the key photo's place in the key photo's light
 
     def to_dict(self) -> dict[str, float | int | bool]:
-        """Facts for JSON; the time to a tenth of a millisecond."""
+        """Return facts for JSON; the time to a tenth of a millisecond."""
         return {
             "index": self.index,
             "time_s": round(self.time_s, 4),
@@ -71,8 +73,8 @@ def score_moments(live_photo: LivePhoto, progress: Progress | None = None) -> li
     count = len(live_photo.clip.times_s)
     judged = []
     for done, frame in enumerate(live_photo.clip.frames(), start=1):
-        grey = _grey(frame.image, MEASURE_SIDE_PX)
-        judged.append((frame.index, frame.time_s, _detail_ratio(grey), _thumbnail(grey)))
+        luma = fit_side(grey(frame.image), MEASURE_SIDE_PX)
+        judged.append((frame.index, frame.time_s, _detail_ratio(luma), _thumbnail(luma)))
         if progress:
             progress("looking at frames", done, count)
     key_index, _, _, key = min(judged, key=lambda j: abs(j[1] - live_photo.key_time_s))
@@ -92,7 +94,7 @@ def score_moments(live_photo: LivePhoto, progress: Progress | None = None) -> li
 def best_moment(
     moments: Sequence[Moment], key_time_s: float, min_gap_s: float = MIN_GAP_S
 ) -> Moment:
-    """The sharpest moment that is not the key photo's own.
+    """Choose the sharpest moment that is not the key photo's own.
 
     Args:
         moments: what score_moments returned.
@@ -112,31 +114,16 @@ def best_moment(
     return max([m for m in away if m.like_key] or away, key=lambda moment: moment.sharpness)
 
 
-def _grey(image: np.ndarray, side_px: int) -> np.ndarray:
-    """Luma float32 H' x W' of an RGB image in [0, 1], its longer side at most side_px."""
-    import cv2
+def _detail_ratio(luma: np.ndarray) -> float:
+    """Measure fine detail over coarse detail of one frame, in arbitrary units; 0 if it is flat.
 
-    grey = cv2.cvtColor(np.ascontiguousarray(image, dtype=np.float32), cv2.COLOR_RGB2GRAY)
-    height, width = grey.shape
-    scale = side_px / max(height, width)
-    if scale >= 1:
-        return grey
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-
-
-def _detail_ratio(grey: np.ndarray) -> float:
-    """Fine detail over coarse detail of one frame, in arbitrary units; 0 for a flat picture.
-
-    Measured in four directions and averaged geometrically, because motion blurs only one of them.
+    This is done in four directions and averaged geometrically, because motion blurs only one.
     """
-    import cv2
-
-    if min(grey.shape) < 16:
+    if min(luma.shape) < 16:
         return 0.0
-    blurred = [cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in (1.0, 2.0, 4.0)]
-    block = max(4, round(max(grey.shape) / BLOCKS_ALONG_LONG_SIDE))
-    block = min(block, min(grey.shape) - 2)
+    blurred = [cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in (1.0, 2.0, 4.0)]
+    block = max(4, round(max(luma.shape) / BLOCKS_ALONG_LONG_SIDE))
+    block = min(block, min(luma.shape) - 2)
     fine = _directional_energy(blurred[0] - blurred[1], block)
     coarse = _directional_energy(blurred[2], block)
     contrast = coarse.sum(axis=0)
@@ -148,7 +135,7 @@ def _detail_ratio(grey: np.ndarray) -> float:
 
 
 def _directional_energy(band: np.ndarray, block: int) -> np.ndarray:
-    """Mean squared slope of a band H x W per block, along x, y and both diagonals: 4 x h x w."""
+    """Average squared slopes of a band H x W by block, in x, y and both diagonals: 4 x h x w."""
     slopes = (
         band[1:-1, 2:] - band[1:-1, :-2],
         band[2:, 1:-1] - band[:-2, 1:-1],
@@ -160,20 +147,16 @@ def _directional_energy(band: np.ndarray, block: int) -> np.ndarray:
     return np.stack([t.reshape(rows, block, columns, block).mean((1, 3)) for t in tiles])
 
 
-def _thumbnail(grey: np.ndarray) -> np.ndarray:
-    import cv2
-
-    height, width = grey.shape
+def _thumbnail(luma: np.ndarray) -> np.ndarray:
+    height, width = luma.shape
     scale = min(1.0, THUMBNAIL_SIDE_PX / max(height, width))
     size = max(4, round(width * scale)), max(4, round(height * scale))
     # The blur lets a hand's shake and small moving things pass.
-    return cv2.GaussianBlur(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (0, 0), 1.0)
+    return cv2.GaussianBlur(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), (0, 0), 1.0)
 
 
 def _shows_same_view(thumbnail: np.ndarray, key: np.ndarray) -> bool:
-    """Whether the middle half of a frame is found in the key frame, and about as bright there."""
-    import cv2
-
+    """Return whether the key frame shows the middle half of a frame, about as bright."""
     height, width = thumbnail.shape
     middle = thumbnail[height // 4 : height - height // 4, width // 4 : width - width // 4]
     if middle.std() < 1e-3 or key.std() < 1e-3:

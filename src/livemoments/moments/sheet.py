@@ -1,4 +1,4 @@
-"""The contact sheet: thumbnails in rows, each with its number, time and sharpness bar."""
+"""Draw the contact sheet: thumbnails in rows, each with its number, time and sharpness bar."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from livemoments.errors import OutputError
+from livemoments.files import atomic_output, check_output
+from livemoments.imaging.pixels import as_bytes
 from livemoments.moments.scores import Moment, best_moment
 from livemoments.progress import Progress
 
@@ -58,7 +60,7 @@ def draw_sheet(pictures: Iterable[tuple[Moment, np.ndarray]], *, best: Moment) -
 
 
 def _thumb(image: np.ndarray) -> Image.Image:
-    picture = Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
+    picture = Image.fromarray(as_bytes(image))
     scale = THUMB_LONG_SIDE_PX / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     # Narrower than this and the label would not fit under it.
@@ -68,11 +70,7 @@ def _thumb(image: np.ndarray) -> Image.Image:
 def _header(draw: ImageDraw.ImageDraw) -> None:
     font = ImageFont.load_default(TEXT_PX)
     x = MARGIN_PX
-    words = (
-        ("key photo", KEY),
-        ("sharpest away from it", BEST),
-        ("sharpness in this clip", INK),
-    )
+    words = (("key photo", KEY), ("sharpest away from it", BEST), ("sharpness in this clip", INK))
     for text, colour in words:
         draw.rectangle((x, 16, x + 14, 30), fill=BAR if colour == INK else colour)
         draw.text((x + 22, 12), text, font=font, fill=INK)
@@ -106,10 +104,8 @@ def write_sheet(
 ) -> Path:
     """Write a sheet, uint8 RGB in the colour space of the profile icc (None: sRGB).
 
-    The photo's EXIF is left out: a sheet is for looking at and passing on, and needs no position.
+    The photo's EXIF is left out: a sheet may be passed on, and must not show where it was taken.
     """
-    from livemoments.files import atomic_output
-
     check_sheet_path(path, overwrite=overwrite, inputs=inputs)
     with atomic_output(path, overwrite=overwrite, inputs=inputs) as temporary:
         kind = FORMATS[path.suffix.lower()]
@@ -118,16 +114,16 @@ def write_sheet(
 
 
 def check_sheet_path(path: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> None:
-    """Raise OutputError where write_sheet would refuse; for a look before the work."""
-    from livemoments.files import check_output
-
+    """Raise OutputError where write_sheet would refuse, before the work."""
     if path.suffix.lower() not in FORMATS:
         raise OutputError(f"{path}: a contact sheet is a .png or .jpg file; name it so")
     check_output(path, overwrite=overwrite, inputs=inputs)
 
 
-def spread(moments: Sequence[Moment], count: int, keep: Sequence[Moment] = ()) -> list[Moment]:
-    """About count of the moments, evenly spaced, in order; those of keep are always among them."""
+def sample_evenly(
+    moments: Sequence[Moment], count: int, keep: Sequence[Moment] = ()
+) -> list[Moment]:
+    """Pick about count of the moments, evenly and in order, and always those of keep."""
     if len(moments) <= count:
         return list(moments)
     places = np.linspace(0, len(moments) - 1, max(count - len(keep), 2)).round().astype(int)
@@ -139,7 +135,7 @@ def spread(moments: Sequence[Moment], count: int, keep: Sequence[Moment] = ()) -
 def contact_sheet(
     live_photo: LivePhoto, moments: Sequence[Moment], progress: Progress | None = None
 ) -> np.ndarray:
-    """A picture of the clip's moments in order, for choosing one by eye.
+    """Draw the clip's moments in order, for choosing one by eye.
 
     Each has its frame number, its time and a bar of its relative sharpness; the key photo's moment
     and the sharpest one away from it are marked.
@@ -153,7 +149,7 @@ def contact_sheet(
         uint8 H x W x 3 RGB in the still's colour space.
     """
     best = best_moment(moments, live_photo.key_time_s)
-    shown = spread(moments, SHEET_FRAMES, keep=[m for m in moments if m.is_key or m == best])
+    shown = sample_evenly(moments, SHEET_FRAMES, keep=[m for m in moments if m.is_key or m == best])
     of_frame = {moment.index: moment for moment in shown}
 
     def pictures() -> Iterator[tuple[Moment, np.ndarray]]:

@@ -1,1 +1,1 @@
-"""The networks; this room needs PyTorch."""
+"""Define the networks. This room needs PyTorch."""

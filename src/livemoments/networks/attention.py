@@ -1,4 +1,4 @@
-"""Motion-guided attention (LiveMoments, Eq. 4) within windows, for convolutional feature maps."""
+"""Attend with motion-guided keys (LiveMoments, Eq. 4) within windows of feature maps."""
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,8 @@ def make_zero(layer: nn.Module) -> None:
         nn.init.zeros_(parameter)
 
 
-def _over_channels(norm: nn.LayerNorm, x: Tensor) -> Tensor:
-    """A LayerNorm over the channels of (B, C, H, W)."""
+def over_channels(norm: nn.Module, x: Tensor) -> Tensor:
+    """Apply a LayerNorm over the channels of (B, C, H, W)."""
     return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -40,7 +40,7 @@ class MotionGuidedAttention(nn.Module):
     def __init__(self, channels: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads, self.window = heads, window
-        # Without it the keys grow until the softmax is one-hot and nothing is learned any more.
+        # Without norms the keys grow until the softmax is one-hot and nothing is learned any more.
         self.norm, self.reference_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.query = nn.Conv2d(channels, channels, 1)
         self.key_value = nn.Conv2d(channels, 2 * channels, 1)
@@ -65,11 +65,10 @@ class MotionGuidedAttention(nn.Module):
         the confidence of the alignment. H and W are multiples of the window.
         """
         height, width = x.shape[-2:]
-        normed = _over_channels(self.norm, x)
+        normed = over_channels(self.norm, x)
         k, v = self.key_value(normed).chunk(2, 1)
-        k_ref, v_ref = self.reference_key_value(
-            _over_channels(self.reference_norm, reference)
-        ).chunk(2, 1)
+        reference = over_channels(self.reference_norm, reference)
+        k_ref, v_ref = self.reference_key_value(reference).chunk(2, 1)
         k_ref = k_ref + self.motion_key(self.motion_embedding(motion))
         q, k, v, k_ref, v_ref = (
             self._split(to_windows(t, self.window))
@@ -85,5 +84,5 @@ class MotionGuidedAttention(nn.Module):
         return x + self.out(from_windows(y, self.window, height, width))
 
     def _split(self, tokens: Tensor) -> Tensor:
-        """(N, tokens, C) to (N, heads, tokens, head_dim)."""
+        """Turn (N, tokens, C) into (N, heads, tokens, head_dim)."""
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)

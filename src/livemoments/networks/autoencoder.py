@@ -1,4 +1,4 @@
-"""SD3's autoencoder as the sd3 tier uses it: pictures to scaled latents and back."""
+"""Turn pictures into scaled latents of SD3's autoencoder, and back."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def encode(vae: Any, pictures: Tensor, draw: Tensor | None = None) -> Tensor:  # noqa: ANN401 - diffusers' AutoencoderKL
-    """The latents (B, 16, h, w) float32 of pictures (B, 3, 8 h, 8 w) in [0, 1]: their mode.
+    """Encode pictures (B, 3, 8 h, 8 w) in [0, 1] as latents (B, 16, h, w) float32: their mode.
 
     With draw (B, 16, h, w), standard normal, they are sampled, as the official release does.
     """

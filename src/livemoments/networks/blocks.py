@@ -1,4 +1,4 @@
-"""What the compact networks are built of: the lossless codec, planes of detail, the block.
+"""Parts of the compact networks: the lossless codec, planes of detail, the block.
 
 Letters: B batch, H x W pixels (multiples of 64), h x w = H/4 x W/4 latent cells.
 """
@@ -15,14 +15,14 @@ LATENT = 3 * FOLD * FOLD  # 48 channels
 # left to correct, so that an unscaled output never settles and nothing behind it learns.
 HEAD_SCALE = 0.1  # of gates and trust, in logits
 SMOOTH_PX = 16  # detail is what the means of so many pixels a side leave
-DETAIL = 1 / 16  # its usual size, of 1
+DETAIL = 1 / 16  # its usual size for values in [0, 1]
 SEEN = LATENT + 3  # channels of `seen`
 DISAGREEMENTS = 4  # channels of `disagreement`
 SIZE_MULTIPLE = 64  # three scales, then windows of 8 and 4 tokens
 
 
 def encode(image: Tensor) -> Tensor:
-    """The lossless codec: (B, 3, H, W) to (B, 48, h, w)."""
+    """Turn (B, 3, H, W) into (B, 48, h, w) without loss."""
     return F.pixel_unshuffle(image, FOLD)
 
 
@@ -32,20 +32,20 @@ def decode(latent: Tensor) -> Tensor:
 
 
 def low_frequencies(image: Tensor, size: int) -> Tensor:
-    """The smooth part of (B, C, H, W): means of size x size pixels, interpolated."""
+    """Take the smooth part of (B, C, H, W): means of size x size pixels, interpolated."""
     return F.interpolate(F.avg_pool2d(image, size), scale_factor=float(size), mode="bilinear")
 
 
 def around(x: Tensor, window: int) -> Tensor:
-    """The mean of the window x window values around each of (B, C, H, W); window is odd."""
+    """Average the window x window values around each of (B, C, H, W); window is odd."""
     return F.avg_pool2d(x, window, 1, window // 2, count_include_pad=False)
 
 
 def seen(image: Tensor) -> Tensor:
-    """A picture (B, 3, H, W) as the networks see it: (B, 51, h, w), all of about unit size.
+    """Turn a picture (B, 3, H, W) into what the networks see: (B, 51, h, w), of about unit size.
 
-    The detail apart from the smooth part, and amplified: it is a tenth of it, and what everything
-    here is about. Together in one latent, its share in the features would be lost.
+    That is the detail, amplified, and apart from it the smooth part, which is ten times as large:
+    together in one latent, the detail's share in the features would be lost.
     """
     smooth = low_frequencies(image, SMOOTH_PX)
     cells = F.avg_pool2d(smooth, FOLD)
@@ -53,10 +53,10 @@ def seen(image: Tensor) -> Tensor:
 
 
 def normalised(x: Tensor) -> Tensor:
-    """x (B, C, h, w) at unit root mean square over its channels, place by place.
+    """Scale x (B, C, h, w) to unit root mean square over its channels, place by place.
 
-    Keeps a deep residual stream's branches alive at high learning rates; across channels only, so
-    that a tile's result does not depend on what else the tile shows.
+    This keeps a deep residual stream's branches alive at high learning rates. It is across channels
+    only, so that a tile's result does not depend on what else the tile shows.
     """
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5)
 
@@ -81,7 +81,7 @@ class Block(nn.Module):
             self.second.weight.mul_(0.2)  # near the identity at the start
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        """x (B, C, h, w), time (B, time_features); returns (B, C, h, w)."""
+        """Change x (B, C, h, w) at time (B, time_features); returns (B, C, h, w)."""
         y = self.first(normalised(x))
         if self.time is not None and time is not None:
             scale, shift = self.time(time)[:, :, None, None].chunk(2, 1)
@@ -90,7 +90,7 @@ class Block(nn.Module):
 
 
 def luma_of(image: Tensor) -> Tensor:
-    """(B, 3, H, W) to (B, 1, H, W)."""
+    """Return the luma (B, 1, H, W) of (B, 3, H, W)."""
     weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     return (image * weights).sum(1, keepdim=True)
 
@@ -114,15 +114,15 @@ def disagreement(frame: Tensor, reference: Tensor) -> Tensor:
 
 
 def luma_detail(image: Tensor) -> Tensor:
-    """Luma less its local mean, folded: (B, 16, h, w). Pipelines differ in levels, not detail."""
+    """Fold luma less its local mean: (B, 16, h, w). Pipelines differ in levels, not detail."""
     luma = luma_of(image)
     return 4 * F.pixel_unshuffle(luma - low_frequencies(luma, SMOOTH_PX), FOLD)
 
 
 def opening(trust: Tensor) -> Tensor:
-    """How far the copy gate may open, in [0, 1], for a trust in [0, 1].
+    """Say how far the copy gate may open, in [0, 1], for a trust in [0, 1].
 
-    A place that the key photo does not show is closed to it, whatever the gate would say; where
-    trust is but partial, the gate decides.
+    It stays shut where the key photo does not show the place; where trust is but partial, the gate
+    decides.
     """
     return 1 - (1 - trust) ** 4

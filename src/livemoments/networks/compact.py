@@ -1,11 +1,11 @@
-"""The compact tier's ReferenceNet and RestorationNet.
+"""The compact model's ReferenceNet and RestorationNet.
 
 The codec is lossless: pixels unshuffled by 4 (`encode`, `decode`), so a latent has 48 channels at a
 quarter of the size. Letters: B batch, H x W pixels (multiples of 64), h x w = H/4 x W/4 latent
 cells.
 """
 
-from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +31,13 @@ from livemoments.networks.blocks import (
 from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.refiner import FlowRefiner
 
+Maps: TypeAlias = tuple[Tensor, ...]  # ReferenceNet's, at 1/4, 1/8 and 1/16; or none
+SCALES = 3  # of the encoder: 1/4, 1/8 and 1/16
+# Pixel values are in [0, 1].
 RESIDUAL_SCALE = 0.03  # of pixel values
-CORRECTION = 0.03  # the usual size of truth less frame, of 1
-CLOSED_BELOW = 0.03  # a gate: a fiftieth of a bright letter is still a ghost
-BLACK = 0.05  # of 1: below, a ratio of two lights says nothing
+CORRECTION = 0.03  # usual size of truth less frame
+CLOSED_BELOW = 0.03  # smaller gates are shut: a fiftieth of a bright letter is still a ghost
+BLACK = 0.05  # below, a ratio of two lights says nothing
 OTHER_TINT = 0.5  # log ratio of two lights' channels, from which they are of different colours
 
 
@@ -53,15 +56,15 @@ class ReferenceNet(nn.Module):
         self.down = nn.ModuleList([nn.Conv2d(a, b, 2, stride=2), nn.Conv2d(b, c, 2, stride=2)])
 
     def forward(self, reference: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """reference (B, 3, H, W), aligned to the frame, confidence (B, 1, H, W) -> three maps."""
+        """Turn an aligned reference (B, 3, H, W), confidence (B, 1, H, W), into three maps."""
         return self.from_latents(self.latents(reference, confidence))
 
     def latents(self, reference: Tensor, confidence: Tensor) -> Tensor:
-        """The reference as this network sees it, (B, 52, h, w)."""
+        """Return the reference as this network sees it, (B, 52, h, w)."""
         return torch.cat([seen(reference), F.avg_pool2d(confidence, FOLD)], 1)
 
     def from_latents(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The rest of `forward`, for ablations that warp between the two."""
+        """Do the rest of `forward`; an ablation warps between the two."""
         x = self.enter(latents)
         features = []
         for scale, blocks in enumerate(self.blocks):
@@ -86,16 +89,16 @@ class GatedFusion(nn.Module):
         self.merge = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, reference: Tensor, confidence: Tensor) -> Tensor:
-        """x and reference (B, C, h, w), confidence (B, 1, h, w); returns (B, C, h, w)."""
+        """Add to x (B, C, h, w) from reference (B, C, h, w), confidence (B, 1, h, w)."""
         mask = torch.sigmoid(self.mask(torch.cat([x, reference, confidence], 1)))
         return x + self.merge(mask * reference)
 
 
 def known_correction(z: Tensor, z_frame: Tensor, t: Tensor) -> Tensor:
-    """What the bridge's point z at t tells of z_Hs - z_Ls, of about unit size; (B, 48, h, w).
+    """Estimate z_Hs - z_Ls from the bridge's point z at t, of about unit size; (B, 48, h, w).
 
-    Wiener's estimate, the correction being of size CORRECTION: the truth itself at t = 0, and at
-    t = T, where z holds nothing but the frame and noise, zero. The noise as such would drown all
+    This is Wiener's estimate for a correction of size CORRECTION: the truth itself at t = 0, and
+    zero at t = T, where z holds nothing but the frame and noise. The noise as such would drown all
     other input.
     """
     c = bridge.coefficients(t.view(-1, 1, 1, 1))
@@ -105,7 +108,7 @@ def known_correction(z: Tensor, z_frame: Tensor, t: Tensor) -> Tensor:
 
 
 def same_light(frame: Tensor, reference: Tensor) -> Tensor:
-    """Whether two pictures (B, 3, H, W) are lit in the same colour: (B, 1, h, w) in [0, 1].
+    """Measure whether two pictures (B, 3, H, W) are lit in one colour: (B, 1, h, w) in [0, 1].
 
     1 where their smooth parts differ by exposure and the tints of two pipelines, 0 where a lamp was
     green in one and is red in the other: there the detail, too, has another colour.
@@ -119,10 +122,9 @@ def same_light(frame: Tensor, reference: Tensor) -> Tensor:
 
 
 def _in_bands(image: Tensor, sizes: tuple[int, ...], factors: Tensor) -> Tensor:
-    """The detail of (B, 3, H, W) in bands, pixel by pixel times factors (B, bands * 16, h, w).
+    """Sum the bands of detail of (B, 3, H, W), pixel by pixel times factors (B, bands * 16, h, w).
 
-    The first band is what means of sizes[0] pixels leave; the others lie between two sizes. Returns
-    (B, 3, H, W).
+    The first band is what means of sizes[0] pixels leave; the others lie between two sizes.
     """
     total, finer = torch.zeros_like(image), image
     for size, factor in zip(sizes, factors.chunk(len(sizes), 1), strict=True):
@@ -135,11 +137,14 @@ def _in_bands(image: Tensor, sizes: tuple[int, ...], factors: Tensor) -> Tensor:
 class RestorationNet(nn.Module):
     """Predicts the truth's latent z_Hs from the bridge's z_t, the frame and the reference.
 
-    out = z_Ls + copied detail + own detail + residual. The copied detail is what the reference has
+    z_Hs = z_Ls + copied detail + own detail + residual. The copied detail is what the reference has
     more than the frame in two bands of frequency, each let through by a predicted gate times the
     reference's visibility: the copy gate. The own detail is the frame's, in three bands, sharpened
     or smoothed by a predicted factor. Without a trusted reference and with the last layer zero, the
     network returns the frame.
+
+    `forward` is composed of `begin`, `encode` at each scale and `decode`, between which FaceNet and
+    ablations do more or less.
     """
 
     BANDS = (4, 16)  # pixels: detail below 4, and from 4 to 16
@@ -176,74 +181,70 @@ class RestorationNet(nn.Module):
         make_zero(self.out)
 
     def forward(
-        self,
-        z: Tensor,
-        frame: Tensor,
-        reference: Tensor,
-        features: tuple[Tensor, ...],
-        motion: Tensor,
-        t: Tensor,
-        *,
-        copy: bool = True,
-        guide: bool = True,
-        at_scale: Callable[[int, Tensor], Tensor] | None = None,
+        self, z: Tensor, frame: Tensor, reference: Tensor, features: Maps, motion: Tensor, t: Tensor
     ) -> Tensor:
         """Predict z_Hs (B, 48, h, w).
 
         z (B, 48, h, w) is the bridge's point at time t (B,); frame and reference (B, 3, H, W), the
         reference aligned; features are `ReferenceNet`'s, none without a reference branch; motion
         (B, 3, h, w) the reference's displacement towards the frame in pixels and the confidence of
-        the alignment. Without copy the copy gate is shut, without guide attention's keys know of
-        no motion (ablations).
-        at_scale may change what the encoder has at scale 0, 1 and 2 (`networks.faces`).
+        the alignment.
         """
-        z_frame = encode(frame)
-        confidence = motion[:, 2:]
-        time = self.time(self._time_embedding(t))
-        known = known_correction(z, z_frame, t)
-        differ = disagreement(frame, reference)
-        x = self.enter(torch.cat([known, seen(frame), seen(reference), confidence, differ], 1))
-        if self.branch == "windows":
-            x = self.fuse(x, features[0], confidence)
-        skips: list[Tensor] = []
-        for scale, blocks in enumerate(self.encoder):
-            if scale and self.branch == "windows":
-                cells = 2**scale
-                tokens = F.avg_pool2d(motion, cells)
-                tokens = torch.cat([tokens[:, :2] / (FOLD * cells), tokens[:, 2:]], 1)
-                if not guide:
-                    tokens = torch.zeros_like(tokens)
-                x = self.attend[scale - 1](x, features[scale], tokens)
-            for block in blocks.children():
-                x = block(x, time)
-            if at_scale is not None:
-                x = at_scale(scale, x)
-            if scale < 2:
-                skips.append(x)
-                x = self.down[scale](x)
-        for scale in (1, 0):
-            x = F.pixel_shuffle(self.up[scale](x), 2) + skips[scale]
-            for block in self.decoder[scale].children():
-                x = block(x, time)
-        # Not normalised: what there is to correct is in proportion to what there is.
-        residual, gates, factors = self.out(x).split([LATENT, *self._gate_channels()], 1)
-        gates = torch.sigmoid(HEAD_SCALE * gates - 1) * opening(confidence)
-        gates = ((gates - CLOSED_BELOW) / (1 - CLOSED_BELOW)).clamp(min=0)
-        detail = _in_bands(frame, self.OWN_BANDS, HEAD_SCALE * factors)
-        if copy:
-            gates = gates * same_light(frame, reference)
-            detail = detail + _in_bands(reference - frame, self.BANDS, gates)
-        return z_frame + encode(detail) + RESIDUAL_SCALE * residual
+        time, maps = self.embed_time(t), []
+        x = self.begin(z, frame, reference, features, motion, t)
+        for scale in range(SCALES):
+            x = self.encode(scale, x, features, motion, time)
+            maps.append(x)
+        return self.decode(maps, frame, reference, motion, time)
 
-    def _gate_channels(self) -> tuple[int, int]:
-        return len(self.BANDS) * FOLD * FOLD, len(self.OWN_BANDS) * FOLD * FOLD
-
-    def _time_embedding(self, t: Tensor) -> Tensor:
-        """Sines and cosines of t (B,) in [0, T]; (B, time_features)."""
+    def embed_time(self, t: Tensor) -> Tensor:
+        """Embed t (B,) in [0, T] by sines and cosines; (B, time_features)."""
         half = self.time_features // 2
         rates = torch.exp(torch.arange(half, dtype=torch.float32, device=t.device) * (-6.0 / half))
         angles = t.float()[:, None] * 100 * rates
-        return torch.cat([angles.sin(), angles.cos()], 1)
+        return self.time(torch.cat([angles.sin(), angles.cos()], 1))
+
+    def begin(
+        self, z: Tensor, frame: Tensor, reference: Tensor, features: Maps, motion: Tensor, t: Tensor
+    ) -> Tensor:
+        """Bring `forward`'s arguments into one map (B, C, h, w), which scale 0 begins with."""
+        confidence = motion[:, 2:]
+        known = known_correction(z, encode(frame), t)
+        differ = disagreement(frame, reference)
+        x = self.enter(torch.cat([known, seen(frame), seen(reference), confidence, differ], 1))
+        return self.fuse(x, features[0], confidence) if self.branch == "windows" else x
+
+    def encode(self, scale: int, x: Tensor, features: Maps, motion: Tensor, time: Tensor) -> Tensor:
+        """Encode at scale 0, 1 or 2 what the scale before gave, or at 0 what `begin` gave."""
+        if scale:
+            x = self.down[scale - 1](x)
+        if scale and self.branch == "windows":
+            cells = 2**scale
+            tokens = F.avg_pool2d(motion, cells)
+            tokens = torch.cat([tokens[:, :2] / (FOLD * cells), tokens[:, 2:]], 1)
+            x = self.attend[scale - 1](x, features[scale], tokens)
+        for block in self.encoder[scale].children():
+            x = block(x, time)
+        return x
+
+    def decode(
+        self, maps: list[Tensor], frame: Tensor, reference: Tensor, motion: Tensor, time: Tensor
+    ) -> Tensor:
+        """Predict z_Hs (B, 48, h, w) from the encoder's maps, and from what is copied."""
+        x = maps[-1]
+        for scale in (1, 0):
+            x = F.pixel_shuffle(self.up[scale](x), 2) + maps[scale]
+            for block in self.decoder[scale].children():
+                x = block(x, time)
+        # Not normalised: what there is to correct is in proportion to what there is.
+        copied, own = (len(bands) * FOLD * FOLD for bands in (self.BANDS, self.OWN_BANDS))
+        residual, gates, factors = self.out(x).split([LATENT, copied, own], 1)
+        gates = torch.sigmoid(HEAD_SCALE * gates - 1) * opening(motion[:, 2:])
+        gates = ((gates - CLOSED_BELOW) / (1 - CLOSED_BELOW)).clamp(min=0)
+        gates = gates * same_light(frame, reference)
+        detail = _in_bands(frame, self.OWN_BANDS, HEAD_SCALE * factors)
+        detail = detail + _in_bands(reference - frame, self.BANDS, gates)
+        return encode(frame) + encode(detail) + RESIDUAL_SCALE * residual
 
 
 class CompactNetworks(nn.Module):

@@ -11,8 +11,8 @@ BRANCHES = ("windows", "none")
 class CompactConfig:
     """Sizes of the compact networks.
 
-    The defaults are the first design, of which the face tier and the weights of 0.1.0 are made;
-    `SECOND` is the design that is trained now.
+    The defaults are the first design, that of FaceNet and the weights of 0.1.0; `SECOND` is the
+    design that is trained now.
     """
 
     channels: tuple[int, int, int] = (64, 96, 160)  # at 1/4, 1/8 and 1/16
@@ -31,7 +31,7 @@ class CompactConfig:
             raise ConfigError(f"branch must be one of {', '.join(BRANCHES)}; got {self.branch!r}")
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain values, for the file beside the weights."""
+        """Return plain values, for the file next to the weights."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""dlib's face recognition network in PyTorch: what makes a face that person's, with gradients.
+"""Run dlib's face recognition network in PyTorch, with gradients.
 
 The weights are those of dlib's own file (CC0). Its layers are written one after the other, each
 parameter as a name, a tensor's version and sizes, and float32 values; integers as a count of bytes
@@ -31,7 +31,7 @@ LEVELS = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions beside a short cut; channels that it lacks are zero."""
+    """Two 3 x 3 convolutions and a short cut; channels that it lacks are zero."""
 
     def __init__(self, before: int, channels: int, *, halves: bool) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Block(nn.Module):
         self.scales = nn.ParameterList([torch.ones(2, channels), torch.ones(2, channels)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, before, h, w) -> (B, max(before, channels), h', w')."""
+        """Turn x (B, before, h, w) into (B, max(before, channels), h', w')."""
         short = F.avg_pool2d(x, 2, 2) if self.halves else x
         y = F.relu(_affine(self.first(x), self.scales[0]))
         y = _affine(self.second(y), self.scales[1])
@@ -51,7 +51,7 @@ class Block(nn.Module):
 
 
 class FaceIdentity(nn.Module):
-    """Faces to 128 numbers, whose distance is small for one person and above 0.6 for two."""
+    """Turns faces into 128 numbers, whose distance is small for one person, above 0.6 for two."""
 
     mean: Tensor
 
@@ -69,17 +69,17 @@ class FaceIdentity(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) / SCALE)
 
     def forward(self, faces: Tensor) -> Tensor:
-        """faces (B, 3, 150, 150), RGB in [0, 1], cut as dlib cuts them -> (B, 128)."""
+        """Turn faces (B, 3, 150, 150), RGB in [0, 1], cut as dlib cuts them, into (B, 128)."""
         x = F.relu(_affine(self.first(faces * (255 / SCALE) - self.mean), self.scale))
         x = self.blocks(F.max_pool2d(x, 3, 2))
         return self.last(x.mean((2, 3)))
 
 
 def chips(faces: Tensor) -> Tensor:
-    """Canonical faces (B, 3, N, N) as the network wants them, (B, 3, 150, 150); with gradients.
+    """Cut canonical faces (B, 3, N, N) for the network, (B, 3, 150, 150); with gradients.
 
-    As `faces.crops.cut` does it: cubic, and where that reduces, on a grid twice as fine that is
-    averaged.
+    This is done as by `faces.crops.cut`: cubic, and where that reduces, on a grid twice as fine
+    that is averaged.
     """
     size = faces.shape[-1]
     over = max(1, math.ceil(CHIP_SIDE * size / SIDE_PX - 0.25))
@@ -94,7 +94,7 @@ def chips(faces: Tensor) -> Tensor:
 
 
 def _affine(x: Tensor, scale: Tensor) -> Tensor:
-    """scale (2, C): what each channel is multiplied with, what is added."""
+    """Multiply each channel and add to it, by scale (2, C)."""
     return x * scale[0].view(1, -1, 1, 1) + scale[1].view(1, -1, 1, 1)
 
 
@@ -112,7 +112,7 @@ def read_face_identity(path: Path) -> FaceIdentity:
     data = path.read_bytes()
     convolutions = [_tensor(data, m.end()) for m in re.finditer(rb"\x05con_4", data)]
     scales = [_tensor(data, m.end()) for m in re.finditer(rb"\x07affine_", data)]
-    # Between its name and its tensor, this layer says how many numbers go out and in.
+    # Between its name and its tensor, this layer has the counts of its outputs and inputs.
     last = [_tensor(data, m.end()) for m in re.finditer(rb"\x04fc_2\x01\x80\x02\x00\x01", data)]
     network = FaceIdentity().requires_grad_(False).eval()
     layers = [network.first]
@@ -142,7 +142,7 @@ def _fill(parameter: Tensor, values: np.ndarray, path: Path) -> None:
 
 
 def _tensor(data: bytes, at: int) -> np.ndarray:
-    """The tensor behind a layer's name: float32, flat."""
+    """Read the tensor behind a layer's name: float32, flat."""
     numbers = []
     for _ in range(5):  # version, and four sizes
         size = data[at] & 0x0F

@@ -1,4 +1,4 @@
-"""The face tier: the compact networks over a clip of one face, with two kinds of prompt.
+"""FaceNet: the compact networks over a clip of one face, with two kinds of prompt.
 
 FaceNet is the compact model and three small modules that act after its encoder's scales and whose
 outputs begin at zero, so that before training it is the compact model: attention over time,
@@ -10,43 +10,42 @@ Letters: B clips, T frames of each, R references, n = h * w tokens of a frame, C
 """
 
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.functional import scaled_dot_product_attention
 
-from livemoments.networks.attention import MotionGuidedAttention, make_zero
+from livemoments.networks.attention import MotionGuidedAttention, make_zero, over_channels
 from livemoments.networks.blocks import normalised
-from livemoments.networks.compact import ReferenceNet, RestorationNet
+from livemoments.networks.compact import SCALES, ReferenceNet, RestorationNet
 from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.refiner import FlowRefiner
 
 IDENTITY, ATTRIBUTES = 128, 4  # dlib's numbers; yaw, pitch, roll (of 30 degrees) and sharpness
 SIZE_PX = 256  # of a canonical face
 IDENTITY_SCALE = 8.0  # brings dlib's numbers, of 0.1 each, to about unit size
-FARTHEST = 5  # frames; farther apart, two are as far as that to the bias of time
+FARTHEST = 5  # frames; the bias of time takes two that are farther apart for that far
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceConfig:
-    """Sizes of what the face tier adds; stored with the weights."""
+    """Sizes of what FaceNet adds; stored with the weights."""
 
-    rank: int = 8  # of the trainable path beside the shared projections
+    rank: int = 8  # of the trainable path parallel to the shared projections
     heads: int = 4
     identity_tokens: int = 4
     attribute_tokens: int = 2
     near_px: float = 40.0  # at the start: how far a frame's token looks in a reference
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values, for the file beside the weights."""
+        """Return plain values, for the file next to the weights."""
         return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What the faces of B clips are restored by. The shares (B,) are 1 for there, 0 for not."""
+    """References and numbers for the faces of B clips. Shares (B,) are 1 for used, 0 for not."""
 
     features: tuple[Tensor, Tensor]  # ReferenceNet's at 1/8 and 1/16, (B, R, C, h, w)
     identity: Tensor  # (B, 128)
@@ -54,12 +53,12 @@ class Prompt:
     image_there: Tensor
     identity_there: Tensor
     attributes_there: Tensor
-    low_quality: Tensor  # 1 asks for the face as spoilt as it came: a negative stream
+    low_quality: Tensor  # 1 asks for the face's own low quality: a negative stream
 
     def without(
         self, *, image: bool = False, identity: bool = False, low_quality: bool = False
     ) -> "Prompt":
-        """The same prompt with streams taken away, or asking for low quality."""
+        """Return the prompt with streams taken away, or asking for low quality."""
         gone = torch.zeros_like(self.image_there)
         return replace(
             self,
@@ -71,7 +70,7 @@ class Prompt:
 
 
 class LowRank(nn.Module):
-    """A trainable path of few dimensions beside a projection; nothing at the start."""
+    """A trainable path of few dimensions parallel to a projection; zero at the start."""
 
     def __init__(self, channels: int, outputs: int, rank: int) -> None:
         super().__init__()
@@ -80,7 +79,7 @@ class LowRank(nn.Module):
         make_zero(self.up)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, channels, h, w) -> (B, outputs, h, w)."""
+        """Project x (B, channels, h, w) to (B, outputs, h, w)."""
         return self.up(self.down(x))
 
 
@@ -96,7 +95,7 @@ class TimeAttention(nn.Module):
         make_zero(self.out)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """What to add to x (B * T, C, h, w), T = frames; of the same shape."""
+        """Compute what to add to x (B * T, C, h, w), T = frames."""
         height, width = x.shape[2:]
         # (B * T, 3 C, h, w) -> 3 of (B * n, heads, T, d)
         y = self.query_key_value(normalised(x)).unflatten(0, (-1, frames)).flatten(3)
@@ -115,9 +114,9 @@ class DecoupledAttention(nn.Module):
     """A frame's tokens look at the references and, apart from that, at whose face it is.
 
     Queries, and keys and values of the references, are those that the compact model's attention at
-    this scale has learned, with a low-rank path beside. A token looks most at where it lies itself
-    in the canonical square: how far around is learned for each head. Both softmaxes have a place to
-    look at that holds nothing.
+    this scale has learned, with a low-rank path added. A token looks most at where it lies itself
+    in the canonical square: how far around is learned for each head. Both softmaxes have one more
+    key, whose value is zero.
     """
 
     def __init__(self, channels: int, config: FaceConfig) -> None:
@@ -126,11 +125,11 @@ class DecoupledAttention(nn.Module):
         self.query = LowRank(channels, channels, config.rank)
         self.key_value = LowRank(channels, 2 * channels, config.rank)
         self.near_px = nn.Parameter(torch.full((config.heads,), config.near_px).log())
-        self.nothing = nn.Parameter(torch.zeros(config.heads))  # logit
+        self.nothing = nn.Parameter(torch.zeros(config.heads))  # the logit of zero
         self.identity = nn.Linear(IDENTITY, config.identity_tokens * channels)
         self.attributes = nn.Linear(ATTRIBUTES, config.attribute_tokens * channels)
         self.token_key_value = nn.Linear(channels, 2 * channels)
-        self.nobody = nn.Parameter(torch.zeros(channels))  # the key of nothing
+        self.nobody = nn.Parameter(torch.zeros(channels))  # the key of zero; named as in weights
         self.out_image = nn.Conv2d(channels, channels, 1, bias=False)
         self.out_identity = nn.Conv2d(channels, channels, 1, bias=False)
         make_zero(self.out_image)
@@ -140,18 +139,16 @@ class DecoupledAttention(nn.Module):
         self, x: Tensor, prompt: Prompt, features: Tensor, corner: Tensor | None,
         shared: MotionGuidedAttention,
     ) -> Tensor:  # fmt: skip
-        """What to add to x (B * T, C, h, w); of the same shape.
+        """Compute what to add to x (B * T, C, h, w).
 
         features (B, R, C, H, W) are the references'; corner (B, 2) says where in the canonical
         square the frames' upper left pixel lies, x and y in pixels, None for whole squares;
         shared is the compact model's attention at this scale.
         """
         clips, (height, width) = len(features), x.shape[2:]
-        normed = _normed(shared.norm, x)
+        normed = over_channels(shared.norm, x)
         q = shared.query(normed) + self.query(normed)
-        # (B * T, C, h, w) -> (B, heads, T * n, d)
-        q = q.unflatten(0, (clips, -1)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
-        q = q.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        q = self._tokens(q, clips)
         here = _places(x, clips, x if corner is None else features)
         if corner is not None:
             here = here + corner[:, None]
@@ -164,65 +161,58 @@ class DecoupledAttention(nn.Module):
     def _look_at_references(
         self, q: Tensor, features: Tensor, here: Tensor, shared: MotionGuidedAttention
     ) -> Tensor:
-        """(B, heads, T * n, d); here (B, T * n, 2) are the queries' places in pixels."""
+        """Return (B, heads, T * n, d); here (B, T * n, 2) are the queries' places in pixels."""
         clips = len(features)
-        normed = _normed(shared.reference_norm, features.flatten(0, 1))
-        k, v = (shared.reference_key_value(normed) + self.key_value(normed)).chunk(2, 1)
-        k, v = (
-            t.unflatten(0, (clips, -1)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
-            .unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for t in (k, v)
-        )  # fmt: skip  # (B, heads, R * H * W, d)
+        normed = over_channels(shared.reference_norm, features.flatten(0, 1))
+        both = shared.reference_key_value(normed) + self.key_value(normed)
+        k, v = (self._tokens(x, clips) for x in both.chunk(2, 1))
         there = _places(features.flatten(0, 1), clips, features)
         return _near(q, k, v, here, there, self.near_px.exp(), self.nothing)
 
     def _look_at_tokens(self, q: Tensor, prompt: Prompt) -> Tensor:
-        """(B, heads, T * n, d)."""
+        """Return (B, heads, T * n, d)."""
         clips, channels = len(prompt.identity), len(self.nobody)
-        tokens = torch.cat(
-            [
-                self.identity(IDENTITY_SCALE * prompt.identity).view(clips, -1, channels),
-                self.attributes(prompt.attributes).view(clips, -1, channels),
-            ],
-            1,
-        )
-        k, v = self.token_key_value(tokens).chunk(2, -1)
+        who = self.identity(IDENTITY_SCALE * prompt.identity).view(clips, -1, channels)
+        how = self.attributes(prompt.attributes).view(clips, -1, channels)
+        k, v = self.token_key_value(torch.cat([who, how], 1)).chunk(2, -1)
         k = torch.cat([k, self.nobody.to(k.dtype).expand(clips, 1, -1)], 1)
         v = F.pad(v, (0, 0, 0, 1))
-        of_identity = self.identity.out_features // channels
-        there = torch.cat(
-            [
-                prompt.identity_there[:, None].expand(-1, of_identity),
-                prompt.attributes_there[:, None].expand(-1, tokens.shape[1] - of_identity),
-                torch.ones_like(prompt.identity_there)[:, None],
-            ],
-            1,
+        shares = (
+            prompt.identity_there[:, None].expand(-1, who.shape[1]),
+            prompt.attributes_there[:, None].expand(-1, how.shape[1]),
+            torch.ones_like(prompt.identity_there)[:, None],
         )
+        there = torch.cat(shares, 1)
         k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (k, v))
         mask = torch.where(there > 0, 0.0, -1e4)[:, None, None].to(q.dtype)
         return scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
 
+    def _tokens(self, x: Tensor, clips: int) -> Tensor:
+        """Turn (B * K, C, h, w) into (B, heads, K * n, d)."""
+        x = x.unflatten(0, (clips, -1)).flatten(3).permute(0, 1, 3, 2).flatten(1, 2)
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
     def _as_map(self, y: Tensor, height: int, width: int) -> Tensor:
-        """(B, heads, T * n, d) -> (B * T, C, h, w)."""
+        """Turn (B, heads, T * n, d) into (B * T, C, h, w)."""
         y = y.transpose(1, 2).flatten(2).unflatten(1, (-1, height * width))
         return y.permute(0, 1, 3, 2).flatten(0, 1).unflatten(2, (height, width))
 
 
 class Quality(nn.Module):
-    """Tells the decoder that the face is wanted as spoilt as it came; nothing at the start."""
+    """Asks the decoder for the face's own low quality; zero at the start."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.scale_shift = nn.Parameter(torch.zeros(2, channels))
 
     def forward(self, x: Tensor, low: Tensor) -> Tensor:
-        """What to add to x (B * T, C, h, w); low (B * T,) in [0, 1]."""
+        """Compute what to add to x (B * T, C, h, w); low (B * T,) in [0, 1]."""
         scale, shift = self.scale_shift.view(2, 1, -1, 1, 1)
         return low.view(-1, 1, 1, 1) * (x * scale + shift)
 
 
 class FaceNet(nn.Module):
-    """The compact model with the face tier's modules; its own three networks keep their names."""
+    """The compact model with more modules; its own three networks keep their names."""
 
     def __init__(self, compact: CompactConfig, config: FaceConfig) -> None:
         super().__init__()
@@ -236,16 +226,16 @@ class FaceNet(nn.Module):
         self.quality = nn.ModuleList(Quality(c) for c in compact.channels)
 
     def added(self) -> list[nn.Parameter]:
-        """What the compact model does not have."""
-        modules = (self.time, self.prompted, self.quality)
-        return [weight for module in modules for weight in module.parameters()]
+        """List the parameters that the compact model does not have."""
+        return [*self.time.parameters(), *self.prompted.parameters(), *self.quality.parameters()]
 
     def prompt(
         self, references: Tensor, identity: Tensor | None = None, attributes: Tensor | None = None
     ) -> Prompt:
-        """The prompt of B clips: references (B, R, 3, N, N), canonical faces, the best one first.
+        """Prepare the prompt of B clips.
 
-        identity (B, 128) and attributes (B, 4), where they are known.
+        references (B, R, 3, N, N) are canonical faces, the best one first; identity (B, 128) and
+        attributes (B, 4) may be unknown.
         """
         clips, count = references.shape[:2]
         flat = references.flatten(0, 1)
@@ -283,13 +273,19 @@ class FaceNet(nn.Module):
         the other. corner (B, 2): where in the canonical square the frames' upper left pixel lies;
         None: they show the whole square, in as many pixels as they have.
         """
-        at_scale = partial(self._at_scale, prompt=prompt, frames=frames, corner=corner)
-        return self.restoration(z, frame, reference, features, motion, t, at_scale=at_scale)
+        net = self.restoration
+        time, maps = net.embed_time(t), []
+        x = net.begin(z, frame, reference, features, motion, t)
+        for scale in range(SCALES):
+            x = net.encode(scale, x, features, motion, time)
+            x = self._add_to(x, scale, prompt, frames, corner)
+            maps.append(x)
+        return net.decode(maps, frame, reference, motion, time)
 
-    def _at_scale(
-        self, scale: int, x: Tensor, *, prompt: Prompt, frames: int, corner: Tensor | None
+    def _add_to(
+        self, x: Tensor, scale: int, prompt: Prompt, frames: int, corner: Tensor | None
     ) -> Tensor:
-        """x (B * T, C, h, w) with what the added modules have to say at a scale of the encoder."""
+        """Add to x (B * T, C, h, w) what the added modules find at a scale of the encoder."""
         if scale:
             x = x + self.time[scale - 1](x, frames)
             features = prompt.features[scale - 1]
@@ -298,17 +294,12 @@ class FaceNet(nn.Module):
         return x + self.quality[scale](x, prompt.low_quality.repeat_interleave(frames).to(x.dtype))
 
 
-def _normed(norm: nn.Module, x: Tensor) -> Tensor:
-    """A LayerNorm over the channels of (B, C, h, w)."""
-    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 def _places(maps: Tensor, clips: int, whole: Tensor) -> Tensor:
-    """The middles (B, K * h * w, 2) of the cells of maps (B * K, C, h, w), x and y in pixels.
+    """Return the middles (B, K * h * w, 2) of the cells of maps (B * K, C, h, w), x, y in pixels.
 
-    From the middle of the canonical square, which `whole` (..., H, W) shows whole in cells of the
-    same size, for maps that begin at its corner. By running sums, so that ONNX takes no size for a
-    constant.
+    They are counted from the middle of the canonical square, which `whole` (..., H, W) shows whole
+    in cells of the same size, for maps that begin at its corner. Running sums give them, so that
+    ONNX takes no size for a constant.
     """
     one = 0 * maps[:, :1].float() + 1
     cells = torch.cat([one.cumsum(3), one.cumsum(2)], 1).flatten(2) - 0.5  # (B * K, 2, h * w)
@@ -319,12 +310,12 @@ def _places(maps: Tensor, clips: int, whole: Tensor) -> Tensor:
 def _near(
     q: Tensor, k: Tensor, v: Tensor, here: Tensor, there: Tensor, near_px: Tensor, nothing: Tensor
 ) -> Tensor:
-    """Attention whose logits are less by half the squared distance in near_px (heads,).
+    """Attend with logits that are less by half the squared distance in near_px (heads,).
 
     q (B, heads, n, d) at here (B, n, 2), k and v (B, heads, m, d) at there (B, m, 2), in pixels. -
     |p - q|^2 / 2 = p q - |q|^2 / 2 - what is the same for all keys: three more dimensions instead
-    of a table of n x m. A fourth is the key of nothing, with logit `nothing` (heads,) where
-    |q|^2 / 2 of the token itself stands for the distance.
+    of a table of n x m. A fourth is the key of zero, with logit `nothing` (heads,) where |q|^2 / 2
+    of the token itself stands for the distance.
     """
     heads, d = q.shape[1], q.shape[3]
     q, k, v = q.float(), k.float(), v.float()

@@ -1,4 +1,4 @@
-"""MotionEncoder: from the flow of a tile to what the reference's keys are told of it (Eq. 4)."""
+"""Encode the flow of a tile for the reference's keys (Eq. 4)."""
 
 from dataclasses import asdict, dataclass
 
@@ -25,7 +25,7 @@ class MotionEncoderConfig:
             raise ConfigError(f"sizes of a MotionEncoder must be positive, got {self}")
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
 
@@ -63,5 +63,5 @@ class MotionEncoder(nn.Module):
 
 
 def normed(embedding: Tensor) -> Tensor:
-    """A motion embedding (B, R, C) at zero mean and unit variance over its channels."""
+    """Bring a motion embedding (B, R, C) to zero mean and unit variance over its channels."""
     return F.layer_norm(embedding, embedding.shape[-1:])

@@ -1,4 +1,4 @@
-"""The compact tier's FlowRefiner: what is left of the motion after the estimated flow.
+"""The compact model's FlowRefiner, which corrects the estimated flow.
 
 Letters: B batch, H x W pixels (multiples of 64), h x w = H/4 x W/4 latent cells, C channels.
 """
@@ -23,7 +23,7 @@ DELTA_SCALE = 0.03  # of the flow, in pixels
 
 
 class FlowRefiner(nn.Module):
-    """What is left of the motion after the estimated flow, seen in frame and warped key photo."""
+    """Finds what the estimated flow has missed, in the frame and the warped key photo."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class FlowRefiner(nn.Module):
         make_zero(self.out)
 
     def forward(self, frame: Tensor, warped: Tensor, confidence: Tensor) -> Tensor:
-        """frame and warped (B, 3, H, W), confidence (B, 1, H, W); returns (B, 3, h, w).
+        """Correct a flow: frame and warped (B, 3, H, W), confidence (B, 1, H, W) -> (B, 3, h, w).
 
         Channels: the flow to add (x, y, in pixels of H x W), and the logit of trust: does the key
         photo show this place, and is it aligned as well as the detail there asks. Untrained, trust

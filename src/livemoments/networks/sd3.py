@@ -1,4 +1,4 @@
-"""The sd3 tier's networks: two SD3 MM-DiTs, of which one hands the other its keys and values.
+"""The paper's networks: two SD3 MM-DiTs, of which one hands the other its keys and values.
 
 ReferenceNet and RestorationNet are diffusers' `SD3Transformer2DModel`, unchanged but for their
 attention processors, so that the published checkpoints' names fit. Letters: B batch, h x w latent
@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from livemoments.errors import ConfigError
 from livemoments.networks.motion_encoder import MotionEncoder, normed
 
-TIMESTEPS = 1000  # SD3's: the network is told 1000 t
+TIMESTEPS = 1000  # SD3's: the network takes 1000 t
 SD3_MEDIUM: dict[str, Any] = {
     "sample_size": 128,
     "patch_size": 2,
@@ -53,7 +53,7 @@ class KeysAndValues:
     value: Tensor
 
     def moved_by(self, motion: Tensor) -> "KeysAndValues":
-        """The image's keys with motion (B, R, C) added: K_ref + E of Eq. 4."""
+        """Add motion (B, R, C) to the image's keys: K_ref + E of Eq. 4."""
         image, text = self.key.split([motion.shape[1], self.key.shape[1] - motion.shape[1]], 1)
         return KeysAndValues(torch.cat([image + motion, text], 1), self.value)
 
@@ -69,7 +69,7 @@ def keys_and_values(attn: Attention, image: Tensor, text: Tensor) -> KeysAndValu
 def joint_attention(
     attn: Attention, image: Tensor, text: Tensor, seen: KeysAndValues
 ) -> tuple[Tensor, Tensor]:
-    """SD3's joint attention of image (B, N, C) and text (B, X, C), which look at all that is seen.
+    """Let image (B, N, C) and text (B, X, C) look at all that is seen: SD3's joint attention.
 
     Eq. 3: seen holds their own keys and values, and may hold a reference's behind them.
     """
@@ -87,7 +87,7 @@ def joint_attention(
 
 
 class HandOver:
-    """ReferenceNet's attention processor: SD3's own, and its keys and values are written down."""
+    """ReferenceNet's attention processor: SD3's own, whose keys and values are handed over."""
 
     def __call__(
         self,
@@ -98,7 +98,7 @@ class HandOver:
         *,
         handed: list[KeysAndValues] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """As diffusers asks for it; the block's keys and values are appended to handed."""
+        """Attend as diffusers asks, and append the block's keys and values to handed."""
         own = keys_and_values(attn, hidden_states, encoder_hidden_states)
         if handed is not None:
             handed.append(own)
@@ -117,7 +117,7 @@ class MotionGuidedAttention(nn.Module):
         nn.init.zeros_(self.point_proj.weight)
 
     def motion_key(self, embedding: Tensor) -> Tensor:
-        """E (B, R, C) of a motion embedding (B, R, C); the same at every step of the bridge."""
+        """Compute E (B, R, C) of a motion embedding (B, R, C), the same at every step."""
         motion: Tensor = self.point_proj(normed(embedding))
         return motion
 
@@ -131,18 +131,17 @@ class MotionGuidedAttention(nn.Module):
         *,
         reference: KeysAndValues | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """As diffusers asks for it; without a reference it is SD3's own joint attention."""
+        """Attend as diffusers asks; without a reference, as SD3 itself."""
         seen = keys_and_values(attn, hidden_states, encoder_hidden_states)
         if reference is not None:
             seen = KeysAndValues(
-                torch.cat([seen.key, reference.key], 1),
-                torch.cat([seen.value, reference.value], 1),
+                torch.cat([seen.key, reference.key], 1), torch.cat([seen.value, reference.value], 1)
             )
         return joint_attention(attn, hidden_states, encoder_hidden_states, seen)
 
 
 def make_transformer(config: dict[str, Any], *, guided: bool) -> SD3Transformer2DModel:
-    """A ReferenceNet, or, guided, a RestorationNet, of diffusers' configuration values.
+    """Make a ReferenceNet, or, guided, a RestorationNet, of diffusers' configuration values.
 
     Raises:
         ConfigError: a model of another kind than SD3-medium's.
@@ -178,10 +177,10 @@ class DualBranch(nn.Module):
         self.restoration, self.reference = restoration, reference
         self.motion_encoder = motion_encoder
         self.checkpointing = False  # in training: activations of a block are worked out twice
-        self.visits: torch.device | None = None  # where blocks go one by one that live elsewhere
+        self.visits: torch.device | None = None  # where blocks stored elsewhere go, one by one
 
     def motion_keys(self, flow_key_to_frame: Tensor) -> list[Tensor]:
-        """E of every block, (B, R, C), of a flow (B, 2, H, W) in pixels; once per tile."""
+        """Compute E of every block, (B, R, C), of a flow (B, 2, H, W) in pixels; once per tile."""
         embeddings = self.motion_encoder(flow_key_to_frame)
         blocks = self.restoration.transformer_blocks
         return [
@@ -190,10 +189,10 @@ class DualBranch(nn.Module):
         ]
 
     def read_reference(self, z_key: Tensor, prompt: Prompt, t: Tensor) -> list[KeysAndValues]:
-        """Every block's keys and values for the clean reference latent (B, 16, h, w) at times t.
+        """Compute every block's keys and values for the clean reference latent (B, 16, h, w) at t.
 
         ReferenceNet sees no noise, but the bridge's time (B,). Of its last block only the
-        projections are needed: what would follow them reaches nothing.
+        projections are needed: what would follow them is used by nothing.
         """
         image, text, time = self._enter(self.reference, z_key, prompt, t)
         read: list[KeysAndValues] = []
@@ -205,14 +204,9 @@ class DualBranch(nn.Module):
         return [*read, KeysAndValues(key, value)]
 
     def velocity(
-        self,
-        z: Tensor,
-        prompt: Prompt,
-        t: Tensor,
-        read: list[KeysAndValues],
-        motion: list[Tensor],
+        self, z: Tensor, prompt: Prompt, t: Tensor, read: list[KeysAndValues], motion: list[Tensor]
     ) -> Tensor:
-        """dz_t/dt (B, 16, h, w) at the bridge's points z (B, 16, h, w) and times t (B,).
+        """Predict dz_t/dt (B, 16, h, w) at the bridge's points z (B, 16, h, w) and times t (B,).
 
         read and motion hold one entry for each block, from `read_reference` and `motion_keys`.
         """
@@ -231,14 +225,15 @@ class DualBranch(nn.Module):
     def forward(
         self, z: Tensor, z_key: Tensor, flow_key_to_frame: Tensor, prompt: Prompt, t: Tensor
     ) -> Tensor:
-        """The velocity at z (B, 16, h, w), with everything before it: for training."""
+        """Predict the velocity at z (B, 16, h, w), with everything before it: for training."""
         read = self.read_reference(z_key, prompt, t)
         return self.velocity(z, prompt, t, read, self.motion_keys(flow_key_to_frame))
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and parameters that training changes (paper, B.2): image branches and motion.
+        """Iterate over names and parameters that training changes (paper, B.2).
 
-        The text stream stays as it is, and so does what ReferenceNet hands nothing over from.
+        These are the image branches and motion; not the text stream, nor the part of ReferenceNet
+        after the last keys and values that it hands over.
         """
         last = f"reference.transformer_blocks.{len(self.reference.transformer_blocks) - 1}."
         idle = [last + part for part in ("attn.to_q", "attn.to_out", "ff.")]
@@ -251,20 +246,20 @@ class DualBranch(nn.Module):
     def _enter(
         self, net: SD3Transformer2DModel, z: Tensor, prompt: Prompt, t: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Image tokens (B, N, C), text tokens (B, X, C) and the embedding of the time (B, C)."""
+        """Return image tokens (B, N, C), text tokens (B, X, C) and the time's embedding (B, C)."""
         count = len(z)
         time = net.time_text_embed(TIMESTEPS * t, prompt.pooled.expand(count, -1))
         text = net.context_embedder(prompt.tokens).expand(count, -1, -1)
         return net.pos_embed(z).contiguous(), text, time
 
     def _run(self, step: Any, block: nn.Module, *given: Tensor) -> Any:  # noqa: ANN401
-        """One block, with its weights brought to the device if they live elsewhere."""
+        """Run one block, with its weights brought to the device if they are elsewhere."""
         if self.visits is not None:
             weights = {
-                name: weight.to(self.visits, non_blocking=True)
+                f"block.{name}": weight.to(self.visits, non_blocking=True)
                 for name, weight in block.named_parameters()
             }
-            return functional_call(_Step(step, block), _under("block", weights), given)
+            return functional_call(_Step(step, block), weights, given)
         if self.checkpointing and torch.is_grad_enabled():
             return checkpoint(step, block, *given, use_reentrant=False)
         return step(block, *given)
@@ -287,14 +282,10 @@ class _Step(nn.Module):
         return self.step(self.block, *given)
 
 
-def _under(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": weight for name, weight in weights.items()}
-
-
 def _reference_block(
     block: nn.Module, image: Tensor, text: Tensor, time: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Image and text after the block, and the keys and values it made on the way."""
+    """Return image and text after the block, and the keys and values it made on the way."""
     handed: list[KeysAndValues] = []
     text, image = block(
         hidden_states=image,
@@ -311,7 +302,7 @@ def _last_reference_block(
     text: Tensor,
     time: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """The keys and values of ReferenceNet's last block, and nothing more."""
+    """Compute the keys and values of ReferenceNet's last block, and nothing more."""
     own = keys_and_values(
         block.attn, block.norm1(image, emb=time)[0], block.norm1_context(text, time)
     )
@@ -327,7 +318,7 @@ def _restoration_block(
     value: Tensor,
     motion: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Image and text after the block, which saw the reference's keys, moved, and values."""
+    """Return image and text after the block, which saw the reference's moved keys and values."""
     seen = KeysAndValues(key, value).moved_by(motion)
     text, image = block(
         hidden_states=image,

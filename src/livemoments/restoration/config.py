@@ -1,17 +1,13 @@
-"""How to restore: the settings, and the model that they name."""
+"""Choose how to restore: the settings, and the model that they name."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from livemoments.errors import ConfigError
 from livemoments.extras import need_sd3
 from livemoments.models.compact import SHIPPED, load_compact
 from livemoments.models.sd3.config import Sd3Config
 from livemoments.models.tile import Restorer, TileConfig
-
-if TYPE_CHECKING:
-    pass
 
 MODELS = ("compact", "sd3")
 LOOKS = ("frame", "key")
@@ -27,7 +23,7 @@ class RestoreConfig:
     use_reference: bool = True  # False: restore from the frame alone
     look: str = "key"  # tone and colour of the key photo, where they can be learned; or "frame"
     hdr: bool = True  # bring the key photo's gain map along, where it has one
-    faces: bool = False  # restore the faces that the key photo shows by the face tier, too
+    faces: bool = False  # restore the faces that the key photo shows, too
     tiles: TileConfig | None = None  # None: the model's own
     threads: int = 0  # of the compact model; 0: one per core
     weights: Path | None = None  # a compact model of your own; None: that of the package
@@ -44,17 +40,43 @@ class RestoreConfig:
             raise ConfigError(f"seed must not be negative, got {self.seed}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a configuration means for one model: nothing is left open."""
+
+    steps: int
+    seed: int
+    tiles: TileConfig
+    use_reference: bool
+    learn_look: bool  # the key photo's
+
+
+def settings_for(config: RestoreConfig, model: Restorer) -> Settings:
+    """Fill in what a configuration leaves to the model."""
+    # The official release gives the frame's look, and its option is there to repeat it.
+    official = config.model == "sd3" and config.sd3.official
+    return Settings(
+        steps=config.steps or model.steps,
+        seed=config.seed,
+        tiles=config.tiles or model.tiles,
+        use_reference=config.use_reference,
+        learn_look=config.look == "key" and config.use_reference and not official,
+    )
+
+
 def load_model(config: RestoreConfig) -> Restorer:
-    """The model that a config names, made once and kept.
+    """Return the model that a configuration names, from the cache where it is there.
+
+    `livemoments.models.cache.unload_models` lets go of it.
 
     Raises:
-        MissingExtraError: the sd3 tier without its extra.
+        MissingExtraError: the paper's model without its extra.
         WeightsError: weights that are missing or cannot be used.
-        DeviceError: no such device, or too little memory for the sd3 tier.
+        DeviceError: no such device, or too little memory for the paper's model.
     """
     if config.model == "compact":
         return load_compact(config.weights or SHIPPED, config.threads)
-    need_sd3("restoring with --model sd3")
+    need_sd3("restoring with the sd3 model")
     from livemoments.models.sd3.model import load_sd3_model
 
     return load_sd3_model(config.sd3)

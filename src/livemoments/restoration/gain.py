@@ -1,4 +1,4 @@
-"""The key photo's gain map brought to a moment: never a gain that belongs to something else.
+"""Bring the key photo's gain map to a moment, and never a gain that belongs to something else.
 
 Where the alignment is trusted and the restored picture is as bright there as the key photo leads to
 expect, the map is moved along with the flow. Elsewhere (what moved, what was hidden, a lamp that
@@ -8,43 +8,35 @@ grid", 2007), whose wider levels help out where the narrow ones know nothing. A 
 no safe choice there: phones lift whole pictures, and a place left out would be a dark hole.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
 from livemoments.align.alignment import Alignment
 from livemoments.align.flow import inside, pixel_grid, sample
-from livemoments.imaging.pixels import as_float
+from livemoments.imaging.pixels import as_float, grey
 from livemoments.livephoto.hdr.gain_map import GainMap
+from livemoments.livephoto.still.gain_map import FoundGainMap
 
 # Share of the picture that must be trusted; as the alignment's own. A real clip's end, of which 9 %
 # was trusted, still got a sound map: below, hardly anything proves that both show the same.
 MIN_TRUSTED = 0.08
-TONE_LEVELS = 32  # bins of brightness, for what the key photo's becomes
-STEEPEST = 2.0  # slope of tone against tone; its inverse is the least
-HARDLY_SEEN = 0.002  # share of the trusted pixels
-TONE_TOLERANCE = 0.15  # difference of brightness from what was expected, of [0, 1], at weight 1/e
-EDGE_PX = 2.0  # of the map: frames are softer than key photos, and flow is blurred at edges
-CELL_PX = 24  # of the map: side of a cell of the grid
+# The curve from the key photo's brightness to the moment's:
+TONE_LEVELS = 32  # bins of brightness
+MAX_SLOPE = 2.0  # its inverse is the least
+MIN_LEVEL_SHARE = 0.002  # of the trusted pixels: levels with fewer are not measured
+TONE_TOLERANCE = 0.15  # difference from the expected brightness in [0, 1] at which trust is 1/e
+# The bilateral grid; pixels are the map's:
+EDGE_PX = 2.0  # frames are softer than key photos, and flow is blurred at edges
+CELL_PX = 24  # side of a cell
 GRID_LEVELS = 17  # of brightness
-REACHES = (12.0, 4.0, 1.0)  # of the levels of the grid, in cells, the widest first
-UNSURE = 0.05  # how much a gain counts for others whose place is not trusted at all
-DOUBT = 0.002  # share of a cell's pixels that a level must have to count as much as the wider one
-
-
-@dataclass(frozen=True, kw_only=True)
-class MovedGainMap:
-    """A gain map in a moment's view, or why there is none."""
-
-    gain_map: GainMap | None
-    share_trusted: float  # of the picture, 0 to 1: moved as it was; the rest is estimated
-    reason: str | None = None
+BLURS = (12.0, 4.0, 1.0)  # sigmas in cells, the widest first
+UNTRUSTED_WEIGHT = 0.05  # of a gain whose own place is not trusted at all
+WIDER_WEIGHT = 0.002  # of the wider blur's mean, as a share of a cell's pixels
 
 
 def move_gain_map(
     gain_map: GainMap, alignment: Alignment, *, key_photo: np.ndarray, image: np.ndarray
-) -> MovedGainMap:
+) -> FoundGainMap:
     """Bring a gain map from the key photo's view into that of a restored moment.
 
     The gains are those of the key photo, whichever look the moment has: each says by how much its
@@ -61,7 +53,7 @@ def move_gain_map(
         the key photo was of no use, or of too little for a whole map.
     """
     if alignment.flow_frame_to_key is None or alignment.confidence is None:
-        return MovedGainMap(gain_map=None, share_trusted=0.0, reason=alignment.reason)
+        return FoundGainMap(reason=alignment.reason)
     positions = _positions(gain_map, alignment.flow_frame_to_key, key_photo.shape[:2])
     size = positions.shape[1::-1]
     seen = inside(positions - pixel_grid(*size[::-1]), gain_map.height, gain_map.width)
@@ -73,19 +65,19 @@ def move_gain_map(
     share = float((trust > 0.5).mean())
     if share < MIN_TRUSTED:
         reason = f"only {share:.0%} of the key photo's is sure to hold for this moment"
-        return MovedGainMap(gain_map=None, share_trusted=share, reason=reason)
+        return FoundGainMap(reason=reason)
     stops = sample(gain_map.stops(), positions, cv2.INTER_LINEAR)
     # A gain whose place is not trusted still is that of its own brightness somewhere near: it
-    # counts for things as bright as it is, and little beside trusted ones.
-    weight = seen * (UNSURE + (1 - UNSURE) * np.square(trust))
+    # counts for things as bright as it is, but much less than a trusted one.
+    weight = seen * (UNTRUSTED_WEIGHT + (1 - UNTRUSTED_WEIGHT) * np.square(trust))
     for plane in [stops] if stops.ndim == 2 else np.moveaxis(stops, -1, 0):
         estimate = _slice(_grid(plane, weight, expected), found)
         plane[:] = estimate + trust * (plane - estimate)
-    return MovedGainMap(gain_map=gain_map.with_stops(stops), share_trusted=share)
+    return FoundGainMap(gain_map=gain_map.with_stops(stops))
 
 
 def _positions(gain_map: GainMap, flow: np.ndarray, key_size: tuple[int, int]) -> np.ndarray:
-    """Where the pixels of the moved map lie in the map, float32 h x w x 2."""
+    """Find where the pixels of the moved map lie in the map, float32 h x w x 2."""
     scale = gain_map.height / key_size[0], gain_map.width / key_size[1]
     height, width = flow.shape[:2]
     h, w = max(1, round(height * scale[0])), max(1, round(width * scale[1]))
@@ -96,29 +88,28 @@ def _positions(gain_map: GainMap, flow: np.ndarray, key_size: tuple[int, int]) -
 
 
 def _brightness(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """How bright a picture is, float32 in [0, 1], reduced to (width, height).
+    """Measure how bright a picture is, float32 in [0, 1], reduced to (width, height).
 
-    The mean of luma and the strongest channel: phones lift saturated colours with the bright ones,
-    and on four of their photos that told more of the gain than either.
+    This is the mean of luma and the strongest channel: phones lift saturated colours with the
+    bright ones, and on four of their photos the mean fitted the gain better than either.
     """
     small = as_float(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    return np.clip((luma + small.max(-1)) / 2, 0, 1)
+    return np.clip((grey(small) + small.max(-1)) / 2, 0, 1)
 
 
 def _trust(
     confidence: np.ndarray, key: np.ndarray, found: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far the moved gain holds, and how bright the key photo leads to expect each place.
+    """Say how far the moved gain holds, and how bright the key photo leads to expect each place.
 
-    The confidence is about structure, and plain is like plain: a dark coat before a bright sky is
-    told by its brightness alone. The key photo's tone need not be the clip's, so what its
-    brightness (key, h x w) becomes is learned first. Both results are float32 h x w in [0, 1].
+    The confidence is about structure, and plain is like plain: only its brightness tells a dark
+    coat from a bright sky. The key photo's tone need not be the clip's, so what its brightness
+    (key, h x w) becomes is learned first. Both results are float32 h x w in [0, 1].
     """
     soft_key, soft_found = (cv2.GaussianBlur(each, (0, 0), EDGE_PX) for each in (key, found))
     levels = np.linspace(0, 1, TONE_LEVELS)
     trust = confidence
-    for _ in range(2):  # the second time without what the first found out
+    for _ in range(2):  # the second time without the places that did not fit the first
         curve = _curve(soft_key, soft_found, trust)
         off = soft_found - np.interp(soft_key, levels, curve).astype(np.float32)
         trust = confidence * np.exp(-np.square(off / TONE_TOLERANCE))
@@ -127,32 +118,31 @@ def _trust(
 
 
 def _curve(key: np.ndarray, found: np.ndarray, trust: np.ndarray) -> np.ndarray:
-    """What each level of the key photo's brightness becomes in the moment, TONE_LEVELS numbers.
+    """Learn what each of TONE_LEVELS levels of the key photo's brightness becomes in the moment.
 
-    The mean of what was found, followed from the commonest level outwards by steps that a tone
-    curve could take: a lamp that went out is often alone in its brightness, and must not be learned
-    as tone. Levels that are hardly seen go on by equal steps.
+    The curve follows the mean of what was found, from the commonest level outwards, by steps that a
+    tone curve could take: a lamp that went out is often alone in its brightness, and must not be
+    learned as tone. Levels that are hardly seen go on by equal steps.
     """
     bins = np.rint(key * (TONE_LEVELS - 1)).astype(np.intp).ravel()
     weight = np.bincount(bins, trust.ravel(), TONE_LEVELS)
     total = np.bincount(bins, (trust * found).ravel(), TONE_LEVELS)
-    seen = weight > HARDLY_SEEN * weight.sum()
+    seen = weight > MIN_LEVEL_SHARE * weight.sum()
     mean = total / np.maximum(weight, 1e-6)
     common, step = int(weight.argmax()), 1 / (TONE_LEVELS - 1)
     curve = np.full(TONE_LEVELS, mean[common] if seen[common] else common * step)
-    for level in range(common + 1, TONE_LEVELS):
-        rise = np.clip(mean[level] - curve[level - 1], step / STEEPEST, step * STEEPEST)
-        curve[level] = curve[level - 1] + (rise if seen[level] else step)
-    for level in range(common - 1, -1, -1):
-        fall = np.clip(curve[level + 1] - mean[level], step / STEEPEST, step * STEEPEST)
-        curve[level] = curve[level + 1] - (fall if seen[level] else step)
+    for way, levels in ((1, range(common + 1, TONE_LEVELS)), (-1, range(common - 1, -1, -1))):
+        for level in levels:
+            before = curve[level - way]
+            rise = np.clip(way * (mean[level] - before), step / MAX_SLOPE, step * MAX_SLOPE)
+            curve[level] = before + way * (rise if seen[level] else step)
     return np.clip(curve, 0, 1)
 
 
 def _grid(plane: np.ndarray, known: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """The mean stops near a place and a brightness: float32 GRID_LEVELS x rows x columns.
+    """Average the stops near a place and a brightness: float32 GRID_LEVELS x rows x columns.
 
-    plane (h x w, stops) is known to be for things as bright as expected, with weights.
+    plane (h x w) holds the stops of things as bright as expected, which count as far as known says.
     """
     h, w = plane.shape
     rows, columns = -(-h // CELL_PX), -(-w // CELL_PX)
@@ -164,14 +154,14 @@ def _grid(plane: np.ndarray, known: np.ndarray, expected: np.ndarray) -> np.ndar
     total = np.bincount(cell, (known * plane).ravel(), count).reshape(shape) / CELL_PX**2
     weight, total = _blur_levels(weight), _blur_levels(total)
     mean = np.broadcast_to(_everywhere(weight, total)[:, None, None], shape)
-    for reach in REACHES:
-        near = _blur_places(weight, reach)
-        mean = (_blur_places(total, reach) + DOUBT * mean) / (near + DOUBT)
+    for cells in BLURS:
+        near = _blur_places(weight, cells)
+        mean = (_blur_places(total, cells) + WIDER_WEIGHT * mean) / (near + WIDER_WEIGHT)
     return mean.astype(np.float32)
 
 
 def _everywhere(weight: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """The mean stops of each brightness in the whole picture; of the nearest where none is."""
+    """Average the stops of each brightness in the whole picture; of the nearest where none is."""
     weights, totals = weight.sum((1, 2)), total.sum((1, 2))
     seen = weights > 1e-3 * weights.sum()
     known = np.flatnonzero(seen)
@@ -179,7 +169,7 @@ def _everywhere(weight: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 
 def _blur_levels(grid: np.ndarray) -> np.ndarray:
-    """1-2-1 over the levels of brightness."""
+    """Blur over the levels of brightness, by 1-2-1."""
     padded = np.concatenate([grid[:1], grid, grid[-1:]])
     return (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
 

@@ -1,4 +1,4 @@
-"""The key photo's tone and colour, learned from the clip's own picture of its instant.
+"""Learn the key photo's tone and colour from the clip's own picture of its instant.
 
 Still and clip come out of different pipelines: the still is tone-mapped region by region, the clip
 is not. What the one made of the other's values is learned as a mapping of values, not of places, so
@@ -7,14 +7,14 @@ that it holds for another moment of the same clip.
 Letters: y luma in [0, 1], b its local mean (the base), so that y - b is local contrast.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from livemoments.align.alignment import Alignment, align
 from livemoments.align.flow import resize_flow, warp
-from livemoments.imaging.pixels import as_float
+from livemoments.imaging.pixels import as_float, fit_side, reduce
 
 BINS = 24  # of the base, over [0, 1]
 BASE_SHARE = 0.04  # sigma of the local mean, of the picture's longer side
@@ -23,10 +23,11 @@ LEARNED_PX = 480  # at which they are compared
 CONTRAST = (0.6, 1.8)  # within which local contrast may change
 CHROMA = (0.5, 1.8)  # likewise colourfulness
 MIN_SHARE = 0.15  # of the picture that must be trusted to learn from
-MAX_RESIDUAL = 0.06  # of 1: mean error of the mapping where it was learned
-MAX_LIGHT = 0.08  # of 1: how far the picked frame's light may have moved from the key frame's
+# Differences of values in [0, 1]:
+MAX_RESIDUAL = 0.06  # mean error of the mapping where it was learned
+MAX_LIGHT = 0.08  # how far the picked frame's light may have moved from the key frame's
+MAX_ERROR_GROWTH = 0.025  # from where the mapping was learned to the moment
 BAND = 512  # rows worked on at a time
-WORSE = 0.025  # of 1: how much less the mapping may fit at the moment than where it was learned
 # BT.601 luma and the two colour differences, of R, G, B.
 TO_YCC = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
@@ -36,7 +37,7 @@ FROM_YCC = np.linalg.inv(TO_YCC).astype(np.float32)
 
 @dataclass(frozen=True, kw_only=True)
 class KeyLook:
-    """From the clip's values to the key photo's.
+    """A mapping from the clip's values to the key photo's.
 
     y' = tone(b) + contrast(b) (y - b), which never turns the order of y around; colour differences
     are scaled by chroma(b) and shifted by tint(b).
@@ -46,10 +47,10 @@ class KeyLook:
     contrast: np.ndarray  # (BINS,)
     chroma: np.ndarray  # (BINS,)
     tint: np.ndarray  # (BINS, 2)
-    residual: float  # mean error, of 1, on what it was learned from
+    residual: float  # mean error in [0, 1] on what it was learned from
 
     def apply(self, picture: np.ndarray) -> np.ndarray:
-        """The picture, float32 RGB H x W x 3 in [0, 1], in the key photo's look; not clipped."""
+        """Return a picture (float32 RGB H x W x 3 in [0, 1]) in this look, not clipped."""
         base = local_mean(picture @ TO_YCC[0])
         values = np.concatenate(
             [self.tone[:, None], self.contrast[:, None], self.chroma[:, None], self.tint], 1
@@ -70,7 +71,7 @@ class KeyLook:
 class Learned:
     """A look, or why there is none."""
 
-    look: KeyLook | None
+    look: KeyLook | None = None
     reason: str = ""
 
 
@@ -85,52 +86,45 @@ def learn_look(key_frame: np.ndarray, key_photo: np.ndarray, trust: np.ndarray) 
     frame, photo, weight = (_small(x) for x in (key_frame, key_photo, trust))
     one, two = frame @ TO_YCC.T, photo @ TO_YCC.T
     base, target = local_mean(one[..., 0]), local_mean(two[..., 0])
-    # Neither burnt out nor black: there, values say nothing of each other.
+    # Where a value is burnt out or black, it says nothing about the other.
     seen = (weight > 0.5) & (frame.max(-1) < 0.985) & (frame.max(-1) > 0.02)
     share = float(seen.mean())
     if share < MIN_SHARE:
-        return Learned(
-            look=None,
-            reason=f"too little of the key photo is found in its own frame ({share:.0%})",
-        )
+        reason = f"too little of the key photo is found in its own frame ({share:.0%})"
+        return Learned(reason=reason)
     look = _fit(one[seen], two[seen], base[seen], target[seen])
     error = np.abs(look.apply(frame)[seen] - photo[seen]).mean()
-    look = KeyLook(**{**vars(look), "residual": float(error)})
+    look = replace(look, residual=float(error))
     if look.residual > MAX_RESIDUAL:
-        return Learned(
-            look=None,
-            reason=f"clip and key photo differ by more than a look (error {look.residual:.3f})",
-        )
+        reason = f"clip and key photo differ by more than a look (error {look.residual:.3f})"
+        return Learned(reason=reason)
     return Learned(look=look)
 
 
 def look_of_key(
-    frame: np.ndarray,
-    key_frame: np.ndarray,
-    key_photo: np.ndarray,
-    alignment: Alignment,
+    frame: np.ndarray, key_frame: np.ndarray | None, key_photo: np.ndarray, alignment: Alignment
 ) -> Learned:
-    """The key photo's look for a moment, or why it would be wrong there.
+    """Learn the key photo's look for a moment, or find out why it would be wrong there.
 
     Args:
         frame: the picked frame, float32 RGB h x w x 3 in [0, 1].
-        key_frame: the clip's picture of the key photo's instant, likewise.
+        key_frame: the clip's picture of the key photo's instant, likewise; None: there is none.
         key_photo: uint8 or float RGB.
         alignment: of the frame with the key photo.
     """
-    key_frame = _reduced(key_frame, ALIGNED_PX)
-    photo = as_float(_reduced(key_photo, ALIGNED_PX))
+    if key_frame is None:
+        return Learned(reason="the clip's picture of the key photo's instant is needed")
+    key_frame = fit_side(key_frame, ALIGNED_PX)
+    photo = as_float(fit_side(key_photo, ALIGNED_PX))
     own = align(key_frame, photo, key_frame=key_frame)
     if own.flow_frame_to_key is None or own.confidence is None:
-        return Learned(
-            look=None, reason=own.reason or "the key photo is not found in its own frame"
-        )
+        return Learned(reason=own.reason or "the key photo is not found in its own frame")
     seen = cv2.resize(key_frame, (own.width, own.height), interpolation=cv2.INTER_LINEAR)
     learned = learn_look(seen, warp(photo, own.flow_frame_to_key), own.confidence)
     if learned.look is None:
         return learned
     changed = _changed(learned.look, frame, key_frame, key_photo, alignment)
-    return Learned(look=None, reason=changed) if changed else learned
+    return Learned(reason=changed) if changed else learned
 
 
 def _changed(
@@ -140,28 +134,21 @@ def _changed(
     key_photo: np.ndarray,
     alignment: Alignment,
 ) -> str:
-    """Why the light of the moment is another than that of the key photo; empty: it is not."""
+    """Say why the light of the moment is not that of the key photo; empty: it is."""
     flow, trust = alignment.flow_frame_to_key, alignment.confidence
     if flow is not None and trust is not None:
         # Where both show the same thing, the mapping must fit at the moment too.
-        scale = min(0.5, LEARNED_PX / max(flow.shape[:2]))
-        height, width = (max(1, round(side * scale)) for side in flow.shape[:2])
-        small = resize_flow(flow, height, width)
-        there = np.array([width / flow.shape[1], height / flow.shape[0]])
-        photo = cv2.resize(
-            key_photo,
-            tuple(
-                int(max(1, round(n * s)))
-                for n, s in zip(key_photo.shape[1::-1], there, strict=True)
-            ),
-            interpolation=cv2.INTER_AREA,
-        )
-        expected = warp(as_float(photo), small)
+        sure = reduce(trust, min(0.5, LEARNED_PX / max(trust.shape)))
+        height, width = sure.shape
+        there = width / flow.shape[1], height / flow.shape[0]
+        size = [max(1, round(n * s)) for n, s in zip(key_photo.shape[1::-1], there, strict=True)]
+        photo = as_float(cv2.resize(key_photo, size, interpolation=cv2.INTER_AREA))
+        expected = warp(photo, resize_flow(flow, height, width))
         found = look.apply(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA))
-        sure = cv2.resize(trust, (width, height), interpolation=cv2.INTER_AREA) > 0.5
+        sure = sure > 0.5
         if sure.mean() > MIN_SHARE:
             error = float(np.abs(found - expected)[sure].mean())
-            if error - look.residual > WORSE:
+            if error - look.residual > MAX_ERROR_GROWTH:
                 return f"the light changed since the key photo (error {error:.3f})"
             return ""
     moved = light_moved(frame, key_frame)
@@ -169,9 +156,10 @@ def _changed(
 
 
 def light_moved(frame: np.ndarray, key_frame: np.ndarray) -> float:
-    """How far the light of a moment is from that of the key photo's instant, of 1.
+    """Measure how far the light of a moment is from that of the key photo's instant, in [0, 1].
 
-    The largest difference of a quantile of luma or of a mean of colour; both RGB of any size.
+    That is the largest difference of a quantile of luma or of a mean of colour; both pictures are
+    RGB of any size.
     """
     a, b = (_small(x).reshape(-1, 3) @ TO_YCC.T for x in (frame, key_frame))
     levels = [10, 25, 50, 75, 90]
@@ -181,12 +169,12 @@ def light_moved(frame: np.ndarray, key_frame: np.ndarray) -> float:
 
 
 def local_mean(luma: np.ndarray) -> np.ndarray:
-    """The base of a luma plane H x W: an edge-keeping mean (guided by the plane itself).
+    """Compute the base of a luma plane H x W: a mean that keeps edges, guided by the plane itself.
 
     A plain blur would draw halos along the skyline (He et al., Guided Image Filtering, 2010).
     """
     height, width = luma.shape
-    small = _reduced(luma, LEARNED_PX)
+    small = fit_side(luma, LEARNED_PX)
     sigma = BASE_SHARE * max(small.shape)
     mean, square = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (small, small * small))
     variance = np.maximum(square - mean * mean, 0)
@@ -199,7 +187,7 @@ def local_mean(luma: np.ndarray) -> np.ndarray:
 
 
 def _fit(one: np.ndarray, two: np.ndarray, base: np.ndarray, target: np.ndarray) -> KeyLook:
-    """The mapping between two lists of YCC values (n x 3) with their bases (n,)."""
+    """Fit the mapping between two lists of YCC values (n x 3) with their bases (n,)."""
     position = np.clip(base, 0, 1) * (BINS - 1)
     # Every value counts for the two bins around it.
     low = np.minimum(position.astype(int), BINS - 2)
@@ -212,7 +200,7 @@ def _fit(one: np.ndarray, two: np.ndarray, base: np.ndarray, target: np.ndarray)
 
     weight = gathered(np.ones_like(base))
     middle = np.linspace(0, 1, BINS)
-    shift = _smoothed(gathered(target - base), weight, prior=0.0)
+    shift = _smoothed(gathered(target - base), weight)
     tone = _rising(middle + shift, weight)
     local, wanted = one[:, 0] - base, two[:, 0] - target
     contrast = _ratio(gathered(local * wanted), gathered(local * local), weight, 1e-4, CONTRAST)
@@ -223,7 +211,7 @@ def _fit(one: np.ndarray, two: np.ndarray, base: np.ndarray, target: np.ndarray)
     factor = np.interp(np.clip(base, 0, 1), middle, chroma)
     tint = np.stack(
         [
-            _smoothed(gathered(b - factor * a), weight, prior=0.0)
+            _smoothed(gathered(b - factor * a), weight)
             for a, b in zip(colours[0].T, colours[1].T, strict=True)
         ],
         1,
@@ -234,32 +222,28 @@ def _fit(one: np.ndarray, two: np.ndarray, base: np.ndarray, target: np.ndarray)
     )  # fmt: skip
 
 
-def _smoothed(total: np.ndarray, weight: np.ndarray, *, prior: float) -> np.ndarray:
-    """Means per bin, those of few values drawn to their neighbours and all of them to a prior."""
+def _smoothed(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Take the mean of each bin; those of few values are drawn to their neighbours and to zero."""
     few = 0.002 * weight.sum()
-    blurred = [
-        cv2.GaussianBlur(x.reshape(1, -1), (0, 0), 1.5, borderType=cv2.BORDER_REFLECT)[0]
-        for x in (total, weight)
-    ]
-    mean: np.ndarray = (blurred[0] + few * prior) / (blurred[1] + few)
-    return mean
+    return _blurred(total, 1.5) / (_blurred(weight, 1.5) + few)
 
 
 def _ratio(
     product: np.ndarray, square: np.ndarray, weight: np.ndarray, floor: float,
     limits: tuple[float, float],
 ) -> np.ndarray:  # fmt: skip
-    """A slope per bin, drawn to 1 where there is little to tell it by."""
+    """Take the slope of each bin, drawn to 1 where there is little to measure it by."""
     steady = floor * (weight + 0.01 * weight.sum())
-    top, bottom = (
-        cv2.GaussianBlur(x.reshape(1, -1), (0, 0), 2.0, borderType=cv2.BORDER_REFLECT)[0]
-        for x in (product + steady, square + steady)
-    )
-    return np.clip(top / bottom, *limits)
+    return np.clip(_blurred(product + steady, 2.0) / _blurred(square + steady, 2.0), *limits)
+
+
+def _blurred(bins: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur numbers per bin with their neighbours'."""
+    return cv2.GaussianBlur(bins.reshape(1, -1), (0, 0), sigma, borderType=cv2.BORDER_REFLECT)[0]
 
 
 def _rising(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The nearest sequence that never falls: isotonic regression, by pooling neighbours."""
+    """Find the nearest sequence that never falls: isotonic regression, by pooling neighbours."""
     blocks: list[list[float]] = []  # value, weight, count
     for value, heavy in zip(values, weight + 1e-6, strict=True):
         blocks.append([float(value), float(heavy), 1])
@@ -271,7 +255,7 @@ def _rising(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _looked_up(values: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """values (BINS x k) at the bases (H x W), interpolated: H x W x k."""
+    """Interpolate values (BINS x k) at the bases (H x W): H x W x k."""
     position = np.clip(base, 0, 1) * np.float32(BINS - 1)
     low = np.minimum(position.astype(np.int32), BINS - 2)
     share = (position - low)[..., None].astype(np.float32)
@@ -279,13 +263,6 @@ def _looked_up(values: np.ndarray, base: np.ndarray) -> np.ndarray:
     return values[low] * (1 - share) + values[low + 1] * share
 
 
-def _reduced(picture: np.ndarray, side_px: float) -> np.ndarray:
-    """The picture with its longer side at most side_px."""
-    scale = min(1.0, side_px / max(picture.shape[:2]))
-    size = tuple(max(1, round(side * scale)) for side in picture.shape[1::-1])
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-
-
 def _small(picture: np.ndarray) -> np.ndarray:
-    """At most LEARNED_PX a side, and half: looks are not about detail, which clips do not have."""
-    return _reduced(picture, min(LEARNED_PX, max(picture.shape[:2]) / 2))
+    """Reduce a picture: looks are not about detail, which clips do not have."""
+    return fit_side(picture, min(LEARNED_PX, max(picture.shape[:2]) / 2))

@@ -1,4 +1,4 @@
-"""The look of a picture: its colour and tone, as against its detail."""
+"""Give one picture the look (colour and tone) of another, and leave its detail."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ LEVELS = 5
 
 
 def smooth_levels(picture: np.ndarray, levels: int = LEVELS) -> np.ndarray:
-    """The low frequencies left after `levels` steps of the undecimated wavelet (a trous) transform.
+    """Take the low frequencies after `levels` steps of the undecimated wavelet (a trous) transform.
 
     Each step filters with 1-2-1 in both directions, the taps 1, 2, 4 ... pixels apart, edges
     repeated. picture is float32 H x W [x C]; so is the result.

@@ -1,4 +1,4 @@
-"""The pipeline: a picked moment of a Live Photo, at the key photo's quality.
+"""Restore a picked moment of a Live Photo to the key photo's quality.
 
 open -> frame -> align -> tiles with PCR -> restore -> blend -> look -> RestoredMoment.
 """
@@ -8,23 +8,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from livemoments.align.alignment import Alignment, align
+from livemoments.align.estimators import FlowEstimator
 from livemoments.errors import InputError
-from livemoments.imaging.pixels import as_float
+from livemoments.imaging.pixels import as_float, enlarge
 from livemoments.livephoto.hdr.gain_map import GainMap
 from livemoments.livephoto.still.gain_map import FoundGainMap, read_gain_map
-from livemoments.models.tile import Restorer, TileInput
+from livemoments.models.tile import Restorer
 from livemoments.progress import Progress, Stages
-from livemoments.restoration.config import RestoreConfig, load_model
+from livemoments.restoration.config import RestoreConfig, Settings, load_model, settings_for
 from livemoments.restoration.faces import MomentFaces, restore_faces
-from livemoments.restoration.gain import MovedGainMap, move_gain_map
+from livemoments.restoration.gain import move_gain_map
 from livemoments.restoration.key_look import Learned, look_of_key
 from livemoments.restoration.look import match_look
 from livemoments.restoration.report import Report
-from livemoments.restoration.tiles import Stitcher, Tile, grid, retrieve
+from livemoments.restoration.tiles import RestoredTiles, restore_tiles
 
 if TYPE_CHECKING:
     from livemoments.livephoto import LivePhoto
@@ -42,6 +42,27 @@ class RestoredMoment:
     gain_map: GainMap | None = None  # of its view: what makes it HDR
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inputs:
+    """What a restoration starts from. Pictures are RGB, H x W x 3, of any size."""
+
+    frame: np.ndarray  # float32 in [0, 1]
+    key_photo: np.ndarray  # uint8 or float in [0, 1]
+    key_frame: np.ndarray | None = None  # float32: the clip's picture of the key photo's instant
+    key_transform: np.ndarray | None = None  # 3 x 3, pixels of the key frame -> of the key photo
+    gain_map: FoundGainMap = FoundGainMap()  # the key photo's
+
+    def align(self, estimator: FlowEstimator | None) -> Alignment:
+        """Find the key photo in the frame's view."""
+        return align(
+            self.frame,
+            self.key_photo,
+            key_frame=None if self.key_transform is None else self.key_frame,
+            key_transform=self.key_transform,
+            estimator=estimator,
+        )
+
+
 def restore(
     live_photo: "LivePhoto",
     *,
@@ -52,7 +73,8 @@ def restore(
 ) -> RestoredMoment:
     """Restore the frame of a Live Photo at a time of its clip, in seconds.
 
-    A model that was loaded before is used in place of the one that the config names.
+    The key photo's time is always one of them, also where it lies past the clip's last frame. A
+    model that was loaded before is used in place of the one that the config names.
 
     Raises:
         MomentError: the clip has no such time.
@@ -60,36 +82,28 @@ def restore(
     """
     config, stages = config or RestoreConfig(), Stages(progress)
     with stages.stage("decoding"):
-        frame = live_photo.clip.frame(time_s)
+        frame = live_photo.frame(time_s)
         key_photo = live_photo.still.pixels()
         key_frame = None
         if live_photo.key_transform is not None or config.look == "key":
-            key_frame = live_photo.clip.frame(_clamped(live_photo, live_photo.key_time_s)).image
+            key_frame = live_photo.clip.frame_at(live_photo.key_index).image
         found = read_gain_map(live_photo.still) if config.hdr else FoundGainMap()
     _check(frame.image, f"{live_photo.name}: the frame")
     _check(key_photo, f"{live_photo.name}: the key photo")
+    inputs = Inputs(
+        frame=frame.image,
+        key_photo=key_photo,
+        key_frame=key_frame,
+        key_transform=live_photo.key_transform,
+        gain_map=found,
+    )
     faces = partial(
         restore_faces, live_photo=live_photo, index=frame.index, key_photo=key_photo,
         threads=config.threads, progress=progress,
     )  # fmt: skip
-    return _restore(
-        frame.image,
-        key_photo,
-        config,
-        stages,
-        model=model,
-        key_frame=key_frame,
-        key_transform=live_photo.key_transform,
-        time_s=frame.time_s,
-        found=found,
-        faces=faces if config.faces and config.use_reference else None,
-    )
-
-
-def _clamped(live_photo: "LivePhoto", time_s: float) -> float:
-    """The time, or the clip's nearest where it lies past an end, as on Samsung phones."""
-    times = live_photo.clip.times_s
-    return min(max(time_s, times[0]), times[-1])
+    with_faces = config.faces and config.use_reference
+    restored = _restore(inputs, config, model, stages, faces if with_faces else None)
+    return replace(restored, time_s=frame.time_s)
 
 
 def restore_frame(
@@ -114,17 +128,17 @@ def restore_frame(
         InputError: an array of another shape, type or range, or too small.
     """
     config = config or RestoreConfig()
-    changes = {k: v for k, v in {"steps": steps, "seed": seed}.items() if v is not None}
-    if changes:
-        config = RestoreConfig(**{**vars(config), **changes})
+    if steps is not None:
+        config = replace(config, steps=steps)
+    if seed is not None:
+        config = replace(config, seed=seed)
     _check(frame, "the frame")
     _check(key_photo, "the key photo")
     if key_frame is not None:
         _check(key_frame, "the key frame")
         key_frame = as_float(key_frame)
-    return _restore(
-        as_float(frame), key_photo, config, Stages(progress), model=model, key_frame=key_frame
-    )
+    inputs = Inputs(frame=as_float(frame), key_photo=key_photo, key_frame=key_frame)
+    return _restore(inputs, config, model, Stages(progress))
 
 
 def _check(picture: np.ndarray, name: str) -> None:
@@ -148,170 +162,83 @@ def _check(picture: np.ndarray, name: str) -> None:
 
 
 def _restore(
-    frame: np.ndarray,
-    key_photo: np.ndarray,
+    inputs: Inputs,
     config: RestoreConfig,
+    model: Restorer | None,
     stages: Stages,
-    *,
-    model: Restorer | None = None,
-    key_frame: np.ndarray | None = None,
-    key_transform: np.ndarray | None = None,
-    time_s: float | None = None,
-    found: FoundGainMap | None = None,
-    faces: Callable[[np.ndarray], MomentFaces] | None = None,
+    with_faces: Callable[[np.ndarray], MomentFaces] | None = None,
 ) -> RestoredMoment:
+    """Take a frame through all stages; with_faces restores the faces of its picture."""
     if model is None:
         with stages.stage("loading"):
             model = load_model(config)
-    config = replace(config, steps=config.steps or model.steps, tiles=config.tiles or model.tiles)
+    settings = settings_for(config, model)
     with stages.stage("aligning"):
-        alignment = align(
-            frame,
-            key_photo,
-            key_frame=None if key_transform is None else key_frame,
-            key_transform=key_transform,
-            estimator=model.estimator,
+        alignment = inputs.align(model.estimator)
+    enlarged = enlarge(inputs.frame, alignment.height, alignment.width)
+    with stages.stage("restoring"):
+        tiled = restore_tiles(
+            model,
+            enlarged,
+            inputs.key_photo,
+            alignment.flow_frame_to_key if settings.use_reference else None,
+            alignment.confidence,
+            steps=settings.steps,
+            tiles=settings.tiles,
+            seed=settings.seed,
+            scale=alignment.enlarged,
+            progress=stages.report,
         )
-    enlarged = _enlarge(frame, alignment.height, alignment.width)
-    image, share = _restore_tiles(model, enlarged, key_photo, alignment, config, stages)
-    done: MomentFaces | None = None
-    if faces is not None:
+    faces = None
+    if with_faces is not None:
         with stages.stage("faces"):
-            done = faces(np.clip(image, 0, 1))
-        image = done.image
+            faces = with_faces(np.clip(tiled.picture, 0, 1))
+    image = tiled.picture if faces is None else faces.image
+    learned = Learned()
     with stages.stage("look"):
         image = match_look(image, enlarged)
-        learned = _learned_look(config, frame, key_frame, key_photo, alignment)
-        if learned is not None and learned.look is not None:
-            image = learned.look.apply(image)
+        if settings.learn_look:
+            learned = look_of_key(inputs.frame, inputs.key_frame, inputs.key_photo, alignment)
+        image = learned.look.apply(image) if learned.look is not None else image
         np.clip(image, 0, 1, out=image)
-    moved = _moved_gain_map(found or FoundGainMap(), alignment, key_photo, image, stages)
-    used = config.use_reference and alignment.flow_frame_to_key is not None
-    reason = alignment.reason if config.use_reference else "asked to do without"
-    report = Report(
+    hdr = inputs.gain_map
+    if hdr.gain_map is not None:
+        with stages.stage("HDR"):
+            hdr = move_gain_map(hdr.gain_map, alignment, key_photo=inputs.key_photo, image=image)
+    report = _report(model, settings, alignment, tiled, learned, hdr, faces, stages)
+    return RestoredMoment(image=image, report=report, gain_map=hdr.gain_map)
+
+
+def _report(
+    model: Restorer,
+    settings: Settings,
+    alignment: Alignment,
+    tiled: RestoredTiles,
+    learned: Learned,
+    hdr: FoundGainMap,
+    faces: MomentFaces | None,
+    stages: Stages,
+) -> Report:
+    """Gather what the stages report."""
+    used = settings.use_reference and alignment.flow_frame_to_key is not None
+    unused = alignment.reason if settings.use_reference else "asked to do without"
+    return Report(
         model=model.name,
         width=alignment.width,
         height=alignment.height,
         reference_used=used,
-        reason=None if used else reason,
-        share_from_reference=round(share, 4),
-        look="key" if learned is not None and learned.look is not None else "frame",
-        look_reason=learned.reason or None if learned is not None else None,
-        hdr=moved.gain_map is not None,
-        hdr_reason=moved.reason,
-        faces=None if done is None else done.restored,
-        faces_reason=None if done is None else done.reason,
+        reason=None if used else unused,
+        share_from_reference=round(tiled.share_from_reference, 4),
+        look="frame" if learned.look is None else "key",
+        look_reason=learned.reason or None,
+        hdr=hdr.gain_map is not None,
+        hdr_reason=hdr.reason,
+        faces=None if faces is None else faces.restored,
+        faces_reason=None if faces is None else faces.reason,
         registration=alignment.registration.method,
         agreement=round(alignment.registration.agreement, 4),
         registration_error_px=alignment.registration.error_px,
-        steps=config.steps or model.steps,
-        seed=config.seed,
+        steps=settings.steps,
+        seed=settings.seed,
         seconds=stages.seconds,
-    )
-    return RestoredMoment(image=image, report=report, time_s=time_s, gain_map=moved.gain_map)
-
-
-def _learned_look(
-    config: RestoreConfig,
-    frame: np.ndarray,
-    key_frame: np.ndarray | None,
-    key_photo: np.ndarray,
-    alignment: Alignment,
-) -> Learned | None:
-    """The key photo's look or why it cannot be had; None: it was not asked for."""
-    if not config.use_reference:
-        return None
-    official = config.model == "sd3" and config.sd3.official
-    if config.look == "frame" or official:
-        return None
-    if key_frame is None:
-        return Learned(look=None, reason="the clip's picture of the key photo's instant is needed")
-    return look_of_key(frame, key_frame, key_photo, alignment)
-
-
-def _moved_gain_map(
-    found: FoundGainMap,
-    alignment: Alignment,
-    key_photo: np.ndarray,
-    image: np.ndarray,
-    stages: Stages,
-) -> MovedGainMap:
-    """The key photo's gain map in the moment's view; none where there was none."""
-    if found.gain_map is None:
-        return MovedGainMap(gain_map=None, share_trusted=0.0, reason=found.reason)
-    with stages.stage("HDR"):
-        return move_gain_map(found.gain_map, alignment, key_photo=key_photo, image=image)
-
-
-def _enlarge(frame: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The frame at the output's size, bicubic, in [0, 1]."""
-    enlarged = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(enlarged, 0, 1, out=enlarged)
-
-
-def _restore_tiles(
-    model: Restorer,
-    enlarged: np.ndarray,
-    key_photo: np.ndarray,
-    alignment: Alignment,
-    config: RestoreConfig,
-    stages: Stages,
-) -> tuple[np.ndarray, float]:
-    """Restore tile by tile; returns the blended picture and the share that used the reference."""
-    height, width = enlarged.shape[:2]
-    tiles = grid(height, width, config.tiles or model.tiles)
-    blended, used = Stitcher(height, width, 3), Stitcher(height, width, 1)
-    with stages.stage("restoring"):
-        for first in range(0, len(tiles), model.batch):
-            batch = tiles[first : first + model.batch]
-            parts = [_tile_input(tile, enlarged, key_photo, alignment, config) for tile in batch]
-            rngs = [np.random.default_rng([config.seed, first + i]) for i in range(len(batch))]
-            results = model.restore_tiles(parts, config.steps or model.steps, rngs)
-            for tile, result in zip(batch, results, strict=True):
-                blended.add(tile, result.image)
-                used.add(tile, result.used[..., None])
-            stages.tell("restoring", first + len(batch), len(tiles))
-        share = float((used.result() > 0.5).mean())
-        return blended.result(), share
-
-
-def _tile_input(
-    tile: Tile,
-    enlarged: np.ndarray,
-    key_photo: np.ndarray,
-    alignment: Alignment,
-    config: RestoreConfig,
-) -> TileInput:
-    """One tile with its reference crop: PCR's, widened as far as the tile's flow reaches."""
-    frame = enlarged[tile.area]
-    alone = TileInput(frame=frame, reference=None, positions=None, confidence=None)
-    if (
-        not config.use_reference
-        or alignment.flow_frame_to_key is None
-        or alignment.confidence is None
-    ):
-        return alone
-    there_h, there_w = key_photo.shape[:2]
-    flow = alignment.flow_frame_to_key[tile.area]
-    top, left = retrieve(tile, flow, there_h, there_w)
-    rows = np.arange(tile.height, dtype=np.float32)[:, None] + (tile.top - top)
-    columns = np.arange(tile.width, dtype=np.float32) + (tile.left - left)
-    positions = np.stack([flow[..., 0] + columns, flow[..., 1] + rows], -1)
-    reach = 16  # pixels: the refiner's further steps and the bicubic's support
-    low = np.floor(positions.min((0, 1))).astype(int) - reach
-    high = np.ceil(positions.max((0, 1))).astype(int) + reach
-    x0, x1 = np.clip([left + low[0], left + high[0] + 1], 0, there_w)
-    y0, y1 = np.clip([top + low[1], top + high[1] + 1], 0, there_h)
-    if x1 - x0 < 2 or y1 - y0 < 2:  # this tile looks past the key photo's edge
-        return alone
-    # PCR's crop as a whole, for models that take that and no other.
-    x0, x1 = min(x0, left), max(x1, min(left + tile.width, there_w))
-    y0, y1 = min(y0, top), max(y1, min(top + tile.height, there_h))
-    return TileInput(
-        frame=frame,
-        reference=as_float(key_photo[y0:y1, x0:x1]),
-        positions=positions + np.array([left - x0, top - y0], np.float32),
-        confidence=alignment.confidence[tile.area],
-        corner=(top - y0, left - x0),
-        enlarged=alignment.enlarged,
     )

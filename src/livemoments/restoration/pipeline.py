@@ -1,4 +1,4 @@
-"""The sd3 tier from Python, in diffusers' manner.
+"""Use the paper's model from Python, in diffusers' manner.
 
     pipe = LiveMomentsPipeline.from_pretrained("LiveMoments", base="stable-diffusion-3-medium")
     live = livemoments.open("IMG_1.HEIC")
@@ -57,7 +57,7 @@ class LiveMomentsPipeline:
         return cls(load_sd3_model(Sd3Config(weights=weights, base=base, **settings)))
 
     def save_pretrained(self, folder: Path | str, *, overwrite: bool = False) -> Path:
-        """Write everything that it was loaded from into one folder, which can be loaded again.
+        """Write the model's parts into one folder, from which it can be loaded again.
 
         Raises:
             OutputError: the folder is not empty and overwrite is not set, or cannot be written.

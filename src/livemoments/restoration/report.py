@@ -1,15 +1,11 @@
 """Report what was done to a moment."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was done, for people and programs."""
+    """What was done to a moment, for people and programs."""
 
     model: str
     width: int
@@ -21,7 +17,7 @@ class Report:
     look_reason: str | None  # why it is not the key photo's, where that was asked for
     hdr: bool  # whether it has a gain map
     hdr_reason: str | None  # why not, where the key photo has one
-    faces: int | None  # restored by the face tier; None: not asked for
+    faces: int | None  # restored; None: not asked for
     faces_reason: str | None  # why none was
     registration: str  # how the views were brought together
     agreement: float  # 0 to 1, of the views after registration
@@ -31,5 +27,5 @@ class Report:
     seconds: dict[str, float]  # per stage
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)

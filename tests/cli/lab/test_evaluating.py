@@ -13,11 +13,11 @@ import pytest
 from support.benchmark_sets import HEIGHT, WIDTH, contents, write_pairs, write_png, write_video
 from support.makers import apple_pair
 from support.pictures import scene
+from support.report_runs import read_run
 from typer.testing import CliRunner
 
 from livemoments import cli
 from livemoments.lab.benchmark.manifest import open_set
-from livemoments.lab.benchmark.results import read_run
 from livemoments.lab.metrics.metric import Missing
 
 
@@ -37,14 +37,14 @@ def no_report(monkeypatch):
 
 def fast(pairs, output, *others):
     metrics = ("--metric", "PSNR-Y", "--metric", "SSIM-Y", "--threads", "1")
-    return ("evaluate", pairs, "-o", output, *metrics, *others)
+    return ("lab", "evaluate", pairs, "-o", output, *metrics, *others)
 
 
 class TestMakeSet:
     def test_synthetic(self, tmp_path):
         write_video(tmp_path / "videos" / "a.mp4")
         made = tmp_path / "set"
-        arguments = ("make-set", "synthetic", tmp_path / "videos", "-o", made, "--count", 2)
+        arguments = ("lab", "make-set", "synthetic", tmp_path / "videos", "-o", made, "--count", 2)
         result = run(*arguments, "--licence", "CC0", "--seed", 5, "--size", 96, "--json")
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout) == {"set": str(made), "images": 2, "notes": []}
@@ -54,7 +54,7 @@ class TestMakeSet:
     def test_real(self, tmp_path):
         apple_pair(tmp_path / "photos")
         result = run(
-            "make-set", "real", tmp_path / "photos", "-o", tmp_path / "set", "--moments", 1
+            "lab", "make-set", "real", tmp_path / "photos", "-o", tmp_path / "set", "--moments", 1
         )
         assert result.exit_code == 0 and "1" in result.stdout.splitlines()[1]
         assert open_set(tmp_path / "set").kind == "real"
@@ -63,14 +63,14 @@ class TestMakeSet:
         ("arguments", "why"),
         [
             (("synthetic", "nowhere", "--licence", "x"), "nowhere: no clips found"),
-            (("synthetic", "nowhere"), "under which licence"),
+            (("synthetic", "nowhere"), "the licence under which"),
             (("odd", "nowhere"), "no set of the kind 'odd'"),
             (("real", "nowhere"), "nowhere"),
         ],
     )
     def test_what_goes_wrong_is_one_line(self, tmp_path, monkeypatch, arguments, why):
         monkeypatch.chdir(tmp_path)
-        result = run("make-set", *arguments, "-o", "set")
+        result = run("lab", "make-set", *arguments, "-o", "set")
         assert result.exit_code == 1 and result.stdout == ""
         assert why in result.stderr.splitlines()[-1]
         assert list(tmp_path.iterdir()) == []
@@ -178,9 +178,9 @@ def test_stopped_and_given_again_it_goes_on(pairs, tmp_path):
             time.sleep(0.05)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate()
-    assert process.returncode == 130, said
-    assert said.decode().splitlines()[-1] == "livemoments: cancelled; what was finished is kept"
+        _, message = process.communicate()
+    assert process.returncode == 130, message
+    assert message.decode().splitlines()[-1] == "livemoments: cancelled; what was finished stays"
     assert counted.read_text() == "x" and not (output / "run.json").exists()
     counted.write_text("xx")  # it will not sleep again
     done = subprocess.run(command, capture_output=True, text=True)

@@ -8,7 +8,13 @@ from typer.testing import CliRunner
 
 from livemoments import cli
 from livemoments.lab.benchmark.published import OTHER_DATA, as_report_tables
-from livemoments.lab.benchmark.results import ImageInfo, ImageScore, MethodInfo, MetricInfo, Run
+from livemoments.lab.benchmark.results import (
+    BenchmarkRun,
+    ImageInfo,
+    ImageScore,
+    MethodInfo,
+    MetricInfo,
+)
 from livemoments.lab.experiments.published_rows import Experiment
 
 METHODS = ("ours", "other", "third")
@@ -28,7 +34,7 @@ def assert_one_line(result, match):
 def found(table: str = "3") -> Experiment:
     return Experiment(
         table=table,
-        run=Run(
+        run=BenchmarkRun(
             title="An experiment", set_name="set", set_folder="set", command="", environment={},
             metrics=[MetricInfo(name="DINO-Q", better="higher", against="key photo")],
             methods=[MethodInfo(name="RestorationNet", label="RestorationNet")],
@@ -36,7 +42,7 @@ def found(table: str = "3") -> Experiment:
             scores=[ImageScore(method="RestorationNet", image="one", values={"DINO-Q": 0.75})],
             published=as_report_tables([table]),
         ),
-        beside={"RestorationNet": "RestorationNet"},
+        paper_rows={"RestorationNet": "RestorationNet"},
     )  # fmt: skip
 
 
@@ -66,7 +72,7 @@ def asked(monkeypatch) -> list:
 
 
 def test_an_experiment_prints_the_papers_rows_below_ours(asked, tmp_path):
-    result = run("experiment", "table3", tmp_path / "set", "-o", tmp_path / "out")
+    result = run("lab", "experiment", "table3", tmp_path / "set", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "> RestorationNet, vivoLive144" in result.stdout and "0.9081" in result.stdout
     assert OTHER_DATA in result.stdout and str(tmp_path / "out") in result.stderr
@@ -75,8 +81,8 @@ def test_an_experiment_prints_the_papers_rows_below_ours(asked, tmp_path):
 
 
 def test_every_option_arrives(asked, tmp_path):
-    result = run(
-        "experiment", "table8", tmp_path, "-o", tmp_path / "out", "--photographs", tmp_path,
+    result = run("lab", "experiment", "table8", tmp_path, "-o", tmp_path / "out",
+        "--photographs", tmp_path,
         "--steps", 7, "--seed", 3, "--threads", 1, "--limit", 2, "--metric", "PSNR-Y", "--method",
         "sd3:folder", "--raft", tmp_path / "raft.pth", "--weights", tmp_path / "model", "--dino",
         "dino", "--clip", "clip", "--inception", tmp_path / "inception.pt", "--device", "cuda",
@@ -98,7 +104,7 @@ def test_every_option_arrives(asked, tmp_path):
 
 
 def test_costs_need_no_set(asked, tmp_path):
-    result = run("experiment", "table5", "-o", tmp_path, "--size", 256, "--sd3", "random")
+    result = run("lab", "experiment", "table5", "-o", tmp_path, "--size", 256, "--sd3", "random")
     assert result.exit_code == 0, result.output
     ((_, config),) = asked
     assert (config.size_px, config.sd3, config.output) == (256, "random", tmp_path)
@@ -107,16 +113,18 @@ def test_costs_need_no_set(asked, tmp_path):
 def test_what_is_missing_is_named(tmp_path):
     pytest.importorskip("torch", reason="the train extra is not installed")
     out = ("-o", tmp_path / "out")
-    assert_one_line(run("experiment", "table3", *out), "table3 needs a set")
-    assert_one_line(run("experiment", "table6", tmp_path, *out), "no experiment 'table6'")
-    assert_one_line(run("experiment", "table9", tmp_path / "none", *out), "no set of the benchmark")
-    assert_one_line(run("experiment", "table5", *out, "--size", 100), "multiple of 64")
+    assert_one_line(run("lab", "experiment", "table3", *out), "table3 needs a set")
+    assert_one_line(run("lab", "experiment", "table6", tmp_path, *out), "no experiment 'table6'")
+    assert_one_line(
+        run("lab", "experiment", "table9", tmp_path / "none", *out), "no set of the benchmark"
+    )
+    assert_one_line(run("lab", "experiment", "table5", *out, "--size", 100), "multiple of 64")
     assert not (tmp_path / "out").exists()
 
 
 def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    result = run("experiment", "table9", tmp_path, "-o", tmp_path / "out")
+    result = run("lab", "experiment", "table9", tmp_path, "-o", tmp_path / "out")
     assert_one_line(result, "pip install 'livemoments[train]'")
 
 
@@ -138,7 +146,7 @@ def write_study(folder):
 
 
 def test_correlate_prints_the_agreement_and_the_papers(tmp_path):
-    result = run("correlate", *write_study(tmp_path), "--higher", "quality")
+    result = run("lab", "correlate", *write_study(tmp_path), "--higher", "quality")
     assert result.exit_code == 0, result.output
     for words in ("2 participants, 3 images, 3 methods", "1.000 [1.000, 1.000]", "ours 1.00",
                   "within each image", "published", "0.493"):  # fmt: skip
@@ -147,7 +155,7 @@ def test_correlate_prints_the_agreement_and_the_papers(tmp_path):
 
 def test_correlate_as_json_has_both_ways(tmp_path):
     given = write_study(tmp_path)
-    facts = json.loads(run("correlate", *given, "--lower", "quality", "--json").stdout)
+    facts = json.loads(run("lab", "correlate", *given, "--lower", "quality", "--json").stdout)
     assert facts["metrics"]["NIQE_re"]["pooled_spearman"]["mean"] == pytest.approx(1)
     assert facts["metrics"]["quality"]["spearman"]["mean"] == pytest.approx(-1)
     assert facts["participants"] == 2 and facts["kendall_w"]["mean"] == pytest.approx(1)
@@ -155,7 +163,11 @@ def test_correlate_as_json_has_both_ways(tmp_path):
 
 def test_correlate_says_what_is_wrong(tmp_path):
     ranks, scores = write_study(tmp_path)
-    assert_one_line(run("correlate", ranks, scores), "say --higher or --lower 'quality'")
-    assert_one_line(run("correlate", tmp_path / "none.csv", scores), "none.csv: no such file")
+    assert_one_line(run("lab", "correlate", ranks, scores), "(--higher, --lower)")
+    assert_one_line(
+        run("lab", "correlate", tmp_path / "none.csv", scores), "none.csv: no such file"
+    )
     ranks.write_text(ranks.read_text().replace("rank\n", "place\n"))
-    assert_one_line(run("correlate", ranks, scores, "--higher", "quality"), "no column 'rank'")
+    assert_one_line(
+        run("lab", "correlate", ranks, scores, "--higher", "quality"), "no column 'rank'"
+    )

@@ -32,37 +32,39 @@ def tiny(tmp_path, monkeypatch) -> Path:
     return write_tiny(tmp_path / "tiny")
 
 
-@pytest.mark.parametrize("command", [["check-weights"], ["embed-prompt", "base", "-o", "file"]])
+@pytest.mark.parametrize(
+    "command", [["lab", "check-weights"], ["lab", "embed-prompt", "base", "-o", "file"]]
+)
 def test_without_the_extra_it_is_named(command, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert_one_line(run(*command), "pip install 'livemoments[sd3]'")
 
 
 def test_check_weights_says_what_they_are(tiny):
-    result = run("check-weights", tiny)
+    result = run("lab", "check-weights", tiny)
     assert result.exit_code == 0 and not result.stderr
     for fact in ("transformer ref:", "million parameters:", "float32", "channels:", "Stability AI"):
         assert fact in result.stdout
 
 
 def test_check_weights_as_json(tiny):
-    facts = json.loads(run("check-weights", tiny, "--json").stdout)
+    facts = json.loads(run("lab", "check-weights", tiny, "--json").stdout)
     assert facts["weights"] == str(tiny) and facts["transformer"]["blocks"] == 3
 
 
 def test_weights_that_will_not_do_are_one_line(tiny):
     (tiny / "empty_prompt.safetensors").unlink()
-    assert_one_line(run("check-weights", tiny), f"-o {tiny / 'empty_prompt.safetensors'}")
+    assert_one_line(run("lab", "check-weights", tiny), f"-o {tiny / 'empty_prompt.safetensors'}")
     (tiny / "transformer" / "config.json").write_text("{")
-    assert_one_line(run("check-weights", tiny), "config.json")
+    assert_one_line(run("lab", "check-weights", tiny), "config.json")
 
 
 def test_what_was_not_downloaded_is_told_with_the_command(tiny):
-    assert_one_line(run("check-weights"), "hf download Clara-7/LiveMoments")
+    assert_one_line(run("lab", "check-weights"), "hf download Clara-7/LiveMoments")
     (tiny / "vae").rename(tiny / "elsewhere")
-    assert_one_line(run("check-weights", tiny), "https://huggingface.co/stabilityai/")
-    assert_one_line(run("check-weights", tiny, "--base", tiny), "vae")
-    result = run("embed-prompt", "stabilityai/nothing", "-o", tiny / "new", "--json")
+    assert_one_line(run("lab", "check-weights", tiny), "https://huggingface.co/stabilityai/")
+    assert_one_line(run("lab", "check-weights", tiny, "--base", tiny), "vae")
+    result = run("lab", "embed-prompt", "stabilityai/nothing", "-o", tiny / "new", "--json")
     assert result.exit_code == 1 and json.loads(result.stdout)["kind"] == "WeightsError"
 
 
@@ -71,11 +73,11 @@ def test_embed_prompt_makes_what_check_weights_wants(tmp_path, tiny):
     from support.tiny_weights import write_encoders
 
     base, output = write_encoders(tmp_path / "base"), tiny / "empty_prompt.safetensors"
-    assert_one_line(run("embed-prompt", base, "-o", output), "--overwrite")
-    result = run("embed-prompt", base, "-o", output, "--overwrite", "--json")
+    assert_one_line(run("lab", "embed-prompt", base, "-o", output), "--overwrite")
+    result = run("lab", "embed-prompt", base, "-o", output, "--overwrite", "--json")
     assert result.exit_code == 0 and not result.stderr
     assert json.loads(result.stdout)["tokens"] == 333
-    facts = json.loads(run("check-weights", tiny, "--json").stdout)
+    facts = json.loads(run("lab", "check-weights", tiny, "--json").stdout)
     assert facts["prompt"]["tokens"] == 333
 
 
@@ -106,6 +108,6 @@ def test_a_model_that_is_not_there_writes_nothing(tmp_path, tiny):
 
 
 def test_bench_sd3_prints_its_rows(tiny):
-    result = run("bench-sd3", "--weights", tiny, "--tile", 64, "--precision", "float32")
+    result = run("lab", "bench-sd3", "--weights", tiny, "--tile", 64, "--precision", "float32")
     assert result.exit_code == 0 and "official loop" in result.stdout
     assert "ReferenceNet 0.12 M" in result.stdout

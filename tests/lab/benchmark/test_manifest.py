@@ -14,9 +14,10 @@ from livemoments.errors import DamagedFileError, InputError, MissingFileError, O
 from livemoments.files import new_folder
 from livemoments.lab.benchmark.manifest import (
     MANIFEST,
+    SetFile,
+    SetImage,
     open_set,
     read_picture,
-    size_without_truth,
     write_picture,
 )
 
@@ -141,7 +142,11 @@ class TestManifest:
     ],
 )
 def test_without_a_truth_the_key_photo_says_the_size(frame, key, expected):
-    assert size_without_truth(frame, key) == expected
+    files = {
+        name: SetFile(height=height, width=width, sha256="")
+        for name, (height, width) in (("frame", frame), ("key", key))
+    }
+    assert SetImage(name="a", files=files).size == expected
 
 
 class TestPictures:

@@ -17,10 +17,9 @@ from livemoments.errors import (
     MissingFileError,
     WeightsError,
 )
-from livemoments.lab.benchmark import methods as methods_module
 from livemoments.lab.benchmark.manifest import read_picture
 from livemoments.lab.benchmark.methods import METHODS, Method, parse_method
-from livemoments.lab.benchmark.restorers import Case, Settings, fit
+from livemoments.lab.benchmark.restorers import MethodInput, Settings
 from livemoments.models.compact import SHIPPED, load_compact
 from livemoments.restoration.moment import restore_frame
 
@@ -31,12 +30,12 @@ PYTHON = shlex.quote(sys.executable)
 @pytest.fixture
 def case(tmp_path):
     place = write_pairs(tmp_path / "set", "a") / "a"
-    return Case(
+    return MethodInput(
         name="a", frame=place / "frame.png", key=place / "key.png", height=HEIGHT, width=WIDTH
     )
 
 
-def run(text: str, case: Case) -> np.ndarray:
+def run(text: str, case: MethodInput) -> np.ndarray:
     return parse_method(text).load(ONE_THREAD).restore(case)
 
 
@@ -107,7 +106,7 @@ class TestOurs:
         whole = scene(256, 336, seed=2)
         truth, key = whole[8:-8, 8:-8], whole[8:-8, 14:-2]
         frame = cv2.resize(truth, (160, 120), interpolation=cv2.INTER_AREA)
-        case = Case(
+        case = MethodInput(
             name="a",
             frame=write_png(tmp_path / "frame.png", frame),
             key=write_png(tmp_path / "key.png", key),
@@ -149,15 +148,15 @@ class TestOurs:
 
     @pytest.mark.parametrize("size", [(60, 80), (24, 32), (50, 64)])
     def test_any_size_that_is_wanted_is_given(self, case, size):
-        wanted = Case(**{**vars(case), "height": size[0], "width": size[1]})
+        wanted = MethodInput(**{**vars(case), "height": size[0], "width": size[1]})
         for text in ("frame", "key", "livemoments"):
             assert run(text, wanted).shape == (*size, 3)
 
     def test_fitting_averages_where_it_shrinks(self, case):
         large = scene(2 * HEIGHT, 2 * WIDTH)
         expected = large.reshape(HEIGHT, 2, WIDTH, 2, 3).mean((1, 3))
-        np.testing.assert_allclose(fit(large, case), expected, atol=1e-6)
-        assert fit(as_bytes(large), case).dtype == np.float32
+        np.testing.assert_allclose(case.fit(large), expected, atol=1e-6)
+        assert case.fit(as_bytes(large)).dtype == np.float32
 
 
 class TestOthers:
@@ -174,7 +173,6 @@ class TestOthers:
 
         cache = span_weights(real_esrgan_weights(tmp_path / "cache"))
         monkeypatch.setattr("livemoments.lab.benchmark.restorers.cache_folder", lambda: cache)
-        monkeypatch.setattr(methods_module, "cache_folder", lambda: cache)
 
     @pytest.mark.parametrize("name", ["real-esrgan", "span"])
     def test_networks_of_others_are_fetched_and_run(self, name, case, fetched):
@@ -288,7 +286,7 @@ class TestIdentity:
         write_png(tmp_path / "a.png", scene(8, 8, seed=1))
         assert method.identity(case, ONE_THREAD) != before
         with pytest.raises(MissingFileError, match=r"b\.png"):
-            method.identity(Case(**{**vars(case), "name": "b"}), ONE_THREAD)
+            method.identity(MethodInput(**{**vars(case), "name": "b"}), ONE_THREAD)
 
     def test_changed_weights_of_sd3_are_seen(self, case, tmp_path):
         method = parse_method(f"sd3:{tmp_path}")

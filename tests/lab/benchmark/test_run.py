@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.benchmark_sets import HEIGHT, WIDTH, contents, write_pairs, write_png
 from support.pictures import scene
+from support.report_runs import read_run
 
 from livemoments.errors import ConfigError, DamagedFileError, InputError, OutputError
 from livemoments.imaging.fidelity import psnr_y
@@ -19,25 +20,12 @@ from livemoments.lab.benchmark import scoring
 from livemoments.lab.benchmark.config import EvaluateConfig
 from livemoments.lab.benchmark.manifest import read_picture
 from livemoments.lab.benchmark.methods import METHODS, Kind
-from livemoments.lab.benchmark.restorers import Loaded, fit
-from livemoments.lab.benchmark.results import read_run
+from livemoments.lab.benchmark.restorers import LoadedMethod
 from livemoments.lab.benchmark.run import evaluate
 from livemoments.lab.metrics.metric import Metric, Missing, Score, SetMetric
+from livemoments.lab.report.write import write_report
 
 PYTHON = shlex.quote(sys.executable)
-
-
-@pytest.fixture
-def reports(monkeypatch):
-    """The reports that were asked for; none is written, which takes a second."""
-    asked = []
-
-    def write_report(run, folder, set_folder):
-        asked.append((run, folder, set_folder))
-        return []
-
-    monkeypatch.setattr("livemoments.lab.report.write.write_report", write_report)
-    return asked
 
 
 @pytest.fixture
@@ -46,7 +34,7 @@ def pairs(tmp_path):
 
 
 @pytest.fixture
-def config(pairs, tmp_path, reports):
+def config(pairs, tmp_path):
     return EvaluateConfig(
         set_folder=pairs, output=tmp_path / "out", methods=("frame", "stub"),
         metrics=("PSNR-Y", "SSIM-Y"), threads=1,
@@ -66,10 +54,10 @@ class Stub:
 
         def restore(case):
             self.restored.append(case.name)
-            frame = fit(read_picture(case.frame), case)
+            frame = case.fit(read_picture(case.frame))
             return self.does(case, cv2.GaussianBlur(frame, (0, 0), 1.0))
 
-        return Loaded(restore=restore, parameters_m=0.25)
+        return LoadedMethod(restore=restore, parameters_m=0.25)
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +76,7 @@ def table(run) -> dict[tuple[str, str], dict[str, float | None]]:
 
 
 class TestARun:
-    def test_every_picture_is_kept_and_scored(self, config, reports, pairs):
+    def test_every_picture_is_kept_and_scored(self, config, pairs):
         run = evaluate(config)
         assert [*table(run)] == [(m, i) for m in ("frame", "stub") for i in "abc"]
         for score in run.scores:
@@ -98,7 +86,6 @@ class TestARun:
             assert score.values["PSNR-Y"] == pytest.approx(psnr_y(picture, truth), abs=1e-4)
             assert score.seconds >= 0
         assert run.mean("frame", "PSNR-Y").mean > run.mean("stub", "PSNR-Y").mean
-        assert reports == [(run, config.output, pairs)]
 
     def test_the_results_are_files(self, config):
         run = evaluate(replace(config, title="A title", command="livemoments evaluate ..."))
@@ -130,7 +117,7 @@ class TestARun:
     def test_a_set_without_truths_has_other_metrics(self, config, tmp_path, monkeypatch):
         level = Metric(
             name="CLIP-Q", better="higher", against="key photo",
-            measure=lambda a, b: Score(value=float(a.mean() - b.mean()), said="grey"),
+            measure=lambda a, b: Score(value=float(a.mean() - b.mean()), message="grey"),
         )  # fmt: skip
         monkeypatch.setattr(scoring, "make_metrics", lambda names, sources: [psnr(), level])
         folder = write_pairs(tmp_path / "real", truths=False)
@@ -139,13 +126,16 @@ class TestARun:
         assert {m.name: m.missing for m in run.metrics} == {
             "PSNR-Y": "the set has no truth", "CLIP-Q": ""
         }  # fmt: skip
-        assert [*run.scores[0].values] == ["CLIP-Q"] and run.scores[0].said == {"CLIP-Q": "grey"}
+        assert [*run.scores[0].values] == ["CLIP-Q"] and run.scores[0].messages == {
+            "CLIP-Q": "grey"
+        }
         assert run.images[0].truth is None
 
-    def test_the_real_report_can_be_written(self, config, monkeypatch):
-        monkeypatch.undo()
-        evaluate(replace(config, methods=("frame", "blurred=frame")))
-        assert {"report.html", "report.md"} <= {path.name for path in config.output.iterdir()}
+    def test_the_real_report_can_be_written(self, config, pairs):
+        run = evaluate(replace(config, methods=("frame", "blurred=frame")))
+        write_report(run, config.output, pairs)
+        page = (config.output / "report.html").read_text()
+        assert page.count("data:image/") > 6 and "no picture: " not in page
 
 
 class TestGoingOn:
@@ -191,7 +181,6 @@ class TestGoingOn:
                 measure=lambda a, b: measure(die, a, b),
             )  # fmt: skip
             monkeypatch.setattr(scoring, "make_metrics", lambda names, sources: [made])
-            scoring.forget()
 
         only = replace(config, metrics=("PSNR-Y",))
         metrics(die=True)
@@ -341,9 +330,9 @@ class TestFailing:
         run = evaluate(config)
         assert len(run.scores) == 6 and not run.methods[1].failed
 
-    def test_of_none_there_is_no_report(self, config, tmp_path, reports):
+    def test_of_none_there_are_no_scores(self, config, tmp_path):
         run = evaluate(replace(config, methods=(f"folder:{tmp_path / 'none'}",)))
-        assert run.scores == [] and "no such folder" in run.methods[0].failed and not reports
+        assert run.scores == [] and "no such folder" in run.methods[0].failed
 
     def test_pictures_of_a_folder_have_no_seconds(self, config, tmp_path):
         for name in "abc":
@@ -364,7 +353,7 @@ class TestTheSet:
         run = evaluate(config)
         score = next(s for s in run.scores if (s.method, s.image) == ("frame", "b"))
         assert score.values["PSNR-Y"] is None
-        assert score.said["PSNR-Y"] == "the set has no truth"
+        assert score.messages["PSNR-Y"] == "the set has no truth"
         assert run.mean("frame", "PSNR-Y").count == 2
 
 
@@ -382,15 +371,15 @@ class TestMetrics:
         ("measure", "said"),
         [
             (lambda a, b: float("nan"), "it gave nan"),
-            (lambda a, b: Score(value=float("inf"), said="odd"), r"it gave inf (odd)"),
-            (lambda a, b: Score(value=None, said="no face"), "no face"),
+            (lambda a, b: Score(value=float("inf"), message="odd"), r"it gave inf (odd)"),
+            (lambda a, b: Score(value=None, message="no face"), "no face"),
         ],
     )
     def test_no_number_is_none_and_says_why(self, config, monkeypatch, measure, said):
         made = Metric(name="SSIM-Y", better="higher", against="truth", measure=measure)
         self.use(monkeypatch, psnr(), made)
         score = evaluate(config).scores[0]
-        assert score.values["SSIM-Y"] is None and score.said["SSIM-Y"] == said
+        assert score.values["SSIM-Y"] is None and score.messages["SSIM-Y"] == said
         assert score.values["PSNR-Y"] is not None
 
     @pytest.mark.parametrize(("error", "again"), [(InputError("small"), 0), (MemoryError(), 6)])
@@ -403,7 +392,7 @@ class TestMetrics:
 
         made = Metric(name="SSIM-Y", better="higher", against="truth", measure=measure)
         self.use(monkeypatch, psnr(), made)
-        assert evaluate(config).scores[0].said["SSIM-Y"] in ("small", "MemoryError")
+        assert evaluate(config).scores[0].messages["SSIM-Y"] in ("small", "MemoryError")
         assert len(asked) == 6
         asked.clear()
         evaluate(config)
@@ -420,7 +409,7 @@ class TestMetrics:
 
         means = SetMetric(
             name="patch-FID", extract=extract,
-            distance=lambda a, b: Score(value=float(np.abs(a - b).sum()), said=f"of {len(a)}"),
+            distance=lambda a, b: Score(value=float(np.abs(a - b).sum()), message=f"of {len(a)}"),
         )  # fmt: skip
         self.use(monkeypatch, psnr(), means)
         asked = replace(config, metrics=("PSNR-Y", "patch-FID"))

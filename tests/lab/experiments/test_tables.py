@@ -12,13 +12,13 @@ from support.pictures import as_bytes, scene, write_photographs
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
+from support.report_runs import read_run
 from support.tiny import TINY
 
 from livemoments.errors import ConfigError, OutputError
 from livemoments.lab.benchmark.manifest import open_set, read_picture
 from livemoments.lab.benchmark.methods import parse_method
 from livemoments.lab.benchmark.published import OTHER_DATA, published
-from livemoments.lab.benchmark.results import read_run
 from livemoments.lab.benchmark.run import evaluate
 from livemoments.lab.experiments import ablation, rows
 from livemoments.lab.experiments import tables as experiments
@@ -116,10 +116,10 @@ def test_every_table_of_results_has_an_experiment():
 
 def test_rows_stand_beside_rows_that_the_paper_has():
     for number in ("3", "7"):
-        assert {*rows.DESIGN_BESIDE.values()} == {*published(number).rows}
-    assert {*rows.DESIGN_BESIDE} < {*ablation.ROWS}
-    assert {*rows.DEGRADATION_BESIDE.values()} == {*published("8").rows}
-    assert {*rows.DEGRADATION_BESIDE} < {*DEGRADATIONS}
+        assert {*rows.DESIGN_PAPER_ROWS.values()} == {*published(number).rows}
+    assert {*rows.DESIGN_PAPER_ROWS} < {*ablation.ROWS}
+    assert {*rows.DEGRADATION_PAPER_ROWS.values()} == {*published("8").rows}
+    assert {*rows.DEGRADATION_PAPER_ROWS} < {*DEGRADATIONS}
     assert {f"LiveMoments + {share:.0%} noise" for share in NOISE_SHARES} < {*published("9").rows}
 
 
@@ -192,7 +192,6 @@ def test_a_set_without_truths_is_scored_against_key_photos(config, tmp_path):
 
 
 def test_the_usual_row_is_what_users_have(config):
-    """All but the tiles' crops and the noise of the bridge, which one step hardly sees."""
     (image, _) = open_set(config.set_folder).images
     aligned = read_aligned(config.set_folder, image)
     model = load_compact(threads=1)
@@ -200,7 +199,7 @@ def test_the_usual_row_is_what_users_have(config):
     frame, key = (read_picture(place / f"{name}.png") for name in ("frame", "key"))
     theirs = restore_frame(frame, key, model=model).image
     ours = rows.restore_compact(model, aligned)
-    assert np.abs(ours - theirs).mean() < 1 / 255 and ours.shape == theirs.shape
+    np.testing.assert_array_equal(ours, theirs)
     assert np.abs(ours - aligned.views.frame).mean() > 4 / 255
 
 
@@ -242,8 +241,8 @@ def test_an_estimator_that_is_not_there_is_named():
 
 
 def test_training_degradations_are_compared(config, monkeypatch):
-    few = {name: rows.DEGRADATION_BESIDE[name] for name in ("seesr", "live-photo")}
-    monkeypatch.setattr(rows, "DEGRADATION_BESIDE", few)
+    few = {name: rows.DEGRADATION_PAPER_ROWS[name] for name in ("seesr", "live-photo")}
+    monkeypatch.setattr(rows, "DEGRADATION_PAPER_ROWS", few)
     found = run_experiment("table8", replace(config, limit=1))
     run = found.run
     assert [m.name for m in run.methods] == ["frame", "seesr", "livemoments"]
@@ -253,7 +252,7 @@ def test_training_degradations_are_compared(config, monkeypatch):
         presets.append(trained["config"]["pairs"]["preset"])
         assert trained["position"]["step"] == 1
     assert sorted(presets) == ["live-photo", "seesr"]
-    assert found.beside["livemoments"] == "Customized Live Photo Degradation"
+    assert found.paper_rows["livemoments"] == "Customized Live Photo Degradation"
     assert all(run.values(method.name, "PSNR-Y") for method in run.methods)
     # Given again, nothing is trained or made: the networks' files stay as they are.
     before = {path: path.stat().st_mtime_ns for path in config.output.rglob("*.p[tn]*")}
@@ -271,7 +270,7 @@ def test_parts_of_the_design_are_compared(config, monkeypatch):
         ("ReferenceNet-without-PCR", "+ ReferenceNet, without PCR"),
         ("livemoments", "and copy gate: the whole method"),
     ]
-    assert found.beside == {
+    assert found.paper_rows == {
         "RestorationNet": "RestorationNet", "ReferenceNet": "RestorationNet + ReferenceNet",
     }  # fmt: skip
     assert len({*map(str, (config.output / "training").glob("*/last.pt"))}) == 3
@@ -281,11 +280,11 @@ def test_parts_of_the_design_are_compared(config, monkeypatch):
 def test_every_part_of_the_design_is_compared(config):
     found = run_experiment("table3", replace(config, metrics=("PSNR-Y", "NIQE_re"), limit=1))
     assert len(found.run.methods) == 1 + len(ablation.ROWS) + 1
-    assert {*found.beside.values()} == {*published("3").rows}
+    assert {*found.paper_rows.values()} == {*published("3").rows}
 
 
 def test_training_takes_photographs(config, tmp_path):
-    with pytest.raises(ConfigError, match="give --photographs"):
+    with pytest.raises(ConfigError, match="give photographs"):
         run_experiment("table8", replace(config, training=None))
     usual = usual_training(tmp_path, tmp_path / "out", steps=7, seed=3, threads=1)
     assert usual.output == tmp_path / "out" / "training" and usual.network == ablation.NETWORK
@@ -312,7 +311,7 @@ def test_a_comparison_goes_to_the_benchmark(config, monkeypatch):
     assert asked.methods == (*COMPARED, "sd3:weights") and asked.published == ("2",)
     assert asked.metrics == PRESETS["table2"].metrics(with_truth=True)
     assert "patch-FID" in asked.metrics and asked.command == "livemoments it"
-    assert found.beside == {"livemoments": "LiveMoments"}
+    assert found.paper_rows == {"livemoments": "LiveMoments"}
     lines = "\n".join(found.lines())
     assert "> LiveMoments, SynLive260" in lines and "31.65" in lines and "> TTSR" in lines
 

@@ -72,5 +72,5 @@ def test_what_it_refuses(judge, tmp_path):
         SecondJudge(tmp_path / "none.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"nothing")
-    with pytest.raises(WeightsError, match="not usable as a judge"):
+    with pytest.raises(WeightsError, match="broken.onnx: not usable as model weights"):
         SecondJudge(broken)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.face_bench import measures, poor_clip
+from support.face_bench import degraded_clip, measures
 from support.faces import FakeModels
 
 from livemoments.faces.detect import FaceFinder
@@ -20,20 +20,20 @@ from livemoments.lab.face_benchmark.methods import (
 
 
 def test_the_input_is_the_enlarged_clip():
-    clip = poor_clip(3)
+    clip = degraded_clip(3)
     assert [frame is found for frame, found in zip(clip.frames, Input().restore(clip), strict=True)]
     assert Input().name == INPUT and Input().borders(72) == []
 
 
 @pytest.mark.parametrize("kind", ["whole", "faces"])
 def test_the_main_model_gives_whole_pictures(kind):
-    clip, told = poor_clip(3), []
+    clip, reports = degraded_clip(2), []
     models = FakeModels()
     method = MainWhole() if kind == "whole" else MainOnFaces(FaceFinder(models), Embedder(models))
-    found = list(method.restore(clip, lambda *said: told.append(said)))
+    found = list(method.restore(clip, lambda *report: reports.append(report)))
     assert [each.shape for each in found] == [frame.shape for frame in clip.frames]
     assert all(each.dtype == np.uint8 for each in found)
-    assert told == [(method.name, index, 3) for index in (1, 2, 3)]
+    assert reports == [(method.name, index, 2) for index in (1, 2)]
     assert method.name in MAIN and "seed 0" in method.about
     if kind == "faces":  # what is no face is as it was
         assert all(
@@ -44,10 +44,10 @@ def test_the_main_model_gives_whole_pictures(kind):
 
 def test_a_stranger_has_no_reference():
     held = measures()
-    known = read_references(poor_clip(1).key_photo, "key", held.finder, held.embedder)
+    known = read_references(degraded_clip(1).key_photo, "key", held.finder, held.embedder)
 
     def track(identity):
-        return Track(number=0, sightings=(), identities=(identity,), identity=identity)
+        return Track(number=0, sightings=(), identity=identity)
 
     assert reference_of(track(known[0].identity), known) is known[0]
     assert reference_of(track(known[0].identity + 1), known) is None

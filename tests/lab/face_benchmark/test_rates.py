@@ -8,7 +8,6 @@ from livemoments.lab.face_benchmark.rates import (
     Look,
     distances_of_frames,
     distances_of_tracks,
-    rates,
     table,
 )
 
@@ -38,9 +37,8 @@ def test_a_track_is_its_mean():
 def test_rates_and_their_table():
     queries = [look("Ann", x, 1.0) for x in (0.1, 0.5)] + [look("Bob", x, 1.0) for x in (0.4, 1.1)]
     found = distances_of_frames([ANN], queries)
-    low, high = rates(found, [0.3, 0.6])
-    assert (low.refused, low.accepted) == (0.5, 0.0)
-    assert (high.refused, high.accepted) == (0.0, 0.5)
+    assert found.rates(0.3) == (0.5, 0.0)
+    assert found.rates(0.6) == (0.0, 0.5)
     lines = table([("one frame", found)], [0.3, 0.6]).splitlines()
     assert lines[2].endswith("| 50.0 / 0.0 | 0.0 / 50.0 |")
     assert all(line.count("|") == lines[0].count("|") for line in lines)

@@ -19,9 +19,9 @@ from livemoments.lab.face_benchmark.run import (
 )
 from livemoments.lab.face_benchmark.sheets import HEAD_PX, SHOWN, FaceSheets
 from livemoments.lab.face_benchmark.strengths import MILD, SEVERE
-from livemoments.lab.face_benchmark.truths import clips_of, make_poor, read_truth
+from livemoments.lab.face_benchmark.truths import clips_of, degrade_clip, read_truth
 
-COUNT = 12
+COUNT = 10
 CONFIG = BenchmarkConfig(frames=COUNT, strengths=(MILD,))
 
 
@@ -55,10 +55,10 @@ def test_a_clip_and_who_is_in_it(truth):
     (person,) = truth.people
     assert person.name == "red" and set(person.views) == set(range(1, COUNT))
     assert person.reference.shape == (SIZE_PX, SIZE_PX, 3)
-    poor = make_poor(truth, SEVERE, 0)
-    assert poor.clip.small[0].shape == (HEIGHT // 4, WIDTH // 4, 3)
-    assert poor.clip.frames[0].shape == (HEIGHT, WIDTH, 3) and poor.bits_per_pixel > 0
-    assert np.array_equal(poor.clip.key_photo, truth.frames[0])
+    poor = degrade_clip(truth, SEVERE, 0)
+    assert poor.small[0].shape == (HEIGHT // 4, WIDTH // 4, 3) and poor.strength == "severe"
+    assert poor.frames[0].shape == (HEIGHT, WIDTH, 3) and poor.bits_per_pixel > 0
+    assert np.array_equal(poor.key_photo, truth.frames[0])
 
 
 def test_clips_by_name(clip, tmp_path):

@@ -1,11 +1,12 @@
-"""Clips spoilt at two strengths: the same every time, and the worse the stronger."""
+"""Clips degraded at two strengths: the same every time, and the worse the stronger."""
 
 import numpy as np
 import pytest
 from support.pictures import as_bytes, psnr, scene
 
 from livemoments.errors import InputError
-from livemoments.lab.face_benchmark.strengths import MILD, SEVERE, enlarge, multiple, spoil
+from livemoments.imaging.pixels import resize
+from livemoments.lab.face_benchmark.strengths import MILD, SEVERE, degrade
 
 HEIGHT, WIDTH = 96, 128
 
@@ -17,12 +18,12 @@ def truths():
 
 
 def test_the_stronger_the_worse(truths):
-    mild, severe = (spoil(truths, strength) for strength in (MILD, SEVERE))
+    mild, severe = (degrade(truths, strength) for strength in (MILD, SEVERE))
     assert [frame.shape for frame in mild.frames] == [(HEIGHT // 2, WIDTH // 2, 3)] * 6
     assert [frame.shape for frame in severe.frames] == [(HEIGHT // 4, WIDTH // 4, 3)] * 6
     assert all(frame.dtype == np.uint8 for frame in [*mild.frames, *severe.frames])
     near = [
-        np.mean([psnr(enlarge(frame, HEIGHT, WIDTH) / 255, truth / 255)
+        np.mean([psnr(resize(frame, HEIGHT, WIDTH) / 255, truth / 255)
                  for frame, truth in zip(each.frames, truths, strict=True)])
         for each in (mild, severe)
     ]  # fmt: skip
@@ -32,23 +33,23 @@ def test_the_stronger_the_worse(truths):
 
 @pytest.mark.parametrize("strength", [MILD, SEVERE], ids=["mild", "severe"])
 def test_a_seed_fixes_the_clip(truths, strength):
-    one, same, other = (spoil(truths, strength, seed) for seed in (1, 1, 2))
+    one, same, other = (degrade(truths, strength, seed) for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one.frames, same.frames, strict=True))
     assert not np.array_equal(one.frames[0], other.frames[0])
 
 
 def test_frames_come_back_in_order(truths):
-    found = spoil(truths, SEVERE).frames
+    found = degrade(truths, SEVERE).frames
     for index, frame in enumerate(found):
         away = [
-            np.abs(enlarge(frame, HEIGHT, WIDTH).astype(float) - truth).mean() for truth in truths
+            np.abs(resize(frame, HEIGHT, WIDTH).astype(float) - truth).mean() for truth in truths
         ]
         assert abs(int(np.argmin(away)) - index) <= 2
 
 
 def test_sides_that_cannot_be_reduced_are_refused():
-    assert multiple(SEVERE) == 8
+    assert SEVERE.multiple_px == 8
     with pytest.raises(InputError, match="100 x 96 pixels .* cut them to multiples of 8"):
-        spoil([np.zeros((96, 100, 3), np.uint8)], SEVERE)
+        degrade([np.zeros((96, 100, 3), np.uint8)], SEVERE)
     with pytest.raises(InputError, match="no frames were given"):
-        spoil([], MILD)
+        degrade([], MILD)

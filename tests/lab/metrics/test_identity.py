@@ -45,19 +45,19 @@ class TestDistance:
         result[5:45, 5:45, 2] = 0.9
         found = identity(result, truth)
         assert found.value == pytest.approx(0, abs=1e-3)
-        assert found.said == "the same person, by a face of 70 pixels"
+        assert found.message == "the same person, by a face of 70 pixels"
 
     def test_another_person_is_said(self, identity):
         place = box(20, 20, 60)
         found = identity(faces(place, blue=0.9), faces(place))
-        assert found.value > SAME_PERSON and found.said.startswith("another person")
+        assert found.value > SAME_PERSON and found.message.startswith("another person")
 
     def test_no_face_is_said_and_has_no_value(self, identity):
         empty, full = faces(), faces(box(20, 20, 60))
         assert identity(full, empty).value is None
-        assert identity(full, empty).said == "no face found in the truth"
+        assert identity(full, empty).message == "no face found in the truth"
         lost = identity(empty, full)
-        assert lost.value is None and "0 in the result, 1 in the truth" in lost.said
+        assert lost.value is None and "0 in the result, 1 in the truth" in lost.message
 
 
 def test_without_dlib(monkeypatch):

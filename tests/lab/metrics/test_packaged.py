@@ -7,7 +7,7 @@ import pytest
 from support.pictures import noise_picture, scene, spoil
 
 from livemoments.errors import InputError, MissingExtraError
-from livemoments.lab.metrics.metric import as_kept
+from livemoments.lab.metrics.metric import as_stored
 from livemoments.lab.metrics.packaged import flip, ssimulacra2
 
 PACKAGES = {"flip": "flip_evaluator", "ssimulacra2": "ssimulacra2"}
@@ -22,7 +22,7 @@ def metric(request):
 
 @pytest.fixture
 def picture():
-    return as_kept(scene(96, 128, seed=2), "the picture")
+    return as_stored(scene(96, 128, seed=2), "the picture")
 
 
 def test_alike_is_perfect(metric, picture):

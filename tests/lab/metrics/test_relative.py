@@ -27,7 +27,7 @@ def test_both_grades_are_said():
     metric = relative_metric("LEVEL", lambda picture: float(picture.mean()))
     found = metric(np.full((4, 4, 3), 0.5), np.full((2, 2, 3), 0.4))
     assert found.value == pytest.approx(0.25)
-    assert found.said == "LEVEL 0.5000, the key photo's 0.4000"
+    assert found.message == "LEVEL 0.5000, the key photo's 0.4000"
     picture = scene(40, 40)
     assert metric(picture, picture).value == 0
 

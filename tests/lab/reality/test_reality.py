@@ -268,7 +268,7 @@ def test_a_folder_without_live_photos_is_an_error(tmp_path):
     makers.save_still(tmp_path / "plain.png", makers.scene())
     with pytest.raises(MissingFileError, match="no Live Photo in this folder or below it"):
         check_files([tmp_path])
-    done = run("degradation", tmp_path, "--json")
+    done = run("lab", "degradation", tmp_path, "--json")
     assert done.exit_code == 1 and len(done.stderr.splitlines()) == 1
     assert json.loads(done.stdout)["kind"] == "MissingFileError"
 

@@ -7,7 +7,7 @@ from support.report_runs import FID, GAN, LPIPS, MUSIQ, NIQE, OURS, PSNR, make_r
 
 from livemoments.lab.benchmark.results import MetricInfo
 from livemoments.lab.benchmark.statistics import Interval
-from livemoments.lab.report.findings import find, printed, spread
+from livemoments.lab.report.findings import ends, find, printed
 from livemoments.lab.report.markdown import markdown
 from livemoments.lab.report.plots import metric_figure
 from livemoments.lab.report.words import listed, summary
@@ -71,7 +71,7 @@ def test_numbers_as_printed(value, digits, sign, text):
 
 def test_an_interval_as_printed():
     interval = Interval(mean=0, low=-1, high=1, count=2)
-    assert spread(interval, 1, sign=True) == "−1.0 to +1.0"
+    assert ends(interval, 1, sign=True) == "−1.0 to +1.0"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_method_that_failed_midway_is_shown_with_what_it_has():
     scores = [s for s in run.scores if (s.method, s.image) != ("gan", "image 2")]
     found = find(replace(run, methods=[broken, OURS], scores=scores))
     assert found.methods == (broken, OURS)
-    assert found.cell(broken, found.tables()[0][0]).said == "mean of 2 of 3 images"
+    assert found.cell(broken, found.tables()[0][0]).note == "mean of 2 of 3 images"
 
 
 def test_differences_count_wins_in_the_metrics_direction():

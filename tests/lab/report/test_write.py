@@ -112,7 +112,7 @@ def test_names_of_any_characters_are_shown_as_they_are(tmp_path):
                  MethodInfo(name="x", label=NASTY, failed=NASTY)],
         metrics=[PSNR, replace(LPIPS, missing=NASTY)],
         images=[replace(run.images[0], name=NASTY, source=NASTY)],
-        scores=[replace(s, image=NASTY, said={"PSNR-Y": NASTY}) for s in run.scores],
+        scores=[replace(s, image=NASTY, messages={"PSNR-Y": NASTY}) for s in run.scores],
         published=[{"title": NASTY, "columns": [NASTY], "rows": [[NASTY, None]], "note": NASTY}],
     )  # fmt: skip
     page, text = report(named, tmp_path)
@@ -129,7 +129,7 @@ def test_names_of_any_characters_are_shown_as_they_are(tmp_path):
 def test_missing_values_are_dashes_that_say_why(tmp_path):
     run = make_run(images=2)
     scores = [
-        replace(s, values={**s.values, "NIQE_re": None}, said={"NIQE_re": "too flat"})
+        replace(s, values={**s.values, "NIQE_re": None}, messages={"NIQE_re": "too flat"})
         if s.method == "gan" else s
         for s in run.scores
     ]  # fmt: skip
@@ -234,7 +234,7 @@ def test_published_tables_are_marked(tmp_path):
 
 def test_an_explained_value_says_so(tmp_path):
     run = make_run(images=1)
-    noted = [score("gan", "image 0", said={"PSNR-Y": "of the left half"}, PSNR_Y=20.0)]
+    noted = [score("gan", "image 0", messages={"PSNR-Y": "of the left half"}, PSNR_Y=20.0)]
     page, _ = report(replace(run, scores=noted), tmp_path)
     assert "of the left half" in [a.get("title") for a in page.all("td")]
 

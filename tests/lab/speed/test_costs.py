@@ -11,11 +11,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
+from support.report_runs import read_run
+
 from livemoments.errors import ConfigError, LiveMomentsError, WeightsError
-from livemoments.lab.benchmark.results import read_run
 from livemoments.lab.speed import costs
 from livemoments.lab.speed.costs import CostConfig, measure_costs
-from livemoments.lab.speed.restore import Watched
+from livemoments.lab.speed.process import Watched
 from livemoments.models.compact import SHIPPED
 
 

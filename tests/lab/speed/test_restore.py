@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.tiny_weights import real_esrgan_weights
@@ -11,39 +12,40 @@ from typer.testing import CliRunner
 
 from livemoments import cli
 from livemoments.errors import ConfigError, LiveMomentsError
-from livemoments.lab.speed import restore as bench
+from livemoments.lab.speed import made, process
+from livemoments.lab.speed.restore import BenchJob, measure
 from livemoments.livephoto import open_live_photo
 
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(bench, "STILL_SIZE", (384, 288))
-    monkeypatch.setattr(bench, "CLIP_SIZE", (192, 144))
+    monkeypatch.setattr(made, "STILL_SIZE", (384, 288))
+    monkeypatch.setattr(made, "CLIP_SIZE", (192, 144))
 
 
 def test_the_made_photo_is_a_motion_photo(tmp_path, small):
     told = []
-    path = bench.make_motion_photo(tmp_path / "made.jpg", lambda *step: told.append(step))
+    path = made.make_motion_photo(tmp_path / "made.jpg", lambda *step: told.append(step))
     live = open_live_photo(path)
     assert live.kind == "google-motion-photo"
     assert (live.still.width, live.still.height) == (384, 288)
     assert (live.clip.width, live.clip.height) == (192, 144)
-    assert len(live.clip.times_s) == bench.CLIP_FRAMES
-    assert live.key_index == bench.KEY_FRAME
-    assert told[-1] == ("making a photo", bench.CLIP_FRAMES, bench.CLIP_FRAMES)
+    assert len(live.clip.times_s) == made.CLIP_FRAMES
+    assert live.key_index == made.KEY_FRAME
+    assert told[-1] == ("making a photo", made.CLIP_FRAMES, made.CLIP_FRAMES)
     assert [p.name for p in tmp_path.iterdir()] == ["made.jpg"]
 
 
 def test_its_key_photo_is_what_the_clip_shows_then(tmp_path, small):
-    live = open_live_photo(bench.make_motion_photo(tmp_path / "made.jpg"))
-    frame = live.clip.frame_at(bench.KEY_FRAME).image
+    live = open_live_photo(made.make_motion_photo(tmp_path / "made.jpg"))
+    frame = live.clip.frame_at(made.KEY_FRAME).image
     still = Image.fromarray(live.still.pixels()).resize((192, 144), Image.Resampling.BOX)
-    difference = abs(frame - bench.np.asarray(still) / 255).mean()
+    difference = abs(frame - np.asarray(still) / 255).mean()
     assert difference < 0.04
 
 
 def test_a_run_is_measured(small):
-    result = bench.measure()
+    result = measure()
     assert result.megapixels == pytest.approx(384 * 288 / 1e6, abs=0.06)
     assert result.total_seconds == pytest.approx(
         sum(result.seconds.values()) + result.other_seconds, abs=0.05
@@ -55,19 +57,19 @@ def test_a_run_is_measured(small):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell")
 def test_the_peak_memory_is_the_runs_own():
     allocate = "a = b'x' * 800_000_000; print('{}')"
-    _, seconds, memory = bench.watch([sys.executable, "-c", allocate])
+    _, seconds, memory = process.watch([sys.executable, "-c", allocate])
     assert memory > 0.8 and seconds > 0
 
 
 def test_a_run_that_fails_says_why():
     fail = 'import sys; print(\'{"error": "no such file"}\'); sys.exit(1)'
     with pytest.raises(LiveMomentsError, match="the measured run failed: no such file"):
-        bench.watch([sys.executable, "-c", fail])
+        process.watch([sys.executable, "-c", fail])
 
 
 def test_a_run_that_dies_says_so():
     with pytest.raises(LiveMomentsError, match="it ended with code 3"):
-        bench.watch([sys.executable, "-c", "raise SystemExit(3)"])
+        process.watch([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 # --- against Real-ESRGAN --------------------------------------------------------------------
@@ -93,10 +95,8 @@ def test_both_are_measured_side_by_side(small, against, monkeypatch):
     monkeypatch.setattr(
         against._Clock, "time", watched(against._Clock.time, lambda clock: clock.precision, order)
     )
-    monkeypatch.setattr(
-        against, "watch_restore", watched(against.watch_restore, lambda photo: "restore", order)
-    )
-    result = CliRunner().invoke(cli.app, ["bench", "--against", "real-esrgan", "--json"])
+    monkeypatch.setattr(BenchJob, "watch", watched(BenchJob.watch, lambda job: "restore", order))
+    result = CliRunner().invoke(cli.app, ["lab", "bench", "--against", "real-esrgan", "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     both = ["float32", "bfloat16"]
@@ -123,13 +123,13 @@ def watched(function, name, order):
 def test_all_tiles_and_a_processor_without_bfloat16(small, against, monkeypatch, tmp_path):
     monkeypatch.setattr(against, "TIMED_TILES", 1)
     monkeypatch.setattr(against, "has_bfloat16", lambda: False)
-    photo = bench.make_motion_photo(tmp_path / "made.jpg")
+    photo = made.make_motion_photo(tmp_path / "made.jpg")
     report = {"width": 384, "height": 288, "steps": 1}
-    restored = bench.Watched(report=report, seconds=2.0, memory_gb=None)
-    monkeypatch.setattr(against, "watch_restore", lambda *run, **options: restored)
+    restored = process.Watched(report=report, seconds=2.0, memory_gb=None)
+    monkeypatch.setattr(BenchJob, "watch", lambda *run: restored)
     told = []
     job = against.RivalJob(all_tiles=True)
-    found = against.compare(job, photo, progress=lambda *step: told.append(step))
+    found = against.compare(job, BenchJob(photo=photo), progress=lambda *step: told.append(step))
     (rival,) = found.real_esrgan
     assert (rival.precision, rival.tiles_timed, rival.tiles) == ("float32", 4, 4)
     assert found.photo == "made.jpg" and not rival.extrapolated
@@ -143,14 +143,14 @@ def test_a_model_of_ones_own_is_measured_beside_it_too(small, against, monkeypat
     monkeypatch.setattr(against, "has_bfloat16", lambda: False)
     asked = {}
 
-    def restored(photo, *run, **options):
+    def restored(job, photo, *run):
         still = open_live_photo(photo).still
-        asked.update(options, size=(still.width, still.height))
+        asked.update(weights=job.weights, size=(still.width, still.height))
         report = {"width": 384, "height": 288, "steps": 1}
-        return bench.Watched(report=report, seconds=2.0, memory_gb=None)
+        return process.Watched(report=report, seconds=2.0, memory_gb=None)
 
-    monkeypatch.setattr(against, "watch_restore", restored)
-    against.compare(against.RivalJob(), weights=tmp_path, megapixels=1.2)
+    monkeypatch.setattr(BenchJob, "watch", restored)
+    against.compare(against.RivalJob(), BenchJob(weights=tmp_path, megapixels=1.2))
     assert asked["weights"] == tmp_path and asked["size"] == (1264, 948)
 
 
@@ -186,36 +186,37 @@ def test_timed_tiles_are_spread_over_the_frame_before_and_after(against, count):
     from livemoments.lab.benchmark.baselines import cut
 
     tiles = cut(1440, 1920)
-    chosen = against.spread(tiles, count, 1440, 1920)
+    chosen = against.distribute(tiles, count, 1440, 1920)
     assert len(set(chosen)) == len(chosen) == count and set(chosen) <= set(tiles)
     for half in (chosen[: count // 2], chosen[count // 2 :]):
         upper, left = sum(t.top < 720 for t in half), sum(t.left < 896 for t in half)
         assert upper == pytest.approx(len(half) / 2, abs=2)
         assert left == pytest.approx(len(half) * 7 / 15, abs=2)
-    assert against.spread(tiles, 180, 1440, 1920) == tiles
+    assert against.distribute(tiles, 180, 1440, 1920) == tiles
 
 
 def test_another_rival_is_refused(against):
-    with pytest.raises(ConfigError, match="--against must be real-esrgan, got 'esrgan'"):
+    with pytest.raises(ConfigError, match="the rival must be real-esrgan, got 'esrgan'"):
         against.RivalJob(name="esrgan")
-    result = CliRunner().invoke(cli.app, ["bench", "--all-tiles"])
+    result = CliRunner().invoke(cli.app, ["lab", "bench", "--all-tiles"])
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        "livemoments: --against must be real-esrgan, which --all-tiles needs"
+        "livemoments: the rival must be real-esrgan, which timing all tiles needs"
+        " (--against, --all-tiles)"
     ]
 
 
 def test_without_torch_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    result = CliRunner().invoke(cli.app, ["bench", "--against", "real-esrgan"])
+    result = CliRunner().invoke(cli.app, ["lab", "bench", "--against", "real-esrgan"])
     assert result.exit_code == 1
     assert "measuring Real-ESRGAN needs PyTorch" in result.stderr
     assert "pip install 'livemoments[train]'" in result.stderr
 
 
 def test_a_photo_of_other_megapixels_is_made(tmp_path):
-    size = bench.still_size(1.2)
-    path = bench.make_motion_photo(tmp_path / "made.jpg", still_size=size)
+    size = made.still_size(1.2)
+    path = made.make_motion_photo(tmp_path / "made.jpg", still_size=size)
     still = open_live_photo(path).still
     assert (still.width, still.height) == size == (1264, 948)
 
@@ -223,4 +224,4 @@ def test_a_photo_of_other_megapixels_is_made(tmp_path):
 @pytest.mark.parametrize("megapixels", [0.5, 300, -1])
 def test_megapixels_that_no_phone_has_are_refused(megapixels):
     with pytest.raises(ConfigError, match="megapixels must be from 1 to 200"):
-        bench.still_size(megapixels)
+        made.still_size(megapixels)

@@ -11,6 +11,7 @@ pytest.importorskip("diffusers")
 from support.tiny_sd3 import tiny_parts, write_tiny
 
 from livemoments.lab.speed import sd3 as bench_sd3
+from livemoments.lab.speed.made import make_tile
 from livemoments.lab.speed.sd3 import measure_sd3, official_tile, plain_attention
 from livemoments.models.sd3.config import Sd3Config
 from livemoments.models.sd3.model import Sd3Model
@@ -21,7 +22,7 @@ ON_CPU = Sd3Config(device="cpu", precision="float32")
 def test_the_plain_loop_and_ours_give_the_same_picture():
     """Diffusers' own forward, everything at every step, against what is worked out once."""
     model = Sd3Model(tiny_parts(3), replace(ON_CPU, sampler="euler"))
-    tile = bench_sd3._tile(96)
+    tile = make_tile(96)
     before = dict(model.dual.restoration.attn_processors)
     with plain_attention(model.dual):
         expected = official_tile(model, tile)
@@ -58,7 +59,7 @@ def test_the_full_size_autoencoder_is_the_papers():
 @pytest.mark.gpu
 @pytest.mark.parametrize("offload", ["none", "blocks"])
 def test_a_gpu_gives_what_the_cpu_gives(offload):
-    tile = bench_sd3._tile(96)
+    tile = make_tile(96)
     pictures = []
     for config in (ON_CPU, replace(ON_CPU, device="cuda", offload=offload)):
         model = Sd3Model(tiny_parts(3), config)

@@ -9,7 +9,7 @@ from support import makers
 
 from livemoments.errors import DamagedFileError, MissingFileError
 from livemoments.livephoto.container.boxes import find_box, iter_boxes, media_end, read_payload
-from livemoments.livephoto.container.source import Source, sniff
+from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.movie.tracks import read_movie
 
 
@@ -95,7 +95,7 @@ def test_kind_is_told_by_content(tmp_path):
     def kind(data: bytes) -> str:
         path = tmp_path / "file.xyz"
         path.write_bytes(data)
-        return sniff(path)
+        return Source.whole(path).kind
 
     assert kind(b"\xff\xd8\xff\xe0") == "still"
     assert kind(makers.box(b"ftyp", b"heic")) == "still"

@@ -91,7 +91,7 @@ def test_xmp_without_a_clip(tmp_path):
 def test_a_clip_that_xmp_does_not_mention_is_no_motion_photo(tmp_path):
     xmp = makers.google_xmp(length=5).replace(b'MotionPhoto="1"', b'MotionPhoto="0"')
     path = makers.google_jpeg(tmp_path / "a.jpg", xmp=xmp)
-    with pytest.raises(PairingError, match="no video beside it"):
+    with pytest.raises(PairingError, match="no video next to it"):
         open_live_photo(path)
 
 

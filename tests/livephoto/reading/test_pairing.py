@@ -113,14 +113,14 @@ def test_a_still_alone(tmp_path):
     with pytest.raises(PairingError) as caught:
         open_live_photo(still)
     message = str(caught.value)
-    assert message.startswith("IMG_0001.JPG: no video beside it; expected IMG_0001.MOV")
+    assert message.startswith("IMG_0001.JPG: no video next to it; expected IMG_0001.MOV")
     assert makers.IDENTIFIER in message
 
 
 def test_a_video_alone(tmp_path):
     still, video = makers.apple_pair(tmp_path)
     still.unlink()
-    with pytest.raises(PairingError, match="IMG_0001.MOV: no still beside it; expected"):
+    with pytest.raises(PairingError, match="IMG_0001.MOV: no still next to it; expected"):
         open_live_photo(video)
 
 
@@ -129,7 +129,7 @@ def test_a_strangers_clip_is_not_taken(tmp_path):
     _, video = makers.apple_pair(tmp_path / "b", stem="B")
     video.rename(tmp_path / "a" / "B.MOV")
     (tmp_path / "a" / "A.MOV").unlink()
-    with pytest.raises(PairingError, match="A.JPG: no video beside it"):
+    with pytest.raises(PairingError, match="A.JPG: no video next to it"):
         open_live_photo(still)
 
 

@@ -120,7 +120,7 @@ def test_a_wrong_length_in_the_footer_is_searched_for(tmp_path, make, wrong_by):
 def test_a_footer_without_a_clip_is_no_motion_photo(tmp_path):
     still = V.still_bytes("HUAWEI")
     path = V.written(tmp_path / "a.jpg", still, V.live_footer(1000))
-    with pytest.raises(PairingError, match="no video beside it"):
+    with pytest.raises(PairingError, match="no video next to it"):
         open_live_photo(path)
 
 
@@ -284,7 +284,7 @@ def test_the_fixed_identifier_of_single_files_pairs_nothing(tmp_path):
     path = V.written(tmp_path / "a.jpg", V.still_bytes("vivo"), tail)
     V.vivo_pair(tmp_path, stem="B", identifier="motionphoto".ljust(28, "0"))
     assert still_identifier(read_still(path)) is None
-    with pytest.raises(PairingError, match="a.jpg: no video beside it"):
+    with pytest.raises(PairingError, match="a.jpg: no video next to it"):
         find_video(read_still(path))
 
 

@@ -10,10 +10,12 @@ torch = pytest.importorskip("torch", reason="the sd3 extra is not installed")
 pytest.importorskip("diffusers", reason="the sd3 extra is not installed")
 pytest.importorskip("transformers", reason="the sd3 extra is not installed")
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from support.tiny_weights import CLIP_TOKENS, POOLED, T5_TOKENS, WIDTH, write_encoders
 
 from livemoments.errors import MissingExtraError, OutputError, WeightsError
+from livemoments.models.sd3 import stored
 from livemoments.models.sd3.prompt import embed_empty_prompt, read_prompt
 
 
@@ -24,7 +26,7 @@ def written(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def base(written, tmp_path) -> Path:
-    """A folder of text encoders to spoil."""
+    """A folder of text encoders to damage."""
     return Path(shutil.copytree(written, tmp_path / "base"))
 
 
@@ -35,9 +37,10 @@ def embed(base: Path, output: Path):
 
 def test_the_prompt_is_embedded_by_all_three(written, tmp_path, capfd):
     made, prompt = embed(written, tmp_path / "made.safetensors")
-    assert (made.tokens, made.width, made.pooled) == (CLIP_TOKENS + T5_TOKENS, WIDTH, POOLED)
-    assert made.t5 and "not known" in made.to_dict()["note"]
-    assert prompt.tokens.shape == (1, made.tokens, WIDTH) and prompt.pooled.shape == (1, POOLED)
+    sizes = [made[name] for name in ("tokens", "width", "pooled")]
+    assert sizes == [CLIP_TOKENS + T5_TOKENS, WIDTH, POOLED]
+    assert made["t5"] and "not known" in made["note"]
+    assert prompt.tokens.shape == (1, made["tokens"], WIDTH) and prompt.pooled.shape == (1, POOLED)
     assert prompt.tokens.dtype == torch.float32
     clips, t5 = prompt.tokens[0].split([CLIP_TOKENS, T5_TOKENS])
     assert t5.any() and clips[:, :20].any() and not clips[:, 20:].any()
@@ -56,11 +59,11 @@ def test_its_share_is_what_the_encoder_says(written, tmp_path):
     torch.testing.assert_close(prompt.tokens[:, CLIP_TOKENS:], wanted, atol=1e-6, rtol=0)
 
 
-def test_without_t5_its_tokens_are_zeros_and_that_is_said(base, tmp_path):
+def test_without_t5_its_tokens_are_zeros_as_the_note_says(base, tmp_path):
     whole = embed(base, tmp_path / "whole.safetensors")[1]
     shutil.rmtree(base / "text_encoder_3")
     made, prompt = embed(base, tmp_path / "made.safetensors")
-    assert not made.t5 and "without T5" in made.to_dict()["note"]
+    assert not made["t5"] and "without T5" in made["note"]
     assert not prompt.tokens[:, CLIP_TOKENS:].any()
     assert torch.equal(prompt.tokens[:, :CLIP_TOKENS], whole.tokens[:, :CLIP_TOKENS])
 
@@ -82,11 +85,11 @@ def test_half_precision_files_do(base, tmp_path):
     torch.testing.assert_close(prompt.tokens, whole.tokens, atol=0.02, rtol=0)
 
 
-def assert_refused(base: Path | str, output: Path, *said: str) -> None:
+def assert_refused(base: Path | str, output: Path, *words: str) -> None:
     with pytest.raises(WeightsError) as caught:
         embed_empty_prompt(base, output)
     message = str(caught.value)
-    assert "\n" not in message and [word for word in said if word not in message] == [], message
+    assert "\n" not in message and [word for word in words if word not in message] == [], message
     assert not output.exists()
 
 
@@ -133,14 +136,26 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 def test_an_output_is_kept_and_refused_before_the_work(written, tmp_path):
     output = tmp_path / "made"
     output.write_text("precious")
-    with pytest.raises(OutputError, match="or allow overwriting it"):
+    with pytest.raises(OutputError, match="allow overwriting"):
         embed_empty_prompt(tmp_path / "nowhere", output)
     assert output.read_text() == "precious"
     embed_empty_prompt(written, output, overwrite=True)
     assert read_prompt([output.rename(tmp_path / "made.safetensors")], WIDTH, POOLED)
 
 
+def test_a_prompt_that_cannot_be_written_is_an_error_of_the_output(written, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise SafetensorError("no space left on device")
+
+    monkeypatch.setattr(f"{stored.__name__}.save_file", fail)
+    with pytest.raises(OutputError, match=r"made: cannot be written \(no space"):
+        embed_empty_prompt(written, tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+
+
 def test_without_transformers_the_extra_is_named(written, tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'livemoments\[sd3\]'"):
+    found = importlib.util.find_spec
+    there = lambda name: None if name == "transformers" else found(name)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", there)
+    with pytest.raises(MissingExtraError, match=r"needs transformers.*'livemoments\[sd3\]'"):
         embed_empty_prompt(written, tmp_path / "made")

@@ -34,7 +34,7 @@ def written(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tiny(written, tmp_path) -> Path:
-    """A folder of weights to spoil."""
+    """A folder of weights to damage."""
     return Path(shutil.copytree(written, tmp_path / "tiny"))
 
 
@@ -76,12 +76,12 @@ def configure(folder: Path, **values) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def assert_refused(folder: Path | str, *said: str, by=load) -> str:
+def assert_refused(folder: Path | str, *words: str, by=load) -> str:
     """In one line that says these words."""
     with pytest.raises(WeightsError) as caught:
         by(folder)
     message = str(caught.value)
-    assert "\n" not in message and [word for word in said if word not in message] == [], message
+    assert "\n" not in message and [word for word in words if word not in message] == [], message
     return message
 
 
@@ -176,25 +176,38 @@ def test_diffusers_reads_what_is_written(written):
 
 
 @pytest.mark.parametrize(
-    "name", ["transformer", "transformer_ref", "vae", MAIN, REFERENCE, VAE, MOTION, PROMPT]
+    ("name", "by"),
+    [
+        *((name, load) for name in ("transformer", "transformer_ref", "vae", MAIN, VAE, MOTION)),
+        *((name, lambda folder: check_sd3(config(folder))) for name in (REFERENCE, PROMPT)),
+    ],
 )
-@pytest.mark.parametrize("by", [load, lambda folder: check_sd3(config(folder))])
 def test_a_missing_part_is_named(tiny, name, by):
     path = tiny / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    said = {"vae": [SD3_MEDIUM, "hf download"], MOTION: [str(tiny), "*motion*"]}
-    assert_refused(tiny, *said.get(name, [str(path.parent), path.name]), by=by)
+    words = {"vae": [SD3_MEDIUM, "hf download"], MOTION: [str(tiny), "*motion*"]}
+    assert_refused(tiny, *words.get(name, [str(path.parent), path.name]), by=by)
 
 
-@pytest.mark.parametrize("name", [MAIN, MOTION, PROMPT, "transformer/config.json"])
-@pytest.mark.parametrize("content", [b"[1]", b"not weights \xff\xfe\x00" * 99, None])
+def test_loading_needs_the_prompt(tiny):
+    (tiny / PROMPT).unlink()
+    assert_refused(tiny, PROMPT, "livemoments lab embed-prompt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (MAIN, None), (MAIN, b"not weights \xff\xfe\x00" * 99), (MOTION, None), (PROMPT, b"[1]"),
+        ("transformer/config.json", b"[1]"), ("transformer/config.json", b"not JSON \xff"),
+    ],
+)  # fmt: skip
 def test_a_damaged_file_is_named(tiny, name, content):
     path = tiny / name
     path.write_bytes(path.read_bytes()[:-100] if content is None else content)
     assert_refused(tiny, str(path))
 
 
-@pytest.mark.parametrize("keep", [0, 1, 10, 0.5, 0.99, "text", "list", "nested", "sparse"])
+@pytest.mark.parametrize("keep", [0, 10, 0.99, "text", "list", "nested", "sparse"])
 def test_a_damaged_or_strange_pickle_is_named(tiny, keep):
     path = tiny / "motion.pt"
     state = load_file(tiny / MOTION)
@@ -223,8 +236,8 @@ def test_a_pickle_never_runs_code(tiny):
 
 def test_missing_tensors_are_listed(tiny):
     change(tiny / MAIN, **{PROJECTION: None, "proj_out.bias": None})
-    said = assert_refused(tiny, "transformer", "missing: ", PROJECTION, "proj_out.bias")
-    assert "more" not in said and "unexpected" not in said
+    message = assert_refused(tiny, "transformer", "missing: ", PROJECTION, "proj_out.bias")
+    assert "more" not in message and "unexpected" not in message
 
 
 def test_the_table_of_positions_must_be_there(tiny):
@@ -237,7 +250,7 @@ def test_more_than_three_are_counted(tiny):
     assert_refused(tiny, "unexpected: extra.0, extra.1, extra.2 and 4 more")
 
 
-def test_another_shape_is_told(tiny):
+def test_another_shape_is_shown(tiny):
     change(tiny / MAIN, **{"proj_out.weight": torch.zeros(64, 31)})
     assert_refused(tiny, "proj_out.weight [64, 31] instead of [64, 32]")
 
@@ -281,7 +294,7 @@ def test_sd35_is_refused(tiny, values):
 @pytest.mark.parametrize(
     "values",
     [
-        {"num_layers": 2}, {"num_layers": 0}, {"num_layers": "many"}, {"num_layers": True},
+        {"num_layers": 2}, {"num_layers": 0}, {"num_layers": True},
         {"patch_size": 4}, {"attention_head_dim": 10**30}, {"surprise": 1}, {"out_channels": 32},
         {"caption_projection_dim": 24}, {"in_channels": 4},
     ],
@@ -315,7 +328,7 @@ def test_a_strange_index_is_refused(tiny, content):
 
 
 @pytest.mark.parametrize(
-    ("name", "tensor", "said"),
+    ("name", "tensor", "words"),
     [
         ("prompt_embeds", torch.zeros(1, 7, 24), "all zeros"),
         ("pooled_prompt_embeds", torch.zeros(1, 40), "all zeros"),
@@ -327,22 +340,22 @@ def test_a_strange_index_is_refused(tiny, content):
         ("prompt_embeds", None, "without prompt_embeds"),
     ],
 )
-def test_embeddings_that_no_encoder_made_are_refused(tiny, name, tensor, said):
+def test_embeddings_that_no_encoder_made_are_refused(tiny, name, tensor, words):
     change(tiny / PROMPT, **{name: tensor})
-    assert_refused(tiny, PROMPT, said, "livemoments embed-prompt")
+    assert_refused(tiny, PROMPT, words, "livemoments lab embed-prompt")
 
 
 def test_half_of_the_releases_prompt_is_refused(tiny):
     (tiny / PROMPT).unlink()
     torch.save(torch.ones(40), tiny / "pooled_prompt_embeds.pt")
-    assert_refused(tiny, "prompt_embeds.pt, is not beside it")
+    assert_refused(tiny, "prompt_embeds.pt, is not next to it")
 
 
 # --- where weights are looked for -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "words"),
     [
         (PUBLISHED, [f"`hf download {PUBLISHED}`", "Stability AI Community License"]),
         ("some/repository", ["`hf download some/repository`"]),
@@ -353,9 +366,9 @@ def test_half_of_the_releases_prompt_is_refused(tiny):
         ("zero\0byte", ["not a folder"]),
     ],
 )
-def test_what_is_nowhere_is_said_with_what_to_do(name, said, monkeypatch):
+def test_what_is_nowhere_is_named_with_what_to_do(name, words, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert_refused(name, *said)
+    assert_refused(name, *words)
 
 
 def test_a_file_is_no_folder(tiny):

@@ -1,1 +1,1 @@
-"""The commands of `livemoments lab`."""
+"""Train, measure and experiment from the command line: `livemoments lab`."""

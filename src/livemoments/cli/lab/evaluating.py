@@ -1,85 +1,86 @@
 """Commands of the benchmark: make a set, and compare methods on it."""
 
-import shlex
-import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Json, LongCommand, lab
+from livemoments.cli.base import LongCommand, lab
+from livemoments.cli.options import Json, argument, command_line, option, with_groups
 from livemoments.cli.printing import print_facts, say
 from livemoments.errors import ConfigError
 
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same bytes.")]
+if TYPE_CHECKING:
+    from livemoments.lab.metrics.catalogue import Sources
 
-Clip = Annotated[
-    str | None, typer.Option("--clip", metavar="FOLDER", help="CLIP for CLIP-Q. [ViT-B/32]")
-]
-Dino = Annotated[
-    str | None, typer.Option("--dino", metavar="FOLDER", help="DINO for DINO-Q. [ViT-S/16]")
-]
-Inception = Annotated[
-    Path | None,
-    typer.Option("--inception", metavar="FILE", help="inception-2015-12-05.pt for patch-FID."),
-]
-MetricsDevice = Annotated[
-    str, typer.Option("--device", metavar="cpu|cuda", help="Where metrics' networks run.")
-]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N images.")]
+Limit = Annotated[int | None, option("N", "Only the first N images.", "--limit")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricOptions:
+    """Which metrics are measured, and where their networks are."""
+
+    metrics: Annotated[
+        list[str] | None,
+        option("NAME", "Only this one; repeatable. [all there are]", "--metric"),
+    ] = None
+    clip: Annotated[str | None, option("FOLDER", "CLIP for CLIP-Q. [ViT-B/32]")] = None
+    dino: Annotated[str | None, option("FOLDER", "DINO for DINO-Q. [ViT-S/16]")] = None
+    inception: Annotated[Path | None, option("FILE", "inception-2015-12-05.pt for patch-FID.")] = (
+        None
+    )
+    device: Annotated[str, option("cpu|cuda", "Where metrics' networks run.")] = "cpu"
+
+    def sources(self) -> "Sources":
+        """Return where the metrics' networks are, as the library takes it."""
+        from livemoments.lab.metrics.catalogue import Sources
+
+        return Sources(clip=self.clip, dino=self.dino, inception=self.inception, device=self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticOptions:
+    """How a synthetic set is made."""
+
+    count: Annotated[int, option("N", "synthetic: images.")] = 260
+    preset: Annotated[str, option("NAME", "synthetic: degradation, as of `train`.")] = (
+        "live-photo-x2"
+    )
+    interval: Annotated[
+        int,
+        option("N", "synthetic: pictures between truth and key photo, times 1, 2 or 3."),
+    ] = 5
+    size: Annotated[int, option("PX", "synthetic: side of a crop; 0: whole pictures.")] = 0
+    side: Annotated[
+        int,
+        option("PX", "synthetic: videos are reduced to this shorter side, to be sharp; 0: never."),
+    ] = 1080
 
 
 @lab.command("make-set", cls=LongCommand)
+@with_groups
 def make_set(
     kind: Annotated[
         str,
-        typer.Argument(
-            metavar="synthetic|real", help="Of sharp videos, with truths; or of Live Photos."
-        ),
+        argument("synthetic|real", "Of sharp videos, with truths; or of Live Photos."),
     ],
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="SOURCE", help="A folder of videos, or of Live Photos; or one of them."
-        ),
+        argument("SOURCE", "A folder of videos, or of Live Photos; or one of them."),
     ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="SET", help="A folder that is not there yet.")
-    ],
+    output: Annotated[Path, option("SET", "A folder that is not there yet.", "-o", "--output")],
     licence: Annotated[
         str,
-        typer.Option(
-            metavar="TEXT", help="What SOURCE may be used for; must be given for synthetic."
-        ),
+        option("TEXT", "What SOURCE may be used for; must be given for synthetic."),
     ] = "",
-    seed: Seed = 0,
-    count: Annotated[int, typer.Option(metavar="N", help="synthetic: images.")] = 260,
-    preset: Annotated[
-        str, typer.Option(metavar="NAME", help="synthetic: degradation, as of `train`.")
-    ] = "live-photo-x2",
-    interval: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="synthetic: pictures between truth and key photo, times 1, 2 or 3.",
-        ),
-    ] = 5,
-    size: Annotated[
-        int, typer.Option(metavar="PX", help="synthetic: side of a crop; 0: whole pictures.")
-    ] = 0,
-    side: Annotated[
-        int,
-        typer.Option(
-            metavar="PX",
-            help="synthetic: videos are reduced to this shorter side, to be sharp; 0: never.",
-        ),
-    ] = 1080,
+    seed: Annotated[int, option("N", "Same seed, same bytes.")] = 0,
+    *,
+    synthetic: SyntheticOptions,
     moments: Annotated[
         int,
-        typer.Option(
-            metavar="N", help="real: of each photo; the sharpest, then some at drawn times."
-        ),
+        option("N", "real: of each photo; the sharpest, then some at drawn times."),
     ] = 2,
     as_json: Json = False,
 ) -> None:
@@ -93,15 +94,8 @@ def make_set(
 
     with StageProgress() as progress:
         if kind == "synthetic":
-            made = set_builder.make_synthetic(
-                source,
-                output,
-                set_builder.SyntheticConfig(
-                    count=count, licence=licence, seed=seed, preset=preset, interval=interval,
-                    size=size, side=side,
-                ),
-                progress,
-            )  # fmt: skip
+            own = set_builder.SyntheticConfig(licence=licence, seed=seed, **vars(synthetic))
+            made = set_builder.make_synthetic(source, output, own, progress)
         elif kind == "real":
             config = set_builder.RealConfig(licence=licence, seed=seed, moments=moments)
             made = set_builder.make_real(source, output, config, progress)
@@ -111,46 +105,44 @@ def make_set(
     print_facts(facts, as_json=as_json)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How the benchmark runs."""
+
+    jobs: Annotated[int, option("N", "Processes.")] = 1
+    threads: Annotated[int, option("N", "Of all of them together; 0: one per core.")] = 0
+    limit: Limit = None
+    title: Annotated[str, option("TEXT", "Of the report.")] = ""
+    seed: Annotated[int, option("N", "Of noise and of the bootstrap.")] = 0
+
+
 @lab.command(cls=LongCommand)
+@with_groups
 def evaluate(
     folder: Annotated[
         Path,
-        typer.Argument(
-            metavar="SET", help="From `make-set`, or any folder of NAME/{frame,key[,truth]}.png."
-        ),
+        argument("SET", "From `make-set`, or any folder of NAME/{frame,key[,truth]}.png."),
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="OUT", help="A folder for pictures and results."),
+        option("OUT", "A folder for pictures and results.", "-o", "--output"),
     ],
     methods: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "NAME",
+            "frame, key, restoration-only, livemoments[:FOLDER], sd3[:FOLDER], real-esrgan, span,"
+            " folder:FOLDER with NAME.png of each image, or program:COMMAND with {frame}, {key} and"
+            " {output} in it; repeatable. LABEL=NAME names it otherwise. [the first 4]",
             "--method",
-            metavar="NAME",
-            help="frame, key, restoration-only, livemoments[:FOLDER], sd3[:FOLDER], real-esrgan,"
-            " span, folder:FOLDER with NAME.png of each image, or program:COMMAND with {frame},"
-            " {key} and {output} in it; repeatable. LABEL=NAME names it otherwise. [the first 4]",
         ),
     ] = None,
-    metrics: Annotated[
-        list[str] | None,
-        typer.Option("--metric", metavar="NAME", help="Only this one; repeatable. [all there are]"),
-    ] = None,
-    jobs: Annotated[int, typer.Option(metavar="N", help="Processes.")] = 1,
-    threads: Annotated[
-        int, typer.Option(metavar="N", help="Of all of them together; 0: one per core.")
-    ] = 0,
-    limit: Limit = None,
-    title: Annotated[str, typer.Option(metavar="TEXT", help="Of the report.")] = "",
-    seed: Annotated[int, typer.Option(metavar="N", help="Of noise and of the bootstrap.")] = 0,
-    clip: Clip = None,
-    dino: Dino = None,
-    inception: Inception = None,
-    device: MetricsDevice = "cpu",
+    *,
+    metric: MetricOptions,
+    run_options: RunOptions,
     published: Annotated[
         list[str] | None,
-        typer.Option(metavar="N", help="A table of the paper to stand in the report; repeatable."),
+        option("N", "A table of the paper to stand in the report; repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -162,21 +154,19 @@ def evaluate(
     """
     from livemoments.lab.benchmark.config import DEFAULT_METHODS, EvaluateConfig
     from livemoments.lab.benchmark.run import evaluate as run_benchmark
-    from livemoments.lab.metrics.catalogue import METRICS, Sources
+    from livemoments.lab.metrics.catalogue import METRICS
     from livemoments.lab.report.summary import summary, summary_lines
     from livemoments.lab.report.write import write_report
 
     config = EvaluateConfig(
         set_folder=folder, output=output, methods=tuple(methods or DEFAULT_METHODS),
-        metrics=tuple(metrics or METRICS), jobs=jobs, threads=threads, limit=limit, title=title,
-        seed=seed, published=tuple(published or ()),
-        command=shlex.join(["livemoments", *sys.argv[1:]]),
-        sources=Sources(inception=inception, clip=clip, dino=dino, device=device),
+        metrics=tuple(metric.metrics or METRICS), sources=metric.sources(),
+        published=tuple(published or ()), command=command_line(), **vars(run_options),
     )  # fmt: skip
     with StageProgress() as progress:
         run = run_benchmark(config, progress)
     if run.scores:
-        write_report(run, config.output, config.set_folder)
+        write_report(run, output, folder)
     print_facts(summary(run), as_json=as_json, lines=summary_lines(run))
     failed = [method.name for method in run.methods if method.failed]
     if failed:

@@ -1,15 +1,13 @@
 """Commands that do the paper's experiments, and its study of metrics against people."""
 
-import shlex
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Command, Json, LongCommand, lab
-from livemoments.cli.lab.evaluating import Clip, Dino, Inception, Limit, MetricsDevice
+from livemoments.cli.base import Command, LongCommand, lab
+from livemoments.cli.lab.evaluating import Limit, MetricOptions
+from livemoments.cli.options import Json, argument, command_line, option, with_groups
 from livemoments.cli.printing import print_facts, say
 from livemoments.errors import ConfigError
 from livemoments.extras import need_torch
@@ -21,52 +19,46 @@ if TYPE_CHECKING:
 COSTS = "table5"  # needs no set
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """What some of the tables need."""
+
+    photographs: Annotated[
+        Path | None,
+        option("FOLDER", "table3, 7, 8: to train on, as for `train`."),
+    ] = None
+    steps: Annotated[int, option("N", "table3, 7, 8: of training, for each row.")] = 2000
+    weights: Annotated[
+        Path | None,
+        option("FOLDER", "table5, 9: a compact model of your own."),
+    ] = None
+    raft: Annotated[Path | None, option("FILE", "table9: RAFT's weights. [torchvision's]")] = None
+    size: Annotated[int, option("PX", "table5: side of the tile.")] = 1024
+    sd3: Annotated[
+        str | None,
+        option("FOLDER|random", "table5: the paper's model too. [not]"),
+    ] = None
+
+
 @lab.command(cls=LongCommand)
+@with_groups
 def experiment(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="table1, 2, 3, 5, 7, 8 or 9, as table3.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT", help="A folder for all that comes.")
-    ],
+    name: Annotated[str, argument("NAME", "table1, 2, 3, 5, 7, 8 or 9, as table3.")],
+    output: Annotated[Path, option("OUT", "A folder for all that comes.", "-o", "--output")],
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[SET]", help="As for `evaluate`; table5 needs none."),
+        argument("[SET]", "As for `evaluate`; table5 needs none."),
     ] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option("--method", metavar="NAME", help="table1, 2: one more; repeatable."),
+        option("NAME", "table1, 2: one more; repeatable.", "--method"),
     ] = None,
-    metrics: Annotated[
-        list[str] | None,
-        typer.Option("--metric", metavar="NAME", help="Only this one; repeatable. [the table's]"),
-    ] = None,
-    photographs: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="table3, 7, 8: to train on, as for `train`."),
-    ] = None,
-    steps: Annotated[
-        int, typer.Option(metavar="N", help="table3, 7, 8: of training, for each row.")
-    ] = 2000,
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="table5, 9: a compact model of your own."),
-    ] = None,
-    raft: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="table9: RAFT's weights. [torchvision's]")
-    ] = None,
-    size: Annotated[int, typer.Option(metavar="PX", help="table5: side of the tile.")] = 1024,
-    sd3: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER|random", help="table5: the paper's model too. [not]"),
-    ] = None,
-    clip: Clip = None,
-    dino: Dino = None,
-    inception: Inception = None,
-    device: MetricsDevice = "cpu",
+    *,
+    metric: MetricOptions,
+    table: TableOptions,
     limit: Limit = None,
-    threads: Annotated[int, typer.Option(metavar="N", help="0: one per core.")] = 0,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of training, noise, bootstrap.")] = 0,
+    threads: Annotated[int, option("N", "0: one per core.")] = 0,
+    seed: Annotated[int, option("N", "Of training, noise, bootstrap.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Do an experiment of the paper on a set of your own.
@@ -79,37 +71,38 @@ def experiment(
     where it was stopped.
     """
     need_torch("an experiment of the paper")
-    from livemoments.lab.experiments import tables as experiments
-    from livemoments.lab.metrics.catalogue import Sources
+    from livemoments.lab.experiments import tables
     from livemoments.models.compact import SHIPPED
 
-    command = shlex.join(["livemoments", *sys.argv[1:]])
-    sources = Sources(clip=clip, dino=dino, inception=inception, device=device)
+    weights = table.weights or SHIPPED
     with StageProgress() as progress:
         if name == COSTS:
-            found = _costs(output, weights or SHIPPED, size, sd3, command, progress)
+            found = _costs(output, weights, table, progress)
         elif folder is None:
-            raise ConfigError(f"{name} needs a set: give one from `livemoments make-set`")
+            raise ConfigError(f"{name} needs a set: give one from `livemoments lab make-set`")
         else:
-            usual = experiments.usual_training
-            config = experiments.ExperimentConfig(
+            training = None
+            if table.photographs:
+                training = tables.usual_training(
+                    table.photographs, output, steps=table.steps, seed=seed, threads=threads
+                )
+            config = tables.ExperimentConfig(
                 set_folder=folder, output=output, methods=tuple(methods or ()),
-                metrics=tuple(metrics or ()), weights=weights or SHIPPED, raft_weights=raft,
-                limit=limit, threads=threads, seed=seed, sources=sources, command=command,
-                training=usual(photographs, output, steps=steps, seed=seed, threads=threads)
-                if photographs else None,
+                metrics=tuple(metric.metrics or ()), weights=weights, raft_weights=table.raft,
+                limit=limit, threads=threads, seed=seed, sources=metric.sources(),
+                command=command_line(), training=training,
             )  # fmt: skip
-            found = experiments.run_experiment(name, config, progress)
+            found = tables.run_experiment(name, config, progress)
     print_facts(found.to_dict(), as_json=as_json, lines=found.lines())
     say(f"run and report: {output}")
 
 
-def _costs(
-    output: Path, weights: Path, size: int, sd3: str | None, command: str, progress: "Progress"
-) -> "Experiment":
+def _costs(output: Path, weights: Path, table: TableOptions, progress: "Progress") -> "Experiment":
     from livemoments.lab.speed.costs import CostConfig, measure_costs
 
-    config = CostConfig(output=output, size_px=size, weights=weights, sd3=sd3, command=command)
+    config = CostConfig(
+        output=output, size_px=table.size, weights=weights, sd3=table.sd3, command=command_line()
+    )
     return measure_costs(config, progress)
 
 
@@ -117,17 +110,15 @@ def _costs(
 def correlate(
     rankings: Annotated[
         Path,
-        typer.Argument(metavar="RANKINGS", help="CSV: participant, image, method, rank (1: best)."),
+        argument("RANKINGS", "CSV: participant, image, method, rank (1: best)."),
     ],
-    scores: Annotated[Path, typer.Argument(metavar="SCORES", help="The scores.csv of `evaluate`.")],
+    scores: Annotated[Path, argument("SCORES", "The scores.csv of `evaluate`.")],
     higher: Annotated[
         list[str] | None,
-        typer.Option("--higher", metavar="METRIC", help="Of a metric of your own: more is better."),
+        option("METRIC", "Of a metric of your own: more is better.", "--higher"),
     ] = None,
-    lower: Annotated[
-        list[str] | None, typer.Option("--lower", metavar="METRIC", help="Likewise: less is.")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the intervals' draws.")] = 0,
+    lower: Annotated[list[str] | None, option("METRIC", "Likewise: less is.", "--lower")] = None,
+    seed: Annotated[int, option("N", "Of the intervals' draws.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Correlate metrics with people's rankings.

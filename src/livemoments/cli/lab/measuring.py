@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Command, Json, LongCommand, Overwrite, lab
+from livemoments.cli.base import Command, LongCommand, lab
+from livemoments.cli.options import Json, Overwrite, argument, option
 from livemoments.cli.printing import print_facts
 from livemoments.errors import ConfigError
 from livemoments.extras import need_torch
@@ -14,46 +13,38 @@ from livemoments.extras import need_torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from livemoments.lab.benchmark.sets import Pair, Scorer
+    from livemoments.lab.benchmark.sets import Scorer, TruthPair
 
 Pairs = Annotated[
     list[Path] | None,
-    typer.Option("--pairs", metavar="FOLDER", help="Pairs: FOLDER/NAME/{frame,key,truth}.png."),
+    option("FOLDER", "Pairs: FOLDER/NAME/{frame,key,truth}.png.", "--pairs"),
 ]
 HeldOut = Annotated[
     Path | None,
-    typer.Option(
-        "--photographs", metavar="FOLDER", help="Scenes are made of those that training holds out."
-    ),
+    option("FOLDER", "Scenes are made of those that training holds out.", "--photographs"),
 ]
-SceneCount = Annotated[int, typer.Option("--scenes", metavar="N", help="How many.")]
+SceneCount = Annotated[int, option("N", "How many.", "--scenes")]
 
 
 @lab.command(cls=LongCommand)
 def ablation(
-    photographs: Annotated[
-        Path, typer.Option("--photographs", metavar="FOLDER", help="What to learn from.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where checkpoints go.")
-    ],
+    photographs: Annotated[Path, option("FOLDER", "What to learn from.", "--photographs")],
+    output: Annotated[Path, option("FOLDER", "Where checkpoints go.", "-o", "--output")],
     pairs: Pairs = None,
     scenes: SceneCount = 16,
-    steps: Annotated[int, typer.Option(metavar="N", help="Of training, for each row.")] = 2000,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the training.")] = 0,
+    steps: Annotated[int, option("N", "Of training, for each row.")] = 2000,
+    seed: Annotated[int, option("N", "Of the training.")] = 0,
     designs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="MODEL", help="Compare designs instead, each trained on from this model."
-        ),
+        option("MODEL", "Compare designs instead, each trained on from this model."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Train with parts taken away: what each is worth.
 
-    Needs the extra "train": pip install 'livemoments[train]'. Each row is trained alike; scores are
-    on scenes made of photographs that training holds out, and on --pairs. Given again, the command
-    goes on where it was stopped.
+    Needs the extra "train": pip install 'livemoments[train]'. Each row is trained in the same way;
+    scores are on scenes made of photographs that training holds out, and on --pairs. Given again,
+    the command goes on where it was stopped.
     """
     need_torch("an ablation")
     from livemoments.lab.experiments.ablation import NETWORK, ablate, ablate_designs
@@ -76,9 +67,9 @@ def safety(
     scenes: SceneCount = 16,
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="A model of your own, from `livemoments export`."),
+        option("FOLDER", "A model of your own, from `livemoments lab export`."),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the noise.")] = 0,
+    seed: Annotated[int, option("N", "Of the noise.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Measure whether a reference can do harm.
@@ -101,17 +92,17 @@ def safety(
 
 def _sets(
     photographs: Path | None, scenes: int, pairs: list[Path] | None
-) -> dict[str, "Sequence[Pair]"]:
-    """Sets of pairs by name: made scenes, and pairs that are kept."""
-    from livemoments.lab.benchmark.sets import kept_pairs, synthetic_pairs
+) -> dict[str, "Sequence[TruthPair]"]:
+    """Return sets of pairs by name: scenes that are made, and pairs from folders."""
+    from livemoments.lab.benchmark.sets import stored_pairs, synthetic_pairs
 
-    sets: dict[str, Sequence[Pair]] = {}
+    sets: dict[str, Sequence[TruthPair]] = {}
     if photographs:
         sets[f"{scenes} scenes"] = synthetic_pairs(photographs, scenes)
     for folder in pairs or []:
-        sets[str(folder)] = kept_pairs(folder)
+        sets[str(folder)] = stored_pairs(folder)
     if not sets:
-        raise ConfigError("nothing to measure on: give --photographs or --pairs, or both")
+        raise ConfigError("nothing to measure on", settings=("photographs", "pairs"))
     return sets
 
 
@@ -127,20 +118,18 @@ def _scorer() -> "Scorer":
 def degradation(
     photos: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FOLDER_OR_PHOTO...", help="Live Photos, and folders with some below them."
-        ),
+        argument("FOLDER_OR_PHOTO...", "Live Photos, and folders with some below them."),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="PLOT", help="Where to draw it: .png, .jpg."),
+        option("PLOT", "Where to draw it: .png, .jpg.", "-o", "--output"),
     ] = None,
-    draws: Annotated[int, typer.Option(metavar="N", help="Of each preset per frame.")] = 8,
+    draws: Annotated[int, option("N", "Of each preset per frame.")] = 8,
     presets: Annotated[
         list[str] | None,
-        typer.Option("--preset", metavar="NAME", help="Only this one; may be given repeatedly."),
+        option("NAME", "Only this one; may be given repeatedly.", "--preset"),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the draws.")] = 0,
+    seed: Annotated[int, option("N", "Of the draws.")] = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Command, Json, Overwrite, lab
+from livemoments.cli.base import Command, lab
+from livemoments.cli.options import Json, Overwrite, argument, option
 from livemoments.cli.printing import print_facts
 from livemoments.extras import need_sd3
 from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM, Sd3Config
@@ -16,15 +15,12 @@ from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM, Sd3Config
 def check_weights(
     weights: Annotated[
         str,
-        typer.Argument(
-            metavar="[WEIGHTS]", help="A folder, or a repository's name in the Hugging Face cache."
-        ),
+        argument("[WEIGHTS]", "A folder, or a repository's name in the Hugging Face cache."),
     ] = PUBLISHED,
     base: Annotated[
         str,
-        typer.Option(
-            metavar="FOLDER",
-            help="SD3-medium, likewise; not read where WEIGHTS has a vae folder of its own.",
+        option(
+            "FOLDER", "SD3-medium, likewise; not read where WEIGHTS has a vae folder of its own."
         ),
     ] = SD3_MEDIUM,
     as_json: Json = False,
@@ -45,55 +41,46 @@ def check_weights(
 def embed_prompt(
     base: Annotated[
         str,
-        typer.Argument(
-            metavar="BASE",
-            help="SD3-medium's folder with its text encoders, or its name in the Hugging Face"
-            " cache.",
+        argument(
+            "BASE",
+            "SD3-medium's folder with its text encoders, or its name in the Hugging Face cache.",
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "-o", "--output", metavar="OUT", help="Best WEIGHTS/empty_prompt.safetensors."
-        ),
+        option("OUT", "Best WEIGHTS/empty_prompt.safetensors.", "-o", "--output"),
     ],
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Make the empty prompt's embeddings, once.
 
-    Needs the extra "sd3": pip install 'livemoments[sd3]'. The sd3 model is told them in place of a
+    Needs the extra "sd3": pip install 'livemoments[sd3]'. The sd3 model takes them in place of a
     prompt. With the encoder T5 this takes some 20 GB of memory; where BASE has none, its part is
-    zeros, and that is said. Which of them the release was trained with is not known.
+    zeros, which the output states. Which of them the release was trained with is not known.
     """
     need_sd3("embedding the prompt")
     from livemoments.models.sd3.prompt import embed_empty_prompt
 
     made = embed_empty_prompt(base, output, overwrite=overwrite)
-    print_facts(made.to_dict(), as_json=as_json)
+    print_facts(made, as_json=as_json)
 
 
 @lab.command("bench-sd3", cls=Command)
 def bench_sd3(
     weights: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="Those of check-weights; else random ones, full size."),
+        option("FOLDER", "Those of check-weights; else random ones, full size."),
     ] = None,
-    base: Annotated[str, typer.Option(metavar="FOLDER", help="As for check-weights.")] = SD3_MEDIUM,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cuda|mps|cpu", help="Where it runs.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(metavar="auto|bf16|fp16|float32", help="Of the arithmetic.")
-    ] = "auto",
-    tile_px: Annotated[int, typer.Option("--tile", metavar="PX", help="Side of the tile.")] = 1024,
-    batch: Annotated[int, typer.Option(metavar="N", help="Tiles at a time, in one row.")] = 2,
-    compile_: Annotated[
-        bool, typer.Option("--compile", help="Measure torch.compile, too.")
-    ] = False,
+    base: Annotated[str, option("FOLDER", "As for check-weights.")] = SD3_MEDIUM,
+    device: Annotated[str, option("auto|cuda|mps|cpu", "Where it runs.")] = "auto",
+    precision: Annotated[str, option("auto|bf16|fp16|float32", "Of the arithmetic.")] = "auto",
+    tile_px: Annotated[int, option("PX", "Side of the tile.", "--tile")] = 1024,
+    batch: Annotated[int, option("N", "Tiles at a time, in one row.")] = 2,
+    compile_: Annotated[bool, option(None, "Measure torch.compile, too.", "--compile")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure the sd3 model beside the release's loop.
+    """Measure the sd3 model next to the release's loop.
 
     Needs the extra "sd3": pip install 'livemoments[sd3]'. In one run, over one made-up tile: a
     plain statement of the official loop, and ours in several ways, each with its seconds, its

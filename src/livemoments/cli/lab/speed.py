@@ -1,40 +1,31 @@
 """Commands that measure what a restoration costs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import Annotated
 
 from livemoments.cli.bars import StageProgress
-from livemoments.cli.base import Command, Json, Video, lab
+from livemoments.cli.base import Command, lab
+from livemoments.cli.options import Json, OwnModel, Video, argument, option
 from livemoments.cli.printing import print_facts
 from livemoments.extras import need_torch
-
-if TYPE_CHECKING:
-    pass
 
 
 @lab.command(cls=Command)
 def bench(
-    photo: Annotated[
-        Path | None, typer.Argument(metavar="[PHOTO]", help="One of your own; else one is made.")
-    ] = None,
+    photo: Annotated[Path | None, argument("[PHOTO]", "One of your own; else one is made.")] = None,
     video: Video = None,
-    steps: Annotated[int, typer.Option(metavar="1..6", help="As for restore.")] = 1,
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="A model of your own, from `livemoments export`."),
-    ] = None,
+    steps: Annotated[int, option("1..6", "As for restore.")] = 1,
+    weights: OwnModel = None,
     megapixels: Annotated[
         float | None,
-        typer.Option(metavar="MP", help="Of the photo that is made; else 12.", show_default=False),
+        option("MP", "Of the photo that is made; else 12.", show_default=False),
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(metavar="real-esrgan", help="Measure that on the same frame, side by side."),
+        option("real-esrgan", "Measure that on the same frame, side by side."),
     ] = None,
     all_tiles: Annotated[
-        bool, typer.Option("--all-tiles", help="Time all of its tiles, not a share: minutes.")
+        bool, option(None, "Time all of its tiles, not a share: minutes.", "--all-tiles")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -46,23 +37,15 @@ def bench(
     With --against it measures the seconds of Real-ESRGAN x4plus too, for a picture of the same size
     on the same threads; that needs the extra "train", and fetches its weights once (34 MB).
     """
-    if against or all_tiles:
-        need_torch("measuring Real-ESRGAN")
-        from livemoments.lab.speed.against import RivalJob, compare
+    from livemoments.lab.speed.restore import BenchJob, measure
 
-        job = RivalJob(name=against, all_tiles=all_tiles)
-        with StageProgress() as progress:
-            found = compare(
-                job, photo, video=video, steps=steps, weights=weights, megapixels=megapixels,
-                progress=progress,
-            )  # fmt: skip
-        print_facts(found.to_dict(), as_json=as_json, lines=found.lines())
-        return
-    from livemoments.lab.speed.restore import measure
-
+    job = BenchJob(photo=photo, video=video, steps=steps, weights=weights, megapixels=megapixels)
     with StageProgress() as progress:
-        result = measure(
-            photo, video=video, steps=steps, weights=weights, megapixels=megapixels,
-            progress=progress,
-        )  # fmt: skip
-    print_facts(result.to_dict(), as_json=as_json)
+        if against or all_tiles:
+            need_torch("measuring Real-ESRGAN")
+            from livemoments.lab.speed.against import RivalJob, compare
+
+            found = compare(RivalJob(name=against, all_tiles=all_tiles), job, progress)
+            print_facts(found.to_dict(), as_json=as_json, lines=found.lines())
+        else:
+            print_facts(measure(job, progress).to_dict(), as_json=as_json)

@@ -1,7 +1,7 @@
-"""The rest of a clip's frames, besides its faces, restored by the main model with the key photo.
+"""Restore the background of a clip's frames, around its faces, by the main model and the key photo.
 
 Frame by frame, each for itself: sharper, and slow; where a frame cannot be aligned with the key
-photo, what comes from it comes and goes. So this is an option, and not what a clip gets unasked.
+photo, detail from it comes and goes. So this is an option, and not the default.
 """
 
 import time
@@ -12,6 +12,7 @@ import numpy as np
 
 from livemoments.faces.crops import soft_mask
 from livemoments.faces.polish import FaceChange
+from livemoments.imaging.pixels import reduce
 from livemoments.progress import Progress
 from livemoments.restoration.config import RestoreConfig, load_model
 from livemoments.restoration.moment import restore_frame
@@ -19,7 +20,7 @@ from livemoments.restoration.moment import restore_frame
 STAGE = "restoring the rest"
 
 
-class RestRestorer:
+class BackgroundRestorer:
     """The main model, set up for one clip."""
 
     def __init__(
@@ -33,49 +34,42 @@ class RestRestorer:
         threads: int = 0,
         progress: Progress | None = None,
     ) -> None:
-        """Load the model, and reduce the key photo to the size of what is written.
+        """Load the model, and reduce the key photo to the size of the result.
 
         Args:
-            key_photo: Upright RGB, uint8.
-            size: Width and height of what is written.
-            scale: By how much frames were enlarged to that.
-            count: Of the frames to come.
-            seed: Of the model's noise.
-            threads: Of the model; 0: one per core.
-            progress: Told of every frame; the stage's name has an estimate from the second on.
+            key_photo: upright RGB, uint8.
+            size: width and height of the result.
+            scale: by how much frames were enlarged to that.
+            count: of the frames to come.
+            seed: of the model's noise.
+            threads: of the model; 0: one per core.
+            progress: called after every frame; the stage's name has an estimate from the second on.
 
         Raises:
-            WeightsError: The model's weights cannot be used.
+            WeightsError: the model's weights cannot be used.
         """
         self._config = RestoreConfig(look="frame", hdr=False, seed=seed, threads=threads)
         self._model = load_model(self._config)
         self._scale, self._count, self._progress = scale, count, progress
         self._done, self._stage = 0, STAGE
-        height, width = key_photo.shape[:2]
-        share = max(size) / max(width, height)
-        if share < 1:  # a result of more pixels would only be reduced again
-            smaller = (max(16, round(width * share)), max(16, round(height * share)))
-            key_photo = cv2.resize(key_photo, smaller, interpolation=cv2.INTER_AREA)
-        self._key_photo = key_photo
+        # A result of more pixels would only be reduced again.
+        share = max(size) / max(key_photo.shape[:2])
+        self._key_photo = reduce(key_photo, share) if share < 1 else key_photo
 
     def restore(self, frame: np.ndarray) -> np.ndarray:
-        """A frame, enlarged already, restored: float32 RGB in [0, 1], of its size."""
+        """Restore a frame that is enlarged already: float32 RGB in [0, 1], of its size."""
         began_s = time.perf_counter()
         height, width = frame.shape[:2]
-        small = frame
-        if self._scale > 1:
-            size = (width // self._scale, height // self._scale)
-            small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        small = reduce(frame, 1 / self._scale) if self._scale > 1 else frame
         image = restore_frame(small, self._key_photo, config=self._config, model=self._model).image
         if image.shape[:2] != (height, width):
-            grows = image.shape[0] < height
-            method = cv2.INTER_CUBIC if grows else cv2.INTER_AREA
+            method = cv2.INTER_CUBIC if image.shape[0] < height else cv2.INTER_AREA
             image = np.clip(cv2.resize(image, (width, height), interpolation=method), 0, 1)
-        self._tell(time.perf_counter() - began_s)
+        self._report(time.perf_counter() - began_s)
         return image
 
-    def _tell(self, seconds: float) -> None:
-        """Say how far it is, and after the first frame how long all of them will take."""
+    def _report(self, seconds: float) -> None:
+        """Report the progress, and after the first frame how long all of them will take."""
         self._done += 1
         if self._done == 1:
             minutes = seconds * self._count / 60
@@ -84,16 +78,18 @@ class RestRestorer:
             self._progress(self._stage, self._done, self._count)
 
 
-def around_faces(faces: np.ndarray, rest: np.ndarray, changes: Sequence[FaceChange]) -> np.ndarray:
-    """One picture's restored faces in the other: `rest` everywhere but under their soft masks.
+def around_faces(
+    faces: np.ndarray, background: np.ndarray, changes: Sequence[FaceChange]
+) -> np.ndarray:
+    """Combine two pictures: faces of the one under their soft masks, elsewhere the other.
 
     Args:
         faces: float32 H x W x 3 with its faces restored.
-        rest: The same frame with the rest restored.
-        changes: Of the faces, at their places in these pictures.
+        background: the same frame with the background restored.
+        changes: of the faces, at their places in these pictures.
     """
-    result = rest.copy()
-    height, width = rest.shape[:2]
+    result = background.copy()
+    height, width = background.shape[:2]
     for each in changes:
         box = each.placement
         reach = box.side_px  # more than half a turned square's diagonal

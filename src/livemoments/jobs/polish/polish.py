@@ -1,7 +1,7 @@
-"""From a clip to the polished clip.
+"""Polish a clip from file to file.
 
-The clip comes back as it was, with other pictures: same times, sound and metadata; outside the
-faces its pictures are those that were decoded, coded once more. A Live Photo can come back whole.
+The result is the clip with other pictures: same times, sound and metadata; outside the faces its
+pictures are the decoded ones, coded once more. A Live Photo can be written whole.
 """
 
 import shutil
@@ -20,24 +20,20 @@ from livemoments.faces.detect import FaceFinder
 from livemoments.faces.face import Placement
 from livemoments.faces.identity import Embedder
 from livemoments.faces.models import FaceModels
-from livemoments.faces.polish import (
-    ClipPeople,
-    FaceChange,
-    PolishConfig,
-    apply_changes,
-    find_people,
-    polish,
-)
+from livemoments.faces.people import ClipPeople, find_people
+from livemoments.faces.polish import FaceChange, apply_changes, polish
+from livemoments.faces.settings import PolishConfig
 from livemoments.files import atomic_output, atomic_pair
-from livemoments.jobs.polish.background import RestRestorer, around_faces
+from livemoments.imaging.pixels import as_bytes
+from livemoments.jobs.polish.background import BackgroundRestorer, around_faces
 from livemoments.jobs.polish.preview import FacePreview, face_preview
 from livemoments.jobs.polish.report import PolishedClip, nothing_restored, report_of
 from livemoments.jobs.polish.request import (
-    Subject,
+    PolishRequest,
     becomes_quicktime,
     check_places,
     is_still,
-    open_subject,
+    open_request,
 )
 from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.movie.encode import CodingChoice
@@ -58,14 +54,14 @@ RESTS = ("keep", "model")
 
 @dataclass(frozen=True, kw_only=True)
 class ClipFacesConfig:
-    """How a clip's faces are polished. The defaults are what `livemoments faces` uses."""
+    """The settings of polishing a clip; the defaults are those of `livemoments faces`."""
 
     polish: PolishConfig = field(default_factory=PolishConfig)
     scale: int = 1  # of the result's sides: 1, 2 or 4; enlarged by cubic interpolation
-    rest: str = "keep"  # of the pictures; or "model": restored by the main model, slowly
-    crf: float | None = None  # of the coding, 0 (best) to 51; None: what cannot be seen
+    rest: str = "keep"  # the background; or "model": restored by the main model, slowly
+    crf: float | None = None  # of the coding, 0 (best) to 51; None: a loss that cannot be seen
     threads: int = 0  # 0: one per core
-    weights: Path | None = None  # a face model of your own; None: that of the package
+    weights: Path | None = None  # of a face model; None: the package's
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
@@ -73,11 +69,11 @@ class ClipFacesConfig:
             raise ConfigError(f"scale must be one of {known}; got {self.scale}")
         if self.rest not in RESTS:
             raise ConfigError(f"rest must be one of {', '.join(RESTS)}; got {self.rest!r}")
-        _ = self.coding  # says what is wrong with its numbers
+        _ = self.coding  # raises ConfigError where its numbers are wrong
 
     @property
     def coding(self) -> CodingChoice:
-        """How pictures are coded."""
+        """The settings of coding pictures."""
         return CodingChoice(crf=self.crf, threads=self.threads)
 
 
@@ -95,53 +91,51 @@ def polish_clip(
 ) -> PolishedClip:
     """Restore the faces of a clip by the key photo and by further photographs of the same people.
 
-    People who are in none of the photographs are left alone, and so are faces that have nothing to
-    gain.
+    People who are in none of the photographs are left alone, and so are faces that are as sharp.
 
     Args:
-        photo: What open_live_photo opens, or with references a clip alone.
-        output: .mov or .mp4: the clip. .jpg or .heic: the whole Live Photo in its own form, with
+        photo: for open_live_photo, or with references a clip alone.
+        output: .mov or .mp4: the clip. .jpg or .heic: the whole Live Photo in its own format, with
             the key photo as it was.
-        video: The clip, where `photo` does not lead to it.
-        references: Photographs of the people, besides the key photo.
-        preview: Where to put a video of before and after side by side, .mp4 or .mov.
-        config: How.
-        overwrite: Whether files that are there already may be replaced; inputs never are.
-        model: One that was loaded before, in place of the config's.
-        progress: Told of every stage; what it raises cancels, and then nothing has been written.
+        video: the clip, where `photo` does not lead to it.
+        references: photographs of the people, besides the key photo.
+        preview: path of a video of before and after side by side, .mp4 or .mov.
+        config: how.
+        overwrite: whether files that are there already may be replaced; inputs never are.
+        model: one that was loaded before, in place of the config's.
+        progress: called in every stage; whatever it raises cancels, and nothing is written.
 
     Raises:
-        InputError: A file cannot be read; or no face is restored, with the reason for each.
+        InputError: a file cannot be read; or no face is restored, with the reason for each.
         MissingExtraError: dlib or its models are not installed.
-        WeightsError: The face model's weights cannot be used.
-        OutputError: A path is refused, or cannot be written.
+        WeightsError: the face model's weights cannot be used.
+        OutputError: a path is refused, or cannot be written.
     """
     config, stages, output = config or ClipFacesConfig(), Stages(progress), Path(output)
-    subject = open_subject(photo, video, references)
-    check_places(subject, output, preview, overwrite=overwrite)
-    rest_by = subject.rest_reference() if config.rest == "model" else None
+    request = open_request(photo, video, references)
+    check_places(request, output, preview, overwrite=overwrite)
+    background_by = request.background_reference() if config.rest == "model" else None
     with stages.stage("loading"):
         models = FaceModels()
         finder, embedder = FaceFinder(models, config.polish.smallest_px), Embedder(models)
         model = model or load_faces(config.weights or SHIPPED, config.threads)
-        faces, notes = subject.read_references(finder, embedder)
-    began_s = time.perf_counter()
-    frames = _ClipFrames(subject.clip)
+        faces, notes = request.read_references(finder, embedder)
+    began_s, clip = time.perf_counter(), request.clip
+    frames = _ClipFrames(clip)
     people = find_people(
-        frames, faces, finder, embedder, config.polish, progress, count=len(subject.clip.pts)
+        frames, faces, finder, embedder, config.polish, progress, count=len(clip.pts)
     )
     if not people.restored:
-        raise InputError(nothing_restored(subject.name, people))
+        raise InputError(nothing_restored(request.name, people))
     found_s = time.perf_counter()
-    job = _Polishing(subject.clip, people, frames, model, config, rest_by, progress)
+    job = _Polishing(clip, people, frames, model, config, background_by, progress)
     with tempfile.TemporaryDirectory(prefix="livemoments-") as scratch:
         made = job.run(Path(scratch), becomes_quicktime(output), preview)
-        place = _Place(output=output, preview=preview, overwrite=overwrite)
-        movie, more = place.fill(subject, made, Path(scratch))
+        movie, more = _write(request, made, output, preview, Path(scratch), overwrite=overwrite)
     seconds = {"finding faces": found_s - began_s, "restoring": time.perf_counter() - found_s}
     return PolishedClip(
-        path=output, movie=movie, preview=preview, width=subject.clip.width * config.scale,
-        height=subject.clip.height * config.scale, frames=len(subject.clip.pts),
+        path=output, movie=movie, preview=preview, width=clip.width * config.scale,
+        height=clip.height * config.scale, frames=len(clip.pts),
         people=tuple(report_of(each, job.restored[each.number]) for each in people.people),
         seconds=stages.seconds | {name: round(each, 3) for name, each in seconds.items()},
         notes=(*notes, *made.notes, *more),
@@ -149,7 +143,7 @@ def polish_clip(
 
 
 class _ClipFrames:
-    """A clip's frames as faces.polish takes them; each call reads them anew."""
+    """A clip's frames for faces.polish; each call reads them anew."""
 
     def __init__(self, clip: Clip) -> None:
         self._clip = clip
@@ -159,12 +153,12 @@ class _ClipFrames:
         indices = []
         for frame in self._clip.frames():
             indices.append(frame.index)
-            yield frame.time_s, np.rint(frame.image * 255).astype(np.uint8)
+            yield frame.time_s, as_bytes(frame.image)
         self.indices = indices
 
 
 class _Polishing:
-    """One clip's pictures on their way from what they were to what is written."""
+    """The work on one clip's pictures."""
 
     def __init__(
         self,
@@ -173,47 +167,47 @@ class _Polishing:
         frames: _ClipFrames,
         model: FaceRestorer,
         config: ClipFacesConfig,
-        rest_by: np.ndarray | None,
+        background_by: np.ndarray | None,
         progress: Progress | None,
     ) -> None:
         self.restored: Counter[int] = Counter()  # frames by person
         self._clip, self._people, self._config = clip, people, config
-        self._progress, self._rest_by = progress, rest_by
-        # A frame that cannot be decoded is none to faces.polish, and is one to the clip.
+        self._progress, self._background_by = progress, background_by
+        # faces.polish does not count frames that cannot be decoded, and the clip does.
         self._places = {index: place for place, index in enumerate(frames.indices)}
         self._changes = polish(frames, people, model, config.polish, progress)
         self._preview: FacePreview | None = None
-        self._rest: RestRestorer | None = None
+        self._background: BackgroundRestorer | None = None
 
     def run(self, scratch: Path, quicktime: bool | None, preview: Path | None) -> RewrittenMovie:
         """Code the polished pictures into a scratch folder, and draw the preview there."""
         clip, config = self._clip, self._config
         size = (clip.width * config.scale, clip.height * config.scale)
-        if self._rest_by is not None:
-            self._rest = RestRestorer(
-                self._rest_by, size, scale=config.scale, count=len(clip.pts),
+        if self._background_by is not None:
+            self._background = BackgroundRestorer(
+                self._background_by, size, scale=config.scale, count=len(clip.pts),
                 seed=config.polish.seed, threads=config.threads, progress=self._progress,
             )  # fmt: skip
         choice = RewriteChoice(scale=config.scale, quicktime=quicktime, coding=config.coding)
         with ExitStack() as stack:
             if preview is not None:
-                faces = self._largest_face()
-                drawn = face_preview(drawn_in(scratch, preview), size, faces)
-                self._preview = stack.enter_context(drawn)
+                drawn = _drawn_in(scratch, preview)
+                opened = face_preview(drawn, size, self._largest_face())
+                self._preview = stack.enter_context(opened)
             return rewrite_pictures(clip, self._change, scratch, choice, self._progress)
 
     def _change(self, index: int, picture: np.ndarray) -> np.ndarray:
-        """A frame with its faces restored; what rewrite_pictures asks for, in ascending order."""
+        """Restore the faces of a frame; rewrite_pictures asks for frames in ascending order."""
         changes = self._changes_of(index)
         result = apply_changes(picture, changes)
-        if self._rest is not None:
-            result = around_faces(result, self._rest.restore(picture), changes)
+        if self._background is not None:
+            result = around_faces(result, self._background.restore(picture), changes)
         if self._preview is not None:
             self._preview.add(index, self._clip.times_s[index], picture, result)
         return result
 
     def _changes_of(self, index: int) -> tuple[FaceChange, ...]:
-        """What changes in a frame, at its places in the enlarged picture."""
+        """Return the changes of a frame, at their places in the enlarged picture."""
         place = self._places.get(index)
         if place is None:
             return ()
@@ -225,7 +219,7 @@ class _Polishing:
         )
 
     def _largest_face(self) -> Mapping[int, Placement]:
-        """Where the largest restored face lies in the enlarged pictures, by the clip's frame."""
+        """Return the largest restored face's places in the enlarged pictures, by frame."""
         largest = max(self._people.restored, key=lambda person: person.track.height_px)
         index_of = {place: index for index, place in self._places.items()}
         return {
@@ -234,43 +228,42 @@ class _Polishing:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where the results go."""
-
-    output: Path
-    preview: Path | None
-    overwrite: bool
-
-    def fill(
-        self, subject: Subject, made: RewrittenMovie, scratch: Path
-    ) -> tuple[Path | None, tuple[str, ...]]:
-        """Write the files; returns where a Live Photo's clip is, and notes."""
-        overwrite, inputs = self.overwrite, subject.files
-        if subject.live is not None and is_still(self.output):
-            file = scratch / "clip.mov"
-            with file.open("wb") as stream:
-                made.movie.write(stream)
-            clip = open_clip(Source.whole(file), subject.clip.target)
-            done = with_other_clip(subject.live, clip, self.output, overwrite=overwrite)
-            if self.preview is not None:
-                preview = atomic_output(self.preview, overwrite=overwrite, inputs=inputs)
-                with preview as path:
-                    shutil.copyfile(drawn_in(scratch, self.preview), path)
-            return done.movie, done.notes
-        with ExitStack() as stack:
-            if self.preview is None:
-                files = atomic_output(self.output, overwrite=overwrite, inputs=inputs)
-                path = stack.enter_context(files)
-            else:
-                pair = atomic_pair(self.output, self.preview, overwrite=overwrite, inputs=inputs)
-                path, preview_path = stack.enter_context(pair)
-                shutil.copyfile(drawn_in(scratch, self.preview), preview_path)
-            with path.open("wb") as stream:
-                made.movie.write(stream)
-        return None, ()
+def _write(
+    request: PolishRequest,
+    made: RewrittenMovie,
+    output: Path,
+    preview: Path | None,
+    scratch: Path,
+    *,
+    overwrite: bool,
+) -> tuple[Path | None, tuple[str, ...]]:
+    """Write the files; returns where a Live Photo's clip is, and notes."""
+    inputs = request.files
+    if request.live is not None and is_still(output):
+        file = scratch / "clip.mov"
+        _write_movie(made, file)
+        clip = open_clip(Source.whole(file), request.clip.target)
+        done = with_other_clip(request.live, clip, output, overwrite=overwrite)
+        if preview is not None:
+            with atomic_output(preview, overwrite=overwrite, inputs=inputs) as path:
+                shutil.copyfile(_drawn_in(scratch, preview), path)
+        return done.movie, done.notes
+    if preview is None:
+        with atomic_output(output, overwrite=overwrite, inputs=inputs) as path:
+            _write_movie(made, path)
+    else:
+        both = atomic_pair(output, preview, overwrite=overwrite, inputs=inputs)
+        with both as (path, preview_path):
+            shutil.copyfile(_drawn_in(scratch, preview), preview_path)
+            _write_movie(made, path)
+    return None, ()
 
 
-def drawn_in(scratch: Path, preview: Path) -> Path:
-    """Where a preview is drawn before it goes to its place."""
+def _write_movie(made: RewrittenMovie, path: Path) -> None:
+    with path.open("wb") as stream:
+        made.movie.write(stream)
+
+
+def _drawn_in(scratch: Path, preview: Path) -> Path:
+    """Return where a preview is drawn before it is copied to its place."""
     return scratch / f"preview{preview.suffix.lower()}"

@@ -1,4 +1,4 @@
-"""A clip and its polished version side by side, as a video to look at.
+"""Draw a clip and its polished version side by side, as a video to look at.
 
 Left the clip, right the result, a thin line between; below, both at the largest restored face.
 """
@@ -10,12 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from livemoments.errors import OutputError
 from livemoments.faces.crops import cut
 from livemoments.faces.face import Placement
+from livemoments.imaging.pixels import as_bytes, resize
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -26,11 +26,10 @@ LINE = np.array((236, 236, 236), np.uint8)
 CLOCK = 90_000  # of its times, units per second
 CRF, PRESET = "17", "veryfast"
 BT709, LIMITED, FULL = 1, 1, 2
-SUFFIXES = (".mp4", ".mov")
 
 
 class FacePreview:
-    """Takes pictures in order, clip and result; `face_preview` opens one."""
+    """A preview that takes pictures in order; `face_preview` opens one."""
 
     def __init__(
         self, container: "OutputContainer", size: tuple[int, int], places: Mapping[int, Placement]
@@ -38,9 +37,9 @@ class FacePreview:
         """Lay it out.
 
         Args:
-            container: An MP4 or MOV opened for writing.
-            size: Width and height of the pictures.
-            places: Where the face that is shown below lies, by frame; empty: nothing below.
+            container: an MP4 or MOV opened for writing.
+            size: width and height of the pictures.
+            places: of the face that is shown below, by frame; empty: nothing below.
         """
         width, height = size
         self._half = min(width, (MOST_PX - LINE_PX) // 2) // 2 * 2
@@ -60,17 +59,13 @@ class FacePreview:
         """Add a frame of both: float32 RGB in [0, 1] of the size given."""
         import av
 
-        pictures = [_bytes(each) for each in (before, after)]
-        shrunk = [
-            cv2.resize(each, (self._half, self._high), interpolation=cv2.INTER_AREA)
-            for each in pictures
-        ]
-        rows = [_beside(*shrunk)]
+        pictures = [as_bytes(each) for each in (before, after)]
+        rows = [_side_by_side(*(resize(each, self._high, self._half) for each in pictures))]
         if self._places:
             nearest = int(self._numbers[np.abs(self._numbers - index).argmin()])
             place = replace(self._places[nearest], roll=0.0)
             rows.append(np.broadcast_to(LINE, (LINE_PX, rows[0].shape[1], 3)))
-            rows.append(_beside(*(cut(each, place, self._half) for each in pictures)))
+            rows.append(_side_by_side(*(cut(each, place, self._half) for each in pictures)))
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.concatenate(rows)), "rgb24")
         frame = rgb.reformat(
             format="yuv420p", dst_colorspace=BT709, src_color_range=FULL, dst_color_range=LIMITED
@@ -90,7 +85,7 @@ def face_preview(
     """Write a preview at a path, .mp4 or .mov; when the body ends, the file is whole.
 
     Raises:
-        OutputError: It cannot be encoded.
+        OutputError: it cannot be encoded.
     """
     import av
 
@@ -103,10 +98,6 @@ def face_preview(
         raise OutputError(f"the preview cannot be encoded ({error.strerror or error})") from error
 
 
-def _bytes(picture: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
-
-
-def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     line = np.broadcast_to(LINE, (left.shape[0], LINE_PX, 3))
     return np.concatenate([left, line, right], axis=1)

@@ -1,4 +1,4 @@
-"""What was done to a clip's faces, for people and programs."""
+"""Report what was done to a clip's faces, for people and programs."""
 
 from dataclasses import asdict, dataclass
 from math import isfinite
@@ -10,39 +10,23 @@ from livemoments.faces.people import ClipPeople, Person
 
 @dataclass(frozen=True, kw_only=True)
 class PersonReport:
-    """One person of a clip.
+    """The report of one person of a clip."""
 
-    Attributes:
-        person: From 1, in the order in which they were first seen.
-        reference: The photograph that shows them; None: a stranger, or one who is left alone.
-        distance: Of the identities, to the nearest person known; None: nobody is.
-        height_px: Of the face in the clip's pixels, from the brows to the chin.
-        first_s: When they were first seen.
-        last_s: When they were last seen.
-        frames_seen: In which the face was found.
-        frames_restored: That were changed.
-        share: 0 to 1: how much of the change was made; less where the clip is nearly as sharp as
-            the photograph.
-        references: All photographs that were used, the best first.
-        why: One sentence, where they are left alone.
-        advice: What would make a better photograph.
-    """
-
-    person: int
-    reference: str | None
-    distance: float | None
-    height_px: int
-    first_s: float
+    person: int  # from 1, in the order in which they were first seen
+    reference: str | None  # the photograph that shows them; None: they are left alone
+    distance: float | None  # of identities, to the nearest known person; None: there is none
+    height_px: int  # of the face in the clip's pixels, from the brows to the chin
+    first_s: float  # when they were first seen
     last_s: float
-    frames_seen: int
-    frames_restored: int
-    share: float
-    references: tuple[str, ...]
-    why: str | None
-    advice: str | None
+    frames_seen: int  # in which the face was found
+    frames_restored: int  # that were changed
+    share: float  # 0 to 1: how much of the change was made; less in a clip nearly as sharp
+    references: tuple[str, ...]  # all photographs that were used, the best first
+    why: str | None  # one sentence, where they are left alone
+    advice: str | None  # what would make a better photograph
 
     def line(self) -> str:
-        """The same for people."""
+        """Describe the person in one line."""
         seen = f"person {self.person}, {self.height_px} pixels high, seen from {self.first_s:.2f}"
         seen += f" to {self.last_s:.2f} s"
         if not self.frames_restored:
@@ -56,32 +40,20 @@ class PersonReport:
 
 @dataclass(frozen=True, kw_only=True)
 class PolishedClip:
-    """What polish_clip wrote, and how it came about.
+    """The files that polish_clip wrote, and how they came about."""
 
-    Attributes:
-        path: The clip, or the Live Photo's still.
-        movie: The Live Photo's clip, where it is a file of its own.
-        preview: The video of before and after.
-        width: Of the result's frames, upright.
-        height: Likewise.
-        frames: Of the clip.
-        people: Everyone whose face was seen.
-        seconds: What it took, by stage.
-        notes: What could not be kept, and such, one sentence each.
-    """
-
-    path: Path
-    movie: Path | None
-    preview: Path | None
-    width: int
+    path: Path  # the clip, or the Live Photo's still
+    movie: Path | None  # the Live Photo's clip, where it is a file of its own
+    preview: Path | None  # the video of before and after
+    width: int  # of the result's frames, upright
     height: int
-    frames: int
-    people: tuple[PersonReport, ...]
-    seconds: dict[str, float]
-    notes: tuple[str, ...]
+    frames: int  # of the clip
+    people: tuple[PersonReport, ...]  # everyone whose face was seen
+    seconds: dict[str, float]  # by stage
+    notes: tuple[str, ...]  # what could not be preserved, and such, one sentence each
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Convert to plain values for JSON."""
         return {
             "output": str(self.path),
             "movie": str(self.movie) if self.movie else None,
@@ -95,7 +67,7 @@ class PolishedClip:
         }
 
     def lines(self) -> list[str]:
-        """The same for people, in a few lines."""
+        """Describe the result in a few lines."""
         files = f"{self.path} and {self.movie}" if self.movie else str(self.path)
         restored = sum(1 for each in self.people if each.frames_restored)
         count = f"{restored} of {len(self.people)} people restored"
@@ -106,7 +78,7 @@ class PolishedClip:
 
 
 def report_of(person: Person, restored: int) -> PersonReport:
-    """What is told of a person of whom so many frames were restored."""
+    """Report a person of whom `restored` frames were restored."""
     sightings = person.track.sightings
     return PersonReport(
         person=person.number + 1,
@@ -117,7 +89,7 @@ def report_of(person: Person, restored: int) -> PersonReport:
         last_s=round(sightings[-1].time_s, 3),
         frames_seen=len(sightings),
         frames_restored=restored,
-        share=round(person.need, 3) if restored else 0.0,
+        share=round(person.benefit, 3) if restored else 0.0,
         references=tuple(dict.fromkeys(each.name for each in person.references)),
         why=person.why,
         advice=person.advice,
@@ -125,7 +97,7 @@ def report_of(person: Person, restored: int) -> PersonReport:
 
 
 def nothing_restored(name: str, people: ClipPeople) -> str:
-    """Why no face of a clip is restored, in one line."""
+    """Explain in one line why no face of a clip is restored."""
     if not people.people:
         seen = dict.fromkeys(skipped.reason for _, skipped in people.skipped)
         why = f" ({'; '.join(seen)})" if seen else ""
@@ -133,5 +105,5 @@ def nothing_restored(name: str, people: ClipPeople) -> str:
     reasons = [f"person {each.number + 1}: {each.why or 'no photograph'}" for each in people.people]
     return (
         f"{name}: no face of the clip is restored, so nothing was written: {'; '.join(reasons)};"
-        " photographs of the people can be given with --reference"
+        " photographs of the people can be given as references"
     )

@@ -1,4 +1,4 @@
-"""Settings of a benchmark run."""
+"""Set what a benchmark run compares, on what, and how."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ DEFAULT_METHODS = ("frame", "key", "restoration-only", "livemoments")
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """What is compared, on what, and how."""
+    """The settings of a run."""
 
     set_folder: Path
     output: Path
@@ -23,8 +23,8 @@ class EvaluateConfig:
     title: str = ""
     seed: int = 0  # of methods' noise and of the bootstrap
     sources: Sources = field(default_factory=Sources)  # of the metrics' weights
-    published: tuple[str, ...] = ()  # numbers of the paper's tables, to stand in the report
-    command: str = ""  # that asked for it, for the report
+    published: tuple[str, ...] = ()  # numbers of the paper's tables, for the report
+    command: str = ""  # of the terminal, for the report
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:

@@ -1,13 +1,13 @@
-"""A set of the benchmark: a folder of NAME/{frame,key,truth}.png, described by its manifest.json.
+"""Read, check and describe a set: a folder of NAME/{frame,key,truth}.png with a manifest.json.
 
-The truth is missing where nobody knows it, as in sets of real Live Photos. A folder of such
+The truth is missing where it is not known, as in sets of real Live Photos. A folder of such
 pictures without a manifest is a set too, of which nothing else is known.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,47 +46,43 @@ class SetImage:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of what a method is to give: the truth's, else `size_without_truth`."""
+        """(height, width) of a method's picture: the truth's, if it is known.
+
+        Else the key photo's where frame and key photo have one shape, else the frame's view at the
+        key photo's density.
+        """
         if "truth" in self.files:
             return self.files["truth"].height, self.files["truth"].width
         frame, key = self.files["frame"], self.files["key"]
-        return size_without_truth((frame.height, frame.width), (key.height, key.width))
+        down, across = key.height / frame.height, key.width / frame.width
+        if abs(across / down - 1) < SAME_SHAPE and down >= 1:
+            return key.height, key.width
+        density = max(min(down, across), 1.0)
+        return round(frame.height * density), round(frame.width * density)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """A set."""
+    """A set of images."""
 
     kind: str  # "synthetic" or "real"; "pairs" without a manifest
     images: Sequence[SetImage]
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)  # of what made it
-    notes: Sequence[str] = ()  # what went into it otherwise than asked for
+    notes: Sequence[str] = ()  # on how it differs from what was asked for
 
     @property
-    def with_truth(self) -> int:
-        """How many of the images have one."""
-        return sum("truth" in image.files for image in self.images)
+    def with_truth(self) -> list[SetImage]:
+        """The images whose truth is known."""
+        return [image for image in self.images if "truth" in image.files]
 
     def to_json(self) -> str:
-        """As open_set reads it."""
+        """Write the manifest, as open_set reads it."""
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, allow_nan=False) + "\n"
 
 
-def size_without_truth(frame: tuple[int, int], key: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of a restored frame where no truth says it; both given as that.
-
-    The key photo's where both are of one shape, or else the frame's view at its density.
-    """
-    down, across = key[0] / frame[0], key[1] / frame[1]
-    if abs(across / down - 1) < SAME_SHAPE and down >= 1:
-        return key
-    density = max(min(down, across), 1.0)
-    return round(frame[0] * density), round(frame[1] * density)
-
-
 def open_set(folder: Path, limit: int | None = None, progress: Progress | None = None) -> ImageSet:
-    """A set, or its first images, of which every file was found to be what it should be.
+    """Open a set, or its first images, and check every file of it.
 
     Raises:
         MissingFileError: there is no set, or a file of it is missing.
@@ -102,16 +98,16 @@ def open_set(folder: Path, limit: int | None = None, progress: Progress | None =
             name: _checked(folder / image.name / f"{name}.png", expected)
             for name, expected in image.files.items()
         }
-        checked = SetImage(**{**vars(image), "files": files})
+        checked = replace(image, files=files)
         _check_shapes(folder / image.name, checked)
         images.append(checked)
         if progress:
             progress("checking the set", done, len(chosen))
-    return ImageSet(**{**vars(found), "images": tuple(images)})
+    return replace(found, images=tuple(images))
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """A picture file, uint8 RGB H x W x 3.
+    """Read a picture file, uint8 RGB H x W x 3.
 
     Raises:
         MissingFileError: it is not there.
@@ -138,7 +134,7 @@ def write_picture(path: Path, picture: np.ndarray) -> SetFile:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file; MissingFileError where there is none."""
+    """Return the SHA-256 of a file; MissingFileError where there is none."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -170,7 +166,7 @@ def _image(name: str, files: dict[str, dict[str, Any]], **others: Any) -> SetIma
 
 
 def _unlisted(folder: Path) -> ImageSet:
-    """The set of a folder without a manifest; what its files should be is not known."""
+    """List the images of a folder without a manifest; their SHA-256 are not known."""
     images = []
     for place in sorted(each for each in folder.glob("*") if each.is_dir()):
         there = [name for name in PICTURES if (place / f"{name}.png").exists()]
@@ -183,13 +179,13 @@ def _unlisted(folder: Path) -> ImageSet:
     if not images:
         raise MissingFileError(
             f"{folder}: no set of the benchmark; one has a {MANIFEST}, or folders"
-            " NAME/{frame,key,truth}.png; make one with `livemoments make-set`"
+            " NAME/{frame,key,truth}.png; make one with `livemoments lab make-set`"
         )
     return ImageSet(kind="pairs", images=images)
 
 
 def _checked(path: Path, expected: SetFile) -> SetFile:
-    """A picture file as it is, where that is as expected or nothing was."""
+    """Describe a picture file; raise DamagedFileError where it is not the expected one."""
     sha256 = sha256_of(path)
     if not expected.sha256:
         height, width = read_picture(path).shape[:2]

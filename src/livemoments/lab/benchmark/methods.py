@@ -1,4 +1,4 @@
-"""What the benchmark compares: our models, parts of them, others' networks, programs, folders.
+"""List the methods that the benchmark compares: our models, others' networks, programs, folders.
 
 A method's name is a kind of METHODS, with what is in the kind's words after a colon; with
 "NAME=KIND:..." it has a name of its own.
@@ -14,23 +14,21 @@ from pathlib import Path
 
 from livemoments.errors import ConfigError, MissingFileError
 from livemoments.extras import need_sd3
-from livemoments.files import cache_folder
 from livemoments.lab.benchmark.manifest import sha256_of
 from livemoments.lab.benchmark.restorers import (
     PLACES,
-    Case,
-    Loaded,
+    LoadedMethod,
+    MethodInput,
     Settings,
+    fetch_enlarger,
+    load_enlarger,
     load_folder,
     load_frame,
     load_key,
     load_livemoments,
     load_program,
-    load_real_esrgan,
     load_sd3,
-    load_span,
 )
-from livemoments.lab.metrics.metric import need_package
 from livemoments.models.compact import SHIPPED
 from livemoments.version import __version__
 
@@ -38,30 +36,30 @@ OWN_NAME = re.compile(r"([\w.+-]+)=(.+)", re.DOTALL)
 MAX_NAME, MAX_LABEL = 60, 40  # characters of a folder's name, and of an argument in a label
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Kind:
-    """A row of METHODS. What stands after the colon of a method is its argument."""
+    """A row of METHODS. The argument of a method is what its name has after the colon."""
 
-    words: str = ""  # the argument: must be there (":X"), may ("[:X]"), or may not
     label: str
     detail: str
-    load: Callable[[str, Settings], Loaded]
-    identity: Callable[[str, Case], object] = lambda argument, case: []
-    prepare: Callable[[str], None] = lambda argument: None
+    load: Callable[[str, Settings], LoadedMethod]
+    words: str = ""  # the argument: must be there (":X"), may ("[:X]"), or may not
+    identity: Callable[[str, MethodInput], object] = lambda argument, inputs: []
+    prepare: Callable[[str], object] = lambda argument: None
     ours: bool = True  # made by this program, another version of which may make it otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A method by its name, not loaded: plain data, for other processes too."""
+    """A method by its name, not loaded: plain data, which other processes can take."""
 
-    name: str  # as given, or its own
+    name: str  # as it was asked for, or its own
     kind: str
     argument: str = ""
 
     @property
     def label(self) -> str:
-        """For people."""
+        """The name that people read."""
         if self.name != self.kind and not self.name.startswith(f"{self.kind}:"):
             return self.name
         label = METHODS[self.kind].label
@@ -70,13 +68,13 @@ class Method:
 
     @property
     def detail(self) -> str:
-        """What it is and where it comes from."""
+        """A description, with where it comes from."""
         row = METHODS[self.kind]
         return f"{row.detail}: {self.argument}" if self.argument else row.detail
 
     @property
     def made_before(self) -> bool:
-        """Whether its pictures are there already, so that what they took is not known."""
+        """Whether its pictures are there already, so that the seconds they took are not known."""
         return self.kind == "folder"
 
     @property
@@ -88,38 +86,38 @@ class Method:
         return f"{plain[:MAX_NAME]}-{hashlib.sha256(self.name.encode()).hexdigest()[:6]}"
 
     def prepare(self) -> None:
-        """Fetch what it needs, once; raise what says why it cannot run here."""
+        """Fetch what it needs, once; raise an error that says why it cannot run here."""
         METHODS[self.kind].prepare(self.argument)
 
-    def load(self, settings: Settings) -> Loaded:
+    def load(self, settings: Settings) -> LoadedMethod:
         """Make it ready."""
         return METHODS[self.kind].load(self.argument, settings)
 
-    def identity(self, case: Case, settings: Settings) -> object:
-        """What its picture depends on besides the case's files, as plain values."""
+    def identity(self, inputs: MethodInput, settings: Settings) -> object:
+        """Return what its picture depends on besides the input's files, as plain values."""
         row = METHODS[self.kind]
         version = [__version__, settings.seed] if row.ours else []
-        return [self.kind, version, row.identity(self.argument, case)]
+        return [self.kind, version, row.identity(self.argument, inputs)]
 
 
 def parse_method(text: str) -> Method:
-    """A method from the command line.
+    """Read a method from the command line.
 
     Raises:
         ConfigError: there is no such method, or its argument is missing or wrong.
     """
     found = OWN_NAME.fullmatch(text)
-    own, given = (found[1], found[2]) if found else ("", text)
-    kind, colon, argument = given.partition(":")
+    own, plain = (found[1], found[2]) if found else ("", text)
+    kind, colon, argument = plain.partition(":")
     if kind not in METHODS:
         known = ", ".join(name + row.words for name, row in METHODS.items())
-        raise ConfigError(f"no method {given!r}; there are {known}")
+        raise ConfigError(f"no method {plain!r}; there are {known}")
     words = METHODS[kind].words
     if (colon and not (words and argument)) or (not colon and words.startswith(":")):
-        raise ConfigError(f"method {given!r}: give it as {kind}{words}")
+        raise ConfigError(f"method {plain!r}: give it as {kind}{words}")
     if kind == "program":
         _check_command(argument)
-    return Method(name=own or given, kind=kind, argument=argument)
+    return Method(name=own or plain, kind=kind, argument=argument)
 
 
 def _check_command(template: str) -> None:
@@ -134,41 +132,21 @@ def _check_command(template: str) -> None:
             )
 
 
-# --- what a picture depends on --------------------------------------------------------------
-
-
-def _weights_identity(argument: str, case: Case) -> object:
-    # This file names the SHA-256 of the networks beside it.
+def _weights_identity(argument: str, inputs: MethodInput) -> object:
+    # This file names the SHA-256 of the networks next to it.
     return sha256_of((Path(argument) if argument else SHIPPED) / "compact.json")
 
 
-def _folder_identity(argument: str, case: Case) -> object:
-    """Of a folder of gigabytes: the sizes and times of its files."""
+def _folder_identity(argument: str, inputs: MethodInput) -> object:
+    """List the sizes and times of a folder's files: reading gigabytes would take too long."""
     found = sorted(path for path in Path(argument).rglob("*") if path.is_file()) if argument else []
     return [argument, [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found]]
 
 
-def _command_identity(argument: str, case: Case) -> object:
-    """The command, and the files that it names, such as a script."""
+def _command_identity(argument: str, inputs: MethodInput) -> object:
+    """Return the command with a digest of each file that it names, such as a script."""
     named = [Path(word) for word in shlex.split(argument) if "{" not in word]
     return [argument, [sha256_of(path) for path in named if path.is_file()]]
-
-
-# --- what it needs --------------------------------------------------------------------------
-
-
-def _fetch_real_esrgan(argument: str) -> None:
-    need_package("torch", "torch", "Real-ESRGAN")
-    from livemoments.lab.benchmark.baselines import fetch_real_esrgan
-
-    fetch_real_esrgan(cache_folder())
-
-
-def _fetch_span(argument: str) -> None:
-    need_package("torch", "torch", "SPAN")
-    from livemoments.lab.benchmark.span import fetch_span
-
-    fetch_span(cache_folder())
 
 
 def _need_folder(argument: str) -> None:
@@ -177,63 +155,59 @@ def _need_folder(argument: str) -> None:
 
 
 METHODS = {
-    "frame": Kind(
-        label="frame, bicubic",
-        detail="The frame itself, enlarged by OpenCV's cubic",
-        load=load_frame,
-    ),
+    "frame": Kind("frame, bicubic", "The frame itself, enlarged by OpenCV's cubic", load_frame),
     "key": Kind(
-        label="key photo, aligned",
-        detail="The key photo warped by our alignment's flow; without one, the frame",
-        load=load_key,
+        "key photo, aligned",
+        "The key photo warped by our alignment's flow; without one, the frame",
+        load_key,
     ),
     "restoration-only": Kind(
-        label="LiveMoments compact, no reference",
-        detail="Our compact model on the frame alone",
-        load=partial(load_livemoments, use_reference=False),
+        "LiveMoments compact, no reference",
+        "Our compact model on the frame alone",
+        partial(load_livemoments, use_reference=False),
         identity=_weights_identity,
     ),
     "livemoments": Kind(
+        "LiveMoments compact",
+        "Our compact model with the key photo as reference",
+        load_livemoments,
         words="[:FOLDER]",
-        label="LiveMoments compact",
-        detail="Our compact model with the key photo as reference",
-        load=load_livemoments,
         identity=_weights_identity,
     ),
     "sd3": Kind(
+        "LiveMoments sd3",
+        "The paper's model on SD3-medium",
+        load_sd3,
         words="[:FOLDER]",
-        label="LiveMoments sd3",
-        detail="The paper's model on SD3-medium",
-        load=load_sd3,
         identity=_folder_identity,
         prepare=lambda argument: need_sd3("the method sd3"),
     ),
     "real-esrgan": Kind(
-        label="Real-ESRGAN x4plus",
-        detail="On the frame alone, brought down to the size (Wang et al., ICCVW 2021)",
-        load=load_real_esrgan,
-        prepare=_fetch_real_esrgan,
+        "Real-ESRGAN x4plus",
+        "On the frame alone, brought down to the size (Wang et al., ICCVW 2021)",
+        partial(load_enlarger, name="Real-ESRGAN"),
+        prepare=partial(fetch_enlarger, name="Real-ESRGAN"),
     ),
     "span": Kind(
-        label="SPAN",
-        detail="On the frame alone, a small network (Wan et al., CVPRW 2024)",
-        load=load_span,
-        prepare=_fetch_span,
+        "SPAN",
+        "On the frame alone, a small network (Wan et al., CVPRW 2024)",
+        partial(load_enlarger, name="SPAN"),
+        prepare=partial(fetch_enlarger, name="SPAN"),
     ),
     "program": Kind(
+        "program",
+        "A program, run once for each image",
+        load_program,
         words=":COMMAND",
-        label="program",
-        detail="A program, run once for each image",
-        load=load_program,
         identity=_command_identity,
         ours=False,
     ),
     "folder": Kind(
+        "folder",
+        "Pictures made before",
+        load_folder,
         words=":FOLDER",
-        label="folder",
-        detail="Pictures made before",
-        load=load_folder,
-        identity=lambda argument, case: sha256_of(Path(argument) / f"{case.name}.png"),
+        identity=lambda argument, inputs: sha256_of(Path(argument) / f"{inputs.name}.png"),
         prepare=_need_folder,
         ours=False,
     ),

@@ -1,4 +1,4 @@
-"""The convolutions in ncnn's files, in which packages bring networks of others.
+"""Read the convolutions in ncnn's files, in which packages bring networks of others.
 
 The .param is text, one layer a line. The .bin holds, for each layer that has weights, in the order
 of the lines: of a convolution a tag of 4 bytes, the kernel in the form that the tag says, padded to
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from livemoments.files import reading
 
@@ -28,7 +28,7 @@ class Layer:
 
 
 def read_ncnn(param: Path, weights: Path) -> list[Layer]:
-    """The convolutions in a pair of ncnn's files, in their order; constants are passed over.
+    """Read the convolutions in a pair of ncnn's files, in their order, without the constants.
 
     Raises:
         MissingFileError: one of the files is not there.
@@ -55,7 +55,7 @@ def read_ncnn(param: Path, weights: Path) -> list[Layer]:
 
 
 def _settings(words: list[str]) -> dict[int, int]:
-    """The settings of a layer by their numbers, from its line of the .param."""
+    """Read the settings of a layer by their numbers, from its line of the .param."""
     pairs = (word.split("=", 1) for word in words if "=" in word)
     if words[0] == "MemoryData":
         return {int(number): int(value) for number, value in pairs}
@@ -66,7 +66,7 @@ def _settings(words: list[str]) -> dict[int, int]:
 
 
 def _convolution(data: bytes, at: int, settings: dict[int, int]) -> tuple[Layer, int]:
-    """The convolution that begins at a byte, and where the next layer does."""
+    """Read the convolution that begins at a byte; return it and where the next layer begins."""
     out, side, count = settings[0], settings[1], settings[6]
     (tag,) = struct.unpack_from("<I", data, at)
     if tag not in (HALF_FLOATS, FLOATS):
@@ -80,15 +80,24 @@ def _convolution(data: bytes, at: int, settings: dict[int, int]) -> tuple[Layer,
     return layer, at + 4 * out
 
 
-def give_weights(convolutions: list[torch.nn.Conv2d], layers: list[Layer]) -> None:
-    """Put the weights of layers into convolutions, which may be on the meta device.
+def conv3(inputs: int, outputs: int) -> nn.Conv2d:
+    """Return a convolution of 3 x 3 that keeps the size."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def give_weights(network: nn.Module, layers: list[Layer]) -> None:
+    """Put the weights of layers into a network's convolutions, which may be on the meta device.
 
     Raises:
-        ValueError: a shape is not the convolution's.
+        ValueError: there are more or fewer of them, or a shape is not the convolution's.
     """
-    for conv, layer in zip(convolutions, layers, strict=True):
+    convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    if len(convs) != len(layers):
+        name = type(network).__name__
+        raise ValueError(f"{len(layers)} convolutions make no {name}, which has {len(convs)}")
+    for conv, layer in zip(convs, layers, strict=True):
         if conv.weight.shape != layer.kernel.shape:
             found, expected = tuple(layer.kernel.shape), tuple(conv.weight.shape)
             raise ValueError(f"a kernel has the shape {found}, expected {expected}")
-        conv.weight = torch.nn.Parameter(layer.kernel, requires_grad=False)
-        conv.bias = torch.nn.Parameter(layer.bias, requires_grad=False)
+        conv.weight = nn.Parameter(layer.kernel, requires_grad=False)
+        conv.bias = nn.Parameter(layer.bias, requires_grad=False)

@@ -1,4 +1,4 @@
-"""What one run of the benchmark found: plain data, kept as JSON and CSV, read by the report."""
+"""Hold the results of a finished run as plain data, for its report, and write JSON and CSV."""
 
 import csv
 import io
@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from livemoments.errors import DamagedFileError
 from livemoments.files import atomic_output
 from livemoments.lab.benchmark.statistics import Compared, Interval, compare, mean_interval
 
@@ -29,8 +28,8 @@ class MetricInfo:
 class MethodInfo:
     """A row of the tables."""
 
-    name: str  # as given on the command line; also its folder of pictures
-    label: str  # for people
+    name: str  # as on the command line
+    label: str  # that people read
     detail: str = ""  # settings, weights, where it comes from
     failed: str = ""  # why it gave nothing; empty: it ran
     cost: Mapping[str, float] = field(default_factory=dict)  # parameters_m, tflops, peak_gb, ...
@@ -51,19 +50,19 @@ class ImageInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageScore:
-    """What one method's picture of one image scored."""
+    """The scores of one method's picture of one image."""
 
     method: str
     image: str
-    values: Mapping[str, float | None]  # by metric; None: nothing to measure, and said tells why
-    said: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, float | None]  # by metric; None: there was nothing to measure
+    messages: Mapping[str, str] = field(default_factory=dict)  # by metric
     seconds: float | None = None  # that the method took; None: its pictures were there before
     picture: str = ""  # relative to the run's folder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """Everything a report needs."""
+class BenchmarkRun:
+    """A finished run of the benchmark: all that its report needs."""
 
     title: str
     set_name: str
@@ -80,7 +79,7 @@ class Run:
     seed: int = 0  # of the bootstrap
 
     def values(self, method: str, metric: str) -> dict[str, float]:
-        """A method's values by image, where there are any."""
+        """Return a method's values by image, where there are any."""
         return {
             score.image: float(value)
             for score in self.scores
@@ -88,17 +87,17 @@ class Run:
         }
 
     def mean(self, method: str, metric: str) -> Interval | None:
-        """A method's mean over the images with its confidence interval; None: no values."""
+        """Average a method's values over the images; None where there are none."""
         values = self.values(method, metric)
         return mean_interval(list(values.values()), seed=self.seed) if values else None
 
     def seconds(self, method: str) -> Interval | None:
-        """The seconds that a method took, likewise."""
+        """Average the seconds that a method took; None where they are not known."""
         found = [s.seconds for s in self.scores if s.method == method and s.seconds is not None]
         return mean_interval(found, seed=self.seed) if found else None
 
     def compared(self, first: str, second: str, metric: str) -> Compared | None:
-        """First less second, image by image; None: they share no image."""
+        """Compare two methods, the first less the second; None where they share no image."""
         one, two = self.values(first, metric), self.values(second, metric)
         shared = [image for image in one if image in two]
         if not shared:
@@ -106,16 +105,22 @@ class Run:
         return compare([one[i] for i in shared], [two[i] for i in shared], seed=self.seed)
 
     def worst_first(self, method: str, metric: MetricInfo) -> list[str]:
-        """Images by how badly a method did on them."""
+        """Order the images by how badly a method did on them."""
         values = self.values(method, metric.name)
         return sorted(values, key=lambda i: values[i], reverse=metric.better == "lower")
 
     def to_json(self) -> str:
-        """As read_run reads it."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, allow_nan=False) + "\n"
+        """Write the run as JSON."""
+        values = {"format": FORMAT, **asdict(self)}
+        # The file's format is older than the name.
+        values["scores"] = [
+            {"said" if key == "messages" else key: value for key, value in score.items()}
+            for score in values["scores"]
+        ]
+        return json.dumps(values, indent=1, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
-        """One line per method and image."""
+        """Write a line for each method and image."""
         out = io.StringIO()
         names = [metric.name for metric in self.metrics if not metric.missing]
         writer = csv.writer(out, lineterminator="\n")
@@ -126,31 +131,11 @@ class Run:
         return out.getvalue()
 
 
-def write_run(run: Run, folder: Path) -> None:
+def write_run(run: BenchmarkRun, folder: Path) -> None:
     """Write run.json and scores.csv, whole or not at all."""
     for name, text in (("run.json", run.to_json()), ("scores.csv", run.to_csv())):
         with atomic_output(folder / name, overwrite=True) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def read_run(path: Path) -> Run:
-    """Read a run.json.
-
-    Raises:
-        DamagedFileError: it is none, or of another version.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values.pop("format") != FORMAT:
-            raise ValueError(f"its format is not {FORMAT}")
-        for name, kind in (
-            ("metrics", MetricInfo), ("methods", MethodInfo), ("images", ImageInfo),
-            ("scores", ImageScore),
-        ):  # fmt: skip
-            values[name] = [kind(**each) for each in values[name]]
-        return Run(**values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedFileError(f"{path}: not a run of the benchmark ({error})") from error
 
 
 def _cell(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What a run of the benchmark keeps in its folder, so that it can be stopped and given again.
+"""Store what a run makes in its folder, as it is made, so that a stopped run can go on.
 
 pictures/METHOD/NAME.png    what a method made
 scores/METHOD/NAME.json     what that was made of, and its scores
@@ -15,30 +15,38 @@ from livemoments.errors import InputError, OutputError
 from livemoments.files import atomic_output
 from livemoments.lab.benchmark.manifest import sha256_of
 from livemoments.lab.benchmark.methods import Method
-from livemoments.lab.benchmark.scoring import Given, Made
 
 FORMAT = 1  # of the records
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """The value of one metric, or why there is none."""
+
+    value: float | None = None
+    message: str = ""
+    retry: bool = False  # in another run: the failure may pass
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
-    """What is known of one method's picture of one image."""
+    """One method's picture of one image, with its scores."""
 
     made_of: str  # a digest of all that it depends on
     sha256: str  # of the PNG
     seconds: float | None = None
     parameters_m: float | None = None
-    scores: dict[str, dict[str, Any]] = field(default_factory=dict)  # of, value, said; by metric
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)  # by metric, as stored
 
     def has(self, metric: str, of: str) -> bool:
-        """Whether the metric's value is there, measured on the very same."""
+        """Check whether a metric's value is there, measured on the very same."""
         return self.scores.get(metric, {}).get("of") == of
 
-    def with_scores(self, given: dict[str, Given], of: dict[str, str]) -> "Record":
-        """The record with values of metrics; `of` says by metric what they were measured on."""
+    def with_scores(self, found: dict[str, Measurement], of: dict[str, str]) -> "Record":
+        """Add values of metrics; `of` has by metric a digest of what they were measured on."""
         new = {
-            name: {"of": "" if each.again else of[name], "value": each.value, "said": each.said}
-            for name, each in given.items()
+            name: {"of": "" if each.retry else of[name], "value": each.value, "said": each.message}
+            for name, each in found.items()
         }
         return replace(self, scores={**self.scores, **new})
 
@@ -66,15 +74,15 @@ class RunFolder:
             raise OutputError(f"{folder}: cannot make this folder ({reason})") from error
 
     def picture(self, method: Method, image: str) -> Path:
-        """The place of a picture."""
+        """Return the path of a picture."""
         return self.folder / "pictures" / method.folder / f"{image}.png"
 
     def features(self, picture_sha256: str, of: str) -> Path:
-        """The place of what a metric of sets compares, of a picture."""
+        """Return the path of what a metric of sets compares, of a picture."""
         return self.folder / "features" / f"{picture_sha256[:24]}-{of[:8]}.npy"
 
     def read(self, method: Method, image: str, made_of: str) -> Record | None:
-        """The record of a picture that is there, and made of just that; else None."""
+        """Read the record of a picture; None where it is missing or made of something else."""
         try:
             values = json.loads(self._record(method, image).read_text(encoding="utf-8"))
             fit = values.pop("format") == FORMAT and values["made_of"] == made_of
@@ -85,7 +93,7 @@ class RunFolder:
         return record if same else None
 
     def write(self, method: Method, image: str, record: Record) -> None:
-        """Keep a record."""
+        """Store a record."""
         path = self._record(method, image)
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"format": FORMAT, **asdict(record)}, indent=1, allow_nan=False)
@@ -94,13 +102,3 @@ class RunFolder:
 
     def _record(self, method: Method, image: str) -> Path:
         return self.folder / "scores" / method.folder / f"{image}.json"
-
-
-def new_record(made_of: str, made: Made) -> Record:
-    """Of a picture that was just made."""
-    return Record(
-        made_of=made_of,
-        sha256=made.sha256,
-        seconds=made.seconds,
-        parameters_m=made.parameters_m,
-    )

@@ -1,25 +1,26 @@
-"""One picture of the benchmark, made or scored: what its processes do, each for itself."""
+"""Make one picture of the benchmark or score it: the work that each of its processes does."""
 
 import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from livemoments.errors import InputError, LiveMomentsError, WeightsError
+from livemoments.errors import InputError, LiveMomentsError, WeightsError, first_line
 from livemoments.files import atomic_output
 from livemoments.imaging.pixels import as_bytes
 from livemoments.lab.benchmark.manifest import read_picture, write_picture
 from livemoments.lab.benchmark.methods import Method
-from livemoments.lab.benchmark.restorers import Case, Loaded, Settings
+from livemoments.lab.benchmark.restorers import LoadedMethod, MethodInput, Settings
+from livemoments.lab.benchmark.run_folder import Measurement, Record
 from livemoments.lab.metrics.catalogue import Sources, make_metrics
-from livemoments.lab.metrics.metric import Metric, Missing, Score, SetMetric, as_kept, size
+from livemoments.lab.metrics.metric import AnyMetric, Missing, Score, SetMetric, as_stored, size
 
-DIGITS = 6  # that are kept of a value: threads, added up in other orders, change those after them
+DIGITS = 6  # stored of a value: threads, added up in another order, change those after them
 NO_TRUTH = "the set has no truth"
 
 
@@ -28,26 +29,17 @@ class PictureJob:
     """A picture to make."""
 
     method: Method
-    case: Case
+    inputs: MethodInput
     settings: Settings
+    made_of: str  # a digest of all that it depends on
     output: Path  # the PNG
-
-
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """A picture that was made, or why it was not."""
-
-    sha256: str = ""
-    seconds: float | None = None
-    parameters_m: float | None = None  # of the method
-    failed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreJob:
     """A picture to score."""
 
-    method: str  # whose it is
+    method: str  # that made it
     image: str
     picture: Path
     key: Path
@@ -55,103 +47,104 @@ class ScoreJob:
     metrics: tuple[str, ...]
     all_metrics: tuple[str, ...]  # that are made ready, once for all jobs
     sources: Sources
-    features: Mapping[str, Path]  # where the features go that metrics of sets compare
+    features: Mapping[str, Path]  # by metric of sets: the file for what it compares
 
 
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What a metric gave."""
+class Worker:
+    """One process of a benchmark run, with the method and the metrics that it has ready.
 
-    value: float | None
-    said: str = ""
-    again: bool = False  # not for good: to be tried again in another run
+    Sent to another process, it becomes that process's own one.
+    """
 
+    def __init__(self) -> None:
+        # Methods come one after the other, and are large: of both only the last stays.
+        self._load: Callable[[Method, Settings], LoadedMethod] = lru_cache(1)(Method.load)
+        self.metrics = lru_cache(1)(metrics_by_name)
 
-def make_picture(job: PictureJob) -> Made:
-    """Make a picture and write it; whatever a method raises is told, and is its own failure."""
-    try:
-        loaded = load(job.method, job.settings)
-        began_s = time.perf_counter()
-        picture = loaded.restore(job.case)
-        seconds = time.perf_counter() - began_s
-        kept = as_bytes(as_kept(picture, f"the picture of {job.case.name}"))
-        if kept.shape[:2] != (job.case.height, job.case.width):
-            raise InputError(
-                f"the picture of {job.case.name} is {size(kept)} pixels,"
-                f" {job.case.width} x {job.case.height} are wanted"
-            )
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_output(job.output, overwrite=True) as temporary:
-            written = write_picture(temporary, kept)
-    except LiveMomentsError as error:
-        return Made(failed=" ".join(str(error).split()))
-    except Exception as error:  # noqa: BLE001 - one method must not end the others' run
-        return Made(failed=f"{job.case.name}: {_named(error)}")
-    return Made(
-        sha256=written.sha256,
-        seconds=None if job.method.made_before else round(seconds, 3),
-        parameters_m=loaded.parameters_m,
-    )
+    def __reduce__(self) -> tuple[Callable[[], "Worker"], tuple[()]]:
+        return _own_worker, ()
 
-
-@lru_cache(maxsize=1)  # methods come one after the other, and are large
-def load(method: Method, settings: Settings) -> Loaded:
-    """A method, made ready once."""
-    return method.load(settings)
-
-
-def score_picture(job: ScoreJob) -> dict[str, Given]:
-    """Score a picture by each metric; of metrics of sets, its features are kept."""
-    ready = metrics(job.all_metrics, job.sources)
-    pictures = {"result": read_picture(job.picture)}
-    found = {}
-    for name in job.metrics:
+    def make_picture(self, job: PictureJob) -> Record | str:
+        """Make a picture and write it; return its record, or why the method failed."""
+        inputs = job.inputs
         try:
-            found[name] = _score(ready[name], job, pictures)
+            loaded = self._load(job.method, job.settings)
+            began_s = time.perf_counter()
+            picture = loaded.restore(inputs)
+            seconds = time.perf_counter() - began_s
+            stored = as_bytes(as_stored(picture, f"the picture of {inputs.name}"))
+            if stored.shape[:2] != (inputs.height, inputs.width):
+                raise InputError(
+                    f"the picture of {inputs.name} is {size(stored)} pixels,"
+                    f" {inputs.width} x {inputs.height} are wanted"
+                )
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_output(job.output, overwrite=True) as temporary:
+                written = write_picture(temporary, stored)
         except LiveMomentsError as error:
-            found[name] = Given(value=None, said=" ".join(str(error).split()))
-        except Exception as error:  # noqa: BLE001 - of others' packages, and of memory
-            found[name] = Given(value=None, said=_named(error), again=True)
-    return found
+            return " ".join(str(error).split())
+        except Exception as error:  # noqa: BLE001 - one method must not end the others' run
+            return f"{inputs.name}: {_described(error)}"
+        return Record(
+            made_of=job.made_of,
+            sha256=written.sha256,
+            seconds=None if job.method.made_before else round(seconds, 3),
+            parameters_m=loaded.parameters_m,
+        )
+
+    def score_picture(self, job: ScoreJob) -> dict[str, Measurement]:
+        """Score a picture by each metric; for metrics of sets, write its features."""
+        ready = self.metrics(job.all_metrics, job.sources)
+        pictures = {"result": read_picture(job.picture)}
+        found = {}
+        for name in job.metrics:
+            try:
+                found[name] = _score(ready[name], job, pictures)
+            except LiveMomentsError as error:
+                found[name] = Measurement(message=" ".join(str(error).split()))
+            except Exception as error:  # noqa: BLE001 - of others' packages, and of memory
+                found[name] = Measurement(message=_described(error), retry=True)
+        return found
 
 
-@lru_cache(maxsize=1)
-def metrics(names: tuple[str, ...], sources: Sources) -> dict[str, Metric | SetMetric | Missing]:
-    """Metrics by name, made ready once."""
+@cache
+def _own_worker() -> Worker:
+    """Return the worker of this process, where it was started for the work."""
+    return Worker()
+
+
+def metrics_by_name(names: tuple[str, ...], sources: Sources) -> dict[str, AnyMetric | Missing]:
+    """Make metrics ready."""
     return {metric.name: metric for metric in make_metrics(names, sources)}
 
 
-def forget() -> None:
-    """Let go of what is kept ready in this process."""
-    load.cache_clear()
-    metrics.cache_clear()
-
-
 def _score(
-    metric: Metric | SetMetric | Missing, job: ScoreJob, pictures: dict[str, np.ndarray]
-) -> Given:
-    if isinstance(metric, Missing):  # it was there in the process that gave the job
+    metric: AnyMetric | Missing, job: ScoreJob, pictures: dict[str, np.ndarray]
+) -> Measurement:
+    if isinstance(metric, Missing):  # it was there in the process that made the job
         raise WeightsError(metric.reason)
     if isinstance(metric, SetMetric):
-        _keep_features(metric, pictures["result"], job.features[metric.name])
-        return Given(value=None)
+        _write_features(metric, pictures["result"], job.features[metric.name])
+        return Measurement()
     path = job.key if metric.against == "key photo" else job.truth
     if path is None:
-        return Given(value=None, said=NO_TRUTH)
+        return Measurement(message=NO_TRUTH)
     if path.name not in pictures:
         pictures[path.name] = read_picture(path)
-    return given(metric(pictures["result"], pictures[path.name]))
+    return measurement(metric(pictures["result"], pictures[path.name]))
 
 
-def given(score: Score) -> Given:
-    """A score as it is kept."""
-    if score.value is None or math.isfinite(score.value):
-        value = None if score.value is None else round(float(score.value), DIGITS)
-        return Given(value=value, said=score.said)
-    return Given(value=None, said=f"it gave {score.value}{score.said and f' ({score.said})'}")
+def measurement(score: Score) -> Measurement:
+    """Round a score as it is stored; one that is no number becomes a message."""
+    if score.value is None:
+        return Measurement(message=score.message)
+    if math.isfinite(score.value):
+        return Measurement(value=round(float(score.value), DIGITS), message=score.message)
+    more = f" ({score.message})" if score.message else ""
+    return Measurement(message=f"it gave {score.value}{more}")
 
 
-def _keep_features(metric: SetMetric, picture: np.ndarray, path: Path) -> None:
+def _write_features(metric: SetMetric, picture: np.ndarray, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     found = metric.features([picture])
     with atomic_output(path, overwrite=True) as temporary, temporary.open("wb") as written:
@@ -159,10 +152,10 @@ def _keep_features(metric: SetMetric, picture: np.ndarray, path: Path) -> None:
 
 
 def digest(*values: object) -> str:
-    """A short name of plain values, another one for other values."""
+    """Return a short name of plain values, which differs for other values."""
     return hashlib.sha256(repr(values).encode()).hexdigest()[:24]
 
 
-def _named(error: Exception) -> str:
-    said = str(error).splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+def _described(error: Exception) -> str:
+    line, name = first_line(error), type(error).__name__
+    return name if line == name else f"{name}: {line}"

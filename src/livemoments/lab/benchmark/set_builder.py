@@ -1,8 +1,8 @@
-"""Making sets of the benchmark, which the papers did not release: the same ones from one seed.
+"""Make sets of the benchmark, which the papers did not release: the same ones from one seed.
 
 Synthetic, as SynLive260 (LiveMoments, section 4.1): of a sharp video two pictures with a clear gap
 in time are the truth and the key photo, and the truth degraded to half its size is the frame. Real,
-as iPhoneLive90: moments of Live Photos with the key photo; what they should look like is not known.
+as iPhoneLive90: moments of Live Photos with the key photo; their truths are not known.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,14 +43,14 @@ from livemoments.progress import Progress
 TRIALS = 12  # pairs looked at in one clip for one image
 MULTIPLE_PX = 4  # of a truth's sides: half of it is then exact, and even, as video asks
 MOTION_SIDE_PX = 960  # motion is measured at this size
-FAST = 0.9  # the quantile of motion that says whether anything moves: a subject may, alone
+FAST = 0.9  # the quantile of motion that shows whether anything moves, be it a subject alone
 MIN_SIDE_PX = 64  # of a truth
-APART_S = 0.1  # between moments of one clip: pictures side by side are hardly two
+APART_S = 0.1  # between moments of one clip: neighbouring pictures hardly differ
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticConfig:
-    """Which pairs are taken from videos, and how their frames are degraded."""
+    """How pairs are taken from videos, and their frames degraded."""
 
     count: int  # of images
     licence: str  # of the videos, in words
@@ -58,7 +58,7 @@ class SyntheticConfig:
     preset: str = "live-photo-x2"
     interval: int = INTERVAL  # pictures between truth and key photo, times 1, 2 or 3
     size: int = 0  # side of a square crop; 0: whole pictures
-    side: int = 1080  # shorter side that compressed video is reduced to, to be sharp; 0: never
+    side: int = 1080  # shorter side that videos are reduced to, to be sharp; 0: never
 
     def __post_init__(self) -> None:
         check_preset(self.preset)
@@ -77,7 +77,7 @@ class SyntheticConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RealConfig:
-    """Which moments are taken from Live Photos."""
+    """How moments are taken from Live Photos."""
 
     licence: str = ""
     seed: int = 0
@@ -90,8 +90,8 @@ class RealConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Made:
-    """The pictures of an image, uint8 RGB, and what is known of it."""
+class _Pictures:
+    """The pictures of an image, uint8 RGB, and the facts for its manifest."""
 
     pictures: dict[str, np.ndarray]
     facts: dict[str, Any]
@@ -116,26 +116,22 @@ def make_synthetic(
             f" {INTERVAL + 1} pictures each"
         )
     search = _Search(paths, config)
-    images: list[SetImage] = []
     with new_folder(output) as folder:
+        writer = _SetWriter(folder, config)
         for path, made in search.pairs():
             source = path.name if path == videos else path.relative_to(videos).as_posix()
-            name = f"{len(images):04d}-{_plain(path.stem)}"
-            images.append(_write(folder, name, made, source=source, licence=config.licence))
+            writer.add(f"{len(writer.images):04d}-{_plain(path.stem)}", made, source)
             if progress:
-                progress("making pairs", len(images), config.count)
-        if not images:
+                progress("making pairs", len(writer.images), config.count)
+        count, reasons = len(writer.images), list(search.reasons.values())
+        if not count:
             raise DamagedFileError(
-                f"{videos}: none of {len(paths)} clips gave a pair;"
-                f" {'; '.join(list(search.reasons.values())[:3])}"
+                f"{videos}: none of {len(paths)} clips gave a pair; {'; '.join(reasons[:3])}"
             )
-        settings = {**asdict(config), "clips": len(paths)}
-        for name in ("seed", "licence"):
-            del settings[name]
-        notes = [f"left out: {reason}" for reason in search.reasons.values()]
-        if len(images) < config.count:
-            notes.insert(0, f"{config.count} images were asked for, the clips have {len(images)}")
-        return _finish(folder, "synthetic", images, config.seed, settings, notes)
+        writer.notes += [f"left out: {reason}" for reason in reasons]
+        if count < config.count:
+            writer.notes.insert(0, f"{config.count} images were asked for, the clips have {count}")
+        return writer.finish("synthetic", clips=len(paths))
 
 
 def make_real(
@@ -148,29 +144,60 @@ def make_real(
         OutputError: output exists already, or cannot be written.
     """
     found = find_live_photos([photos])
-    images: list[SetImage] = []
-    notes: list[str] = []
     with new_folder(output) as folder:
+        writer = _SetWriter(folder, config)
         for done, (source, live) in enumerate(found):
             if progress:
                 progress("picking moments", done, len(found))
             rng = np.random.default_rng([config.seed, done])
             try:
                 for made in _moments(live, config.moments, rng):
-                    stem = f"{done:03d}-{_plain(Path(source).stem)}-{made.facts['frame']:03d}"
-                    images.append(_write(folder, stem, made, source=source, licence=config.licence))
+                    name = f"{done:03d}-{_plain(Path(source).stem)}-{made.facts['frame']:03d}"
+                    writer.add(name, made, source)
             except InputError as error:
-                notes.append(f"left out: {source}: {error}")
+                writer.notes.append(f"left out: {source}: {error}")
         if progress:
             progress("picking moments", len(found), len(found))
-        if not images:
-            raise InputError(f"{photos}: no Live Photo could be used; {'; '.join(notes[:3])}")
-        settings = {"moments": config.moments}
-        return _finish(folder, "real", images, config.seed, settings, notes)
+        if not writer.images:
+            reasons = "; ".join(writer.notes[:3])
+            raise InputError(f"{photos}: no Live Photo could be used; {reasons}")
+        return writer.finish("real")
+
+
+class _SetWriter:
+    """The images of a set that were written so far."""
+
+    def __init__(self, folder: Path, config: SyntheticConfig | RealConfig) -> None:
+        self.folder, self.config = folder, config
+        self.images: list[SetImage] = []
+        self.notes: list[str] = []
+
+    def add(self, name: str, made: _Pictures, source: str) -> None:
+        """Write an image's pictures into its folder."""
+        place = self.folder / name
+        place.mkdir()
+        files = {
+            which: write_picture(place / f"{which}.png", picture)
+            for which, picture in made.pictures.items()
+        }
+        licence, facts = self.config.licence, made.facts
+        image = SetImage(name=name, files=files, source=source, licence=licence, facts=facts)
+        self.images.append(image)
+
+    def finish(self, kind: str, **more: int) -> ImageSet:
+        """Write the manifest; more: settings that are not in the configuration."""
+        settings = {**asdict(self.config), **more}
+        seed = settings.pop("seed")
+        del settings["licence"]
+        made = ImageSet(
+            kind=kind, images=self.images, seed=seed, settings=settings, notes=self.notes
+        )
+        (self.folder / MANIFEST).write_text(made.to_json(), encoding="utf-8")
+        return made
 
 
 class _Search:
-    """Pairs of pictures in clips, taken from each clip in turn."""
+    """A search for pairs of pictures in clips, from each clip in turn."""
 
     def __init__(self, paths: Sequence[Path], config: SyntheticConfig) -> None:
         self.config = config
@@ -179,16 +206,16 @@ class _Search:
         order = np.random.default_rng([config.seed, 0]).permutation(len(paths))
         self._turns = [paths[i] for i in order]
 
-    def pairs(self) -> Iterator[tuple[Path, _Made]]:
-        """As many as are asked for, or as there are, each with its clip."""
+    def pairs(self) -> Iterator[tuple[Path, _Pictures]]:
+        """Find as many pairs as are asked for, or as there are, each with its clip."""
         for index in range(self.config.count):
             found = self._next(np.random.default_rng([self.config.seed, 1 + index]))
             if found is None:
                 return
             yield found
 
-    def _next(self, rng: np.random.Generator) -> tuple[Path, _Made] | None:
-        """The next clip's pair; a clip that has none leaves the turns."""
+    def _next(self, rng: np.random.Generator) -> tuple[Path, _Pictures] | None:
+        """Find the next clip's pair; a clip that has none leaves the turns."""
         while self._turns:
             path = self._turns.pop(0)
             try:
@@ -199,11 +226,11 @@ class _Search:
             if made is not None:
                 self._turns.append(path)
                 return path, made
-            if not self._taken[path]:  # else it only has no more, which is no news
+            if not self._taken[path]:  # else it only has no more, which needs no note
                 self.reasons[path] = f"{path.name}: no two pictures with motion and without a cut"
         return None
 
-    def _of_clip(self, path: Path, rng: np.random.Generator) -> _Made | None:
+    def _of_clip(self, path: Path, rng: np.random.Generator) -> _Pictures | None:
         clip, interval = opened(path), self.config.interval
         if isinstance(clip, VideoClip):
             clip = replace(clip, side_px=self.config.side)
@@ -228,15 +255,15 @@ class _Search:
 
     def _pair(
         self, clip: PictureClip | VideoClip, truth_at: int, key_at: int, rng: np.random.Generator
-    ) -> _Made | None:
-        """An image of two pictures of a clip; None where nothing moves, or all changes."""
+    ) -> _Pictures | None:
+        """Make an image of two pictures of a clip; None where nothing moves, or all changes."""
         pictures = [clip.image(truth_at), clip.image(key_at)]
         if pictures[0].shape != pictures[1].shape:
             raise DamagedFileError(f"{clip.name}: its pictures differ in size, so it is no clip")
         height, width = pictures[0].shape[:2]
         area = self._area(clip.name, height, width, rng)
-        # As 8 bits keep them: the frame is made of what the truth's file holds.
-        truth, key = (as_bytes(np.clip(picture[area], 0, 1)) for picture in pictures)
+        # In 8 bits: the frame is made of what the truth's file holds.
+        truth, key = (as_bytes(picture[area]) for picture in pictures)
         flow, seen = _motion(truth, key)
         lengths_px = np.hypot(*flow[seen].T) if seen.any() else np.zeros(1)
         median_px, fast_px = (float(px) for px in np.quantile(lengths_px, [0.5, FAST]))
@@ -245,8 +272,8 @@ class _Search:
         how = draw_degradation(rng, self.config.preset)
         frame = how(truth.astype(np.float32) / 255, -flow)
         drawn = asdict(cast(Any, how))  # a dataclass, whichever the preset
-        return _Made(
-            pictures={"frame": as_bytes(np.clip(frame, 0, 1)), "key": key, "truth": truth},
+        return _Pictures(
+            pictures={"frame": as_bytes(frame), "key": key, "truth": truth},
             facts={
                 "truth_picture": truth_at,
                 "key_picture": key_at,
@@ -259,22 +286,20 @@ class _Search:
     def _area(
         self, name: str, height: int, width: int, rng: np.random.Generator
     ) -> tuple[slice, slice]:
-        """The part of a clip's pictures that is taken."""
+        """Choose the part of a clip's pictures that is taken."""
         size, least = self.config.size, self.config.size or MIN_SIDE_PX
         if min(height, width) < least:
             raise DamagedFileError(
                 f"{name}: {width} x {height} pixels; at least {least} a side are needed"
             )
         if not size:
-            return slice(height // MULTIPLE_PX * MULTIPLE_PX), slice(
-                width // MULTIPLE_PX * MULTIPLE_PX
-            )
+            return slice(height - height % MULTIPLE_PX), slice(width - width % MULTIPLE_PX)
         top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
         return slice(top, top + size), slice(left, left + size)
 
 
 def _motion(truth: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The flow from truth to key photo (H x W x 2, px), and where the key photo shows the truth."""
+    """Estimate the flow truth -> key photo (H x W x 2, px), and where that shows the truth."""
     height, width = truth.shape[:2]
     small, small_key = (
         fit_side(each.astype(np.float32) / 255, MOTION_SIDE_PX) for each in (truth, key)
@@ -284,15 +309,15 @@ def _motion(truth: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return resize_flow(dense.flow_frame_to_key, height, width), seen
 
 
-def _moments(live: LivePhoto, count: int, rng: np.random.Generator) -> Iterator[_Made]:
-    """The sharpest moment of a Live Photo away from its key photo, and others at drawn times."""
+def _moments(live: LivePhoto, count: int, rng: np.random.Generator) -> Iterator[_Pictures]:
+    """Pick the sharpest moment of a Live Photo away from its key photo, and some drawn ones."""
     moments = score_moments(live)
     best = best_moment(moments, live.key_time_s)
     key = live.still.pixels()
     for moment in _drawn(moments, best, live.key_time_s, count, rng):
         frame = live.clip.frame_at(moment.index).image
-        yield _Made(
-            pictures={"frame": as_bytes(np.clip(frame, 0, 1)), "key": key},
+        yield _Pictures(
+            pictures={"frame": as_bytes(frame), "key": key},
             facts={
                 "picked": "sharpest" if moment is best else "drawn",
                 "frame": moment.index,
@@ -309,7 +334,7 @@ def _moments(live: LivePhoto, count: int, rng: np.random.Generator) -> Iterator[
 def _drawn(
     moments: Sequence[Moment], best: Moment, key_time_s: float, count: int, rng: np.random.Generator
 ) -> list[Moment]:
-    """The best moment and others, apart from it, each other and the key photo; up to so many."""
+    """Draw up to `count` moments, the best first, apart from each other and the key photo."""
     gap_s = min(MIN_GAP_S, abs(best.time_s - key_time_s))
     away = [m for m in moments if abs(m.time_s - key_time_s) >= gap_s]
     chosen = [best]
@@ -319,35 +344,10 @@ def _drawn(
     return chosen
 
 
-def _write(folder: Path, name: str, made: _Made, *, source: str, licence: str) -> SetImage:
-    """Write an image's pictures into its folder."""
-    place = folder / name
-    place.mkdir()
-    files = {
-        which: write_picture(place / f"{which}.png", picture)
-        for which, picture in made.pictures.items()
-    }
-    return SetImage(name=name, files=files, source=source, licence=licence, facts=made.facts)
-
-
-def _finish(
-    folder: Path,
-    kind: str,
-    images: Sequence[SetImage],
-    seed: int,
-    settings: dict[str, Any],
-    notes: Sequence[str],
-) -> ImageSet:
-    """Write the manifest."""
-    made = ImageSet(kind=kind, images=images, seed=seed, settings=settings, notes=notes)
-    (folder / MANIFEST).write_text(made.to_json(), encoding="utf-8")
-    return made
-
-
 def _plain(name: str) -> str:
-    """A name that any file system takes."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)
-    return kept.strip("-.")[:40] or "image"
+    """Make a name that any file system takes."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)
+    return plain.strip("-.")[:40] or "image"
 
 
 def _rounded(value: object) -> object:

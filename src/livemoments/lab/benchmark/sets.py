@@ -1,38 +1,37 @@
-"""Pairs with a known truth, and four scores of what is made of them. Needs PyTorch for two."""
+"""Make or read pairs whose truth is known, and give restored frames of them four scores."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from livemoments.align.alignment import align
-from livemoments.errors import DamagedFileError, MissingFileError
+from livemoments.errors import DamagedFileError, InputError, MissingFileError
 from livemoments.imaging.fidelity import psnr_y, ssim_y
-from livemoments.imaging.pixels import as_float
-from livemoments.lab.benchmark.baselines import bicubic
+from livemoments.imaging.pixels import as_bytes, as_float, enlarge
+from livemoments.lab.benchmark.manifest import read_picture
 from livemoments.lab.metrics.perceptual import PerceptualMetrics
 from livemoments.lab.training.compact.restorer import Views
-from livemoments.lab.training.data.scenes import PhotoScenes, Scene, photographs
+from livemoments.lab.training.data.scenes import PhotoScenes, photographs
 from livemoments.progress import Progress
 
 NAMES = ("frame.png", "key.png", "truth.png")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class TruthPair:
     """A frame and a key photo with what the frame should have been."""
 
     name: str
     views: Views
     truth: np.ndarray  # float32 RGB H x W x 3 in [0, 1]
-    visible: np.ndarray | None = None  # H x W in [0, 1]: the key photo shows it; None: not known
+    visible: np.ndarray | None = None  # H x W in [0, 1]: in the key photo; None: not known
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Means over pairs."""
+    """The four scores, of one picture or their means."""
 
     psnr_y: float  # dB
     ssim_y: float
@@ -43,18 +42,18 @@ class Quality:
         return f"{self.psnr_y:6.2f} {self.ssim_y:.4f} {self.lpips:.4f} {self.dists:.4f}"
 
 
-Restorer = Callable[[Pair], np.ndarray]  # float32 RGB H x W x 3 in [0, 1]
+Restorer = Callable[[TruthPair], np.ndarray]  # float32 RGB H x W x 3 in [0, 1]
 
 
 class Scorer:
-    """The four scores."""
+    """What scores pictures."""
 
     def __init__(self, metrics: PerceptualMetrics) -> None:
         self.metrics = metrics
 
     def __call__(self, picture: np.ndarray, truth: np.ndarray) -> Quality:
-        """Score a picture, rounded to 8 bits as it would be kept."""
-        picture = np.rint(np.clip(picture, 0, 1) * 255).astype(np.float32) / 255
+        """Score a picture, rounded to 8 bits as it would be stored."""
+        picture = as_bytes(picture).astype(np.float32) / 255
         return Quality(
             psnr_y=psnr_y(picture, truth),
             ssim_y=ssim_y(picture, truth),
@@ -65,11 +64,11 @@ class Scorer:
     def mean(
         self,
         restorer: Restorer,
-        pairs: Sequence[Pair],
+        pairs: Sequence[TruthPair],
         progress: Progress | None = None,
         stage: str = "scoring",
     ) -> Quality:
-        """The mean scores of what a restorer makes of pairs."""
+        """Average the scores of what a restorer makes of pairs."""
         found = []
         for done, pair in enumerate(pairs, 1):
             found.append(self(restorer(pair), pair.truth))
@@ -79,33 +78,27 @@ class Scorer:
 
 
 def mean_of(qualities: Iterable[Quality]) -> Quality:
-    """Score by score."""
+    """Average each of the scores."""
     rows = np.array([list(vars(q).values()) for q in qualities])
     return Quality(**dict(zip(Quality.__annotations__, map(float, rows.mean(0)), strict=True)))
 
 
 def synthetic_pairs(
     folder: Path, count: int, *, size: int = 448, preset: str = "live-photo", seed: int = 1000
-) -> list[Pair]:
-    """Scenes of size x size pixels made of photographs that training holds out."""
-    maker = PhotoScenes(photographs(folder, held_out=True), size, preset)
-    return [_of_scene(f"scene {i}", maker.scene(seed, i)) for i in range(count)]
+) -> list[TruthPair]:
+    """Make scenes of size x size pixels of photographs that training holds out."""
+    maker, pairs = PhotoScenes(photographs(folder, held_out=True), size, preset), []
+    for i in range(count):
+        scene = maker.scene(seed, i)
+        names = ("frame", "key_photo", "flow", "confidence")
+        views = Views(**{name: getattr(scene, name) for name in names})
+        pair = TruthPair(name=f"scene {i}", views=views, truth=scene.truth, visible=scene.visible)
+        pairs.append(pair)
+    return pairs
 
 
-def _of_scene(name: str, scene: Scene) -> Pair:
-    return Pair(
-        name=name,
-        views=Views(
-            frame=scene.frame, key_photo=scene.key_photo, flow=scene.flow,
-            confidence=scene.confidence,
-        ),
-        truth=scene.truth,
-        visible=scene.visible,
-    )  # fmt: skip
-
-
-def kept_pairs(folder: Path) -> list[Pair]:
-    """Pairs kept as FOLDER/NAME/{frame,key,truth}.png; the frame may be smaller than the others.
+def stored_pairs(folder: Path) -> list[TruthPair]:
+    """Read pairs FOLDER/NAME/{frame,key,truth}.png; the frame may be smaller than the others.
 
     Raises:
         MissingFileError: there are none.
@@ -117,7 +110,7 @@ def kept_pairs(folder: Path) -> list[Pair]:
     return [_read_pair(place) for place in places]
 
 
-def _read_pair(place: Path) -> Pair:
+def _read_pair(place: Path) -> TruthPair:
     frame, key_photo, truth = (_read(place / name) for name in NAMES)
     height, width = truth.shape[:2]
     if key_photo.shape != truth.shape:
@@ -130,16 +123,16 @@ def _read_pair(place: Path) -> Pair:
         flow = np.zeros((height, width, 2), np.float32)
         confidence = np.zeros((height, width), np.float32)
     views = Views(
-        frame=bicubic(frame, height, width),
+        frame=enlarge(frame, height, width),
         key_photo=key_photo,
         flow=flow,
         confidence=confidence,
     )
-    return Pair(name=place.name, views=views, truth=truth)
+    return TruthPair(name=place.name, views=views, truth=truth)
 
 
 def _read(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise DamagedFileError(f"{path}: missing, or not a picture that can be decoded")
-    return as_float(np.ascontiguousarray(picture[..., ::-1]))
+    try:
+        return as_float(read_picture(path))
+    except InputError as error:
+        raise DamagedFileError(f"{path}: missing, or not a picture that can be decoded") from error

@@ -1,4 +1,4 @@
-"""Means with confidence intervals, and paired comparisons, by the bootstrap (Efron, 1979)."""
+"""Average with confidence intervals, and compare in pairs, by the bootstrap (Efron, 1979)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LEVEL = 0.95  # of confidence
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean and where it may as well be."""
+    """A mean and its confidence interval."""
 
     mean: float
     low: float
@@ -36,7 +36,7 @@ class Compared:
 
 
 def mean_interval(values: Sequence[float], *, seed: int = 0) -> Interval:
-    """The mean of values, drawn anew with replacement RESAMPLES times; one value has no width.
+    """Average values, and draw them RESAMPLES times for the interval; one value has no width.
 
     Raises:
         ConfigError: there are none.
@@ -51,7 +51,7 @@ def mean_interval(values: Sequence[float], *, seed: int = 0) -> Interval:
 
 
 def compare(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> Compared:
-    """First less second, pair by pair.
+    """Compare values in pairs, the first less the second.
 
     Raises:
         ConfigError: they are not of one length, or empty.
@@ -70,7 +70,7 @@ def compare(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -
 
 
 def _means(values: np.ndarray, seed: int) -> np.ndarray:
-    """The means of the resamples."""
+    """Return the means of the resamples."""
     rng = np.random.default_rng(seed)
     count = len(values)
     if count > 2000:  # as many draws at once would take gigabytes

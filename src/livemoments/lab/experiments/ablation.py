@@ -1,7 +1,8 @@
-"""What each part of the method is worth (LiveMoments, Tables 3 and 7).
+"""Measure what each part of the method is worth (LiveMoments, Tables 3 and 7).
 
-Every row is a network of its own, trained alike from the same first weights on the same crops, and
-scored on the same pairs. The last rows change nothing but the sampler of the whole method.
+Every row is a network of its own, trained in the same way from the same first weights on the same
+crops, and scored on the same pairs. The last rows change nothing but the sampler of the whole
+method.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from livemoments.lab.benchmark.sets import Pair, Quality, Scorer
+from livemoments.lab.benchmark.sets import Quality, Scorer, TruthPair
 from livemoments.lab.training.compact.export import load_average
 from livemoments.lab.training.compact.restorer import Sampler, restore_whole
 from livemoments.lab.training.run.config import TrainConfig
@@ -23,7 +24,7 @@ from livemoments.progress import Progress
 
 # Half as wide as the shipped networks: rows are for comparing, and there are many.
 NETWORK = CompactConfig(channels=(32, 48, 80), refiner_channels=(32, 48))
-_BARE = Parts(refine=False, copy_gate=False, motion=False, beside=False)
+_BARE = Parts(refine=False, copy_gate=False, motion=False, reference_pixels=False)
 ROWS = {
     "RestorationNet": replace(_BARE, reference=False),
     "+ ReferenceNet": replace(_BARE, warp="nothing"),
@@ -65,7 +66,7 @@ class Ablation:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """A table for each set."""
+        """Return a table for each set."""
         lines = [f"each row trained for {self.steps} steps"]
         for name, rows in self.tables.items():
             lines += ["", f"{name:42s} PSNR-Y SSIM-Y  LPIPS  DISTS"]
@@ -75,7 +76,7 @@ class Ablation:
 
 def ablate(
     base: TrainConfig,
-    sets: dict[str, Sequence[Pair]],
+    sets: dict[str, Sequence[TruthPair]],
     scorer: Scorer,
     progress: Progress | None = None,
 ) -> Ablation:
@@ -113,7 +114,7 @@ def ablate(
 
 def ablate_designs(
     base: TrainConfig,
-    sets: dict[str, Sequence[Pair]],
+    sets: dict[str, Sequence[TruthPair]],
     scorer: Scorer,
     progress: Progress | None = None,
     *,
@@ -135,14 +136,14 @@ def ablate_designs(
     return Ablation(steps=base.steps or 0, tables=tables)
 
 
-def _restored(model: CompactNetworks, parts: Parts, pair: Pair) -> np.ndarray:
+def _restored(model: CompactNetworks, parts: Parts, pair: TruthPair) -> np.ndarray:
     return restore_whole(model, pair.views, parts)
 
 
 def train_row(
     base: TrainConfig, parts: Parts = WHOLE, progress: Progress | None = None
 ) -> CompactNetworks:
-    """The network of a row, trained for base.steps steps or taken up where it was left.
+    """Return the network of a row: trained for base.steps steps, or taken up where it was left.
 
     It has a folder of its own under base.output; scenes are shared.
     """
@@ -151,7 +152,7 @@ def train_row(
 
     config = replace(
         base,
-        kept=base.kept or base.output,
+        cache=base.cache_folder,
         objective=replace(base.objective, parts=parts),
         validate_every=0,
     )

@@ -1,14 +1,13 @@
-"""Images of a set of the benchmark as experiments take them: aligned, one at a time."""
+"""Read images of a benchmark's set as experiments take them: aligned, one at a time."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from livemoments.align.alignment import align
 from livemoments.align.estimators import FlowEstimator
-from livemoments.imaging.pixels import as_float
+from livemoments.imaging.pixels import as_float, enlarge, resize
 from livemoments.lab.benchmark.manifest import SetImage, read_picture
 from livemoments.lab.training.compact.restorer import Views
 
@@ -24,13 +23,9 @@ class AlignedImage:
     reason: str = ""  # why there is no usable alignment: then the views' confidence is 0
 
     def fit(self, picture: np.ndarray) -> np.ndarray:
-        """A restored picture of the views' size at the size that is wanted, clipped."""
+        """Bring a restored picture of the views' size to the size that is wanted, clipped."""
         height, width = self.size
-        if picture.shape[:2] != self.size:
-            shrinks = picture.shape[0] >= height and picture.shape[1] >= width
-            how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            picture = cv2.resize(picture, (width, height), interpolation=how)
-        return np.clip(picture, 0, 1)
+        return np.clip(resize(picture, height, width), 0, 1)
 
 
 def read_aligned(folder: Path, image: SetImage) -> AlignedImage:
@@ -49,28 +44,23 @@ def read_aligned(folder: Path, image: SetImage) -> AlignedImage:
 
 
 def realigned(image: AlignedImage, estimator: FlowEstimator | None = None) -> AlignedImage:
-    """The same image with a flow that begins with this estimator; None: the usual one."""
+    """Align the image anew, with a flow that begins with this estimator; None: the usual one."""
     views = image.views
     found = align(image.small, views.key_photo, estimator=estimator)
     flow, confidence = found.flow_frame_to_key, found.confidence
     if flow is None or confidence is None:
         views = _unaligned(image.small, views.key_photo, *image.size)
         return replace(image, views=views, reason=found.reason or "no alignment was found")
-    frame = _enlarged(image.small, *flow.shape[:2])
+    frame = enlarge(image.small, *flow.shape[:2])
     views = replace(views, frame=frame, flow=flow, confidence=confidence)
     return replace(image, views=views, reason="")
 
 
 def _unaligned(small: np.ndarray, key_photo: np.ndarray, height: int, width: int) -> Views:
-    """A frame and a key photo of which nothing more is known."""
+    """Put together a frame and a key photo of which nothing more is known."""
     return Views(
-        frame=_enlarged(small, height, width),
+        frame=enlarge(small, height, width),
         key_photo=key_photo,
         flow=np.zeros((height, width, 2), np.float32),
         confidence=np.zeros((height, width), np.float32),
     )
-
-
-def _enlarged(small: np.ndarray, height: int, width: int) -> np.ndarray:
-    """At another size, by OpenCV's cubic; float32 in [0, 1]."""
-    return np.clip(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)

@@ -1,4 +1,4 @@
-"""Other flow estimators, to stand in for the usual one (LiveMoments, Table 9)."""
+"""Choose other flow estimators in place of the usual one (LiveMoments, Table 9)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -56,11 +56,7 @@ ESTIMATORS: dict[str, Callable[[Path | None], FlowEstimator]] = {
 
 
 def make_estimator(name: str, raft_weights: Path | None = None) -> FlowEstimator:
-    """One of ESTIMATORS.
-
-    Args:
-        name: which.
-        raft_weights: for RAFT; None: those that torchvision publishes, see `RaftFlow`.
+    """Make one of ESTIMATORS; raft_weights None: those that torchvision publishes, see RaftFlow.
 
     Raises:
         ConfigError: there is none of that name.

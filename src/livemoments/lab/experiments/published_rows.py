@@ -1,11 +1,11 @@
-"""An experiment's table: our rows, and beneath each the paper's own, marked as published."""
+"""Print an experiment's table: our rows, and beneath each the paper's own, marked as published."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from livemoments.lab.benchmark.published import OTHER_DATA, PublishedTable, published
-from livemoments.lab.benchmark.results import Run
+from livemoments.lab.benchmark.results import BenchmarkRun
 from livemoments.lab.report.findings import Column, Findings, find
 from livemoments.lab.report.summary import summary
 
@@ -14,11 +14,11 @@ MARK = ">"  # before every published row
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What came of an experiment, and which of the paper's rows stand beside ours."""
+    """What came of an experiment, and which of the paper's rows stand next to ours."""
 
     table: str  # the number of the paper's
-    run: Run
-    beside: Mapping[str, str]  # the paper's row, by method
+    run: BenchmarkRun
+    paper_rows: Mapping[str, str]  # the paper's row, by method
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: ours, and apart from them the paper's."""
@@ -30,13 +30,13 @@ class Experiment:
             "published": {
                 "note": OTHER_DATA,
                 "table": self.table,
-                "beside": dict(self.beside),
+                "beside": dict(self.paper_rows),
                 "sets": {data: _values(table) for data, table in sets.items()},
             },
         }
 
     def lines(self) -> list[str]:
-        """The table in as many parts as it takes, and what to know when reading it."""
+        """Return the table in as many parts as it takes, and what to know when reading it."""
         run, found = self.run, find(self.run)
         count = len(run.images)
         lines = [run.title, f"on {run.set_name}: {count} image{'' if count == 1 else 's'}"]
@@ -53,13 +53,13 @@ class Experiment:
         names, shown = [column.name for column in columns], set()
         for method in found.methods:
             rows.append([method.label, *(found.cell(method, column).text for column in columns)])
-            rows += self._published(names, self.beside.get(method.name, ""))
-            shown.add(self.beside.get(method.name, ""))
+            rows += self._published(names, self.paper_rows.get(method.name, ""))
+            shown.add(self.paper_rows.get(method.name, ""))
         others = [row for row in published(self.table).rows if row not in shown]
         return [*rows, *(line for row in others for line in self._published(names, row))]
 
     def _published(self, names: list[str], row: str) -> list[list[str]]:
-        """The paper's numbers of one of its rows, a line for each set that has some."""
+        """Return the paper's numbers of one of its rows, a line for each set that has some."""
         whole, lines = published(self.table), []
         for table in map(whole.on, whole.sets):
             texts = {
@@ -73,7 +73,7 @@ class Experiment:
 
 
 def _values(table: PublishedTable) -> dict[str, dict[str, float | None]]:
-    """A published table by row and by what its columns are called here, or else in the paper."""
+    """Return a published table by row, and by our names of its columns where we have one."""
     names = [column.metric or column.name for column in table.columns]
     return {row: dict(zip(names, values, strict=True)) for row, values in table.rows.items()}
 

@@ -1,4 +1,4 @@
-"""People's rankings and a run's scores, as CSV files have them."""
+"""Read people's rankings and a run's scores from CSV files."""
 
 import csv
 import math
@@ -34,7 +34,7 @@ class Scores:
         return tuple(dict.fromkeys(image for _, image in self.values))
 
     def of(self, metric: str) -> dict[tuple[str, str], float]:
-        """One metric by method and image, where it has a value."""
+        """Return one metric by method and image, where it has a value."""
         return {at: found[metric] for at, found in self.values.items() if metric in found}
 
 
@@ -119,7 +119,7 @@ def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, st
 
 
 def _number(text: str, what: str, *, least: float | None = None) -> float:
-    """A finite number, more than least."""
+    """Parse a finite number, more than least."""
     try:
         value = float(text)
     except ValueError:

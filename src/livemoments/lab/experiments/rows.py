@@ -1,7 +1,7 @@
-"""Rows of the paper's ablations: ways to restore an image, each beside the paper's own row.
+"""Make the rows of the paper's ablations: ways to restore an image, with the paper's own row.
 
-The design's and the degradation's rows are networks of ours, trained alike and half as wide as the
-shipped ones; the flow's rows run a finished compact model.
+The design's and the degradation's rows are networks of ours, trained in the same way and half as
+wide as the shipped ones; the flow's rows run a finished compact model.
 """
 
 import re
@@ -11,26 +11,23 @@ from pathlib import Path
 
 import numpy as np
 
-from livemoments.align.flow import pixel_grid
 from livemoments.errors import LiveMomentsError
 from livemoments.lab.experiments.ablation import ROWS, UNMOVED, train_row
 from livemoments.lab.experiments.aligned import AlignedImage, realigned
 from livemoments.lab.experiments.estimators import ESTIMATORS, make_estimator
 from livemoments.lab.experiments.safety import NOISE_SHARES, disturbed
-from livemoments.lab.training.compact.restorer import Sampler, restore_whole
+from livemoments.lab.training.compact.restorer import Sampler, restore_views, restore_whole
 from livemoments.lab.training.run.config import TrainConfig
 from livemoments.lab.training.run.objective_config import WHOLE, Parts
 from livemoments.models.compact import CompactModel
-from livemoments.models.tile import TileInput
 from livemoments.networks.compact import CompactNetworks
 from livemoments.progress import Progress
 from livemoments.restoration.look import match_look
-from livemoments.restoration.tiles import Stitcher, grid
 from livemoments.version import __version__
 
 WHOLE_METHOD = "livemoments"  # as the benchmark calls it; a report compares the others with it
 FULL = "LiveMoments (full model)"  # as Tables 3 and 7 call it
-DESIGN_BESIDE = {  # rows of ablation.ROWS and of Tables 3 and 7
+DESIGN_PAPER_ROWS = {  # rows of ablation.ROWS and of Tables 3 and 7
     "RestorationNet": "RestorationNet",
     "+ ReferenceNet": "RestorationNet + ReferenceNet",
     "+ ReferenceNet, motion-guided attention": FULL,
@@ -38,7 +35,7 @@ DESIGN_BESIDE = {  # rows of ablation.ROWS and of Tables 3 and 7
     "+ ReferenceNet, warp latents": "RestorationNet + ReferenceNet + warp RefLatent",
     "+ ReferenceNet, warp pixels": "RestorationNet + ReferenceNet + warp RefImage",
 }
-DEGRADATION_BESIDE = {  # presets of training and rows of Table 8
+DEGRADATION_PAPER_ROWS = {  # presets of training and rows of Table 8
     "stablesr-moderate": "Moderate-StableSR",
     "stablesr": "StableSR",
     "seesr": "SeeSR",
@@ -58,7 +55,7 @@ class Row:
     identity: object = None  # what its pictures depend on besides the image, as plain values
     detail: str = ""
     failed: str = ""
-    beside: str = ""  # the paper's row; empty: there is none
+    paper_row: str = ""  # the paper's row; empty: there is none
 
 
 def design_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator[Row]:
@@ -71,20 +68,20 @@ def design_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator
             restore=_by(model, parts),
             identity=_trained(base, parts),
             detail=f"a network of its own, trained for {base.steps} steps",
-            beside=DESIGN_BESIDE.get(label, ""),
+            paper_row=DESIGN_PAPER_ROWS.get(label, ""),
         )
         yield row
         if label == UNMOVED:
             label = f"{label}, without PCR"
             yield replace(
-                row, name=slug(label), label=label, beside="", identity=[row.identity, label],
+                row, name=slug(label), label=label, paper_row="", identity=[row.identity, label],
                 restore=_by(model, parts, Sampler(retrieve=False)),
             )  # fmt: skip
 
 
 def degradation_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator[Row]:
-    """One network for each degradation of training (Table 8), trained alike."""
-    for preset, beside in DEGRADATION_BESIDE.items():
+    """Train one network for each degradation of training (Table 8)."""
+    for preset, paper_row in DEGRADATION_PAPER_ROWS.items():
         config = replace(base, pairs=replace(base.pairs, preset=preset))
         yield Row(
             name=WHOLE_METHOD if preset == base.pairs.preset else preset,
@@ -92,22 +89,22 @@ def degradation_rows(base: TrainConfig, progress: Progress | None = None) -> Ite
             restore=_by(train_row(config, WHOLE, progress), WHOLE),
             identity=_trained(config, WHOLE),
             detail=f"the whole method, trained for {base.steps} steps",
-            beside=beside,
+            paper_row=paper_row,
         )
 
 
 def flow_rows(
     model: CompactModel, *, raft_weights: Path | None = None, seed: int = 0
 ) -> Iterator[Row]:
-    """A finished model with noise in the flow, and with other estimators of it (Table 9).
+    """Make rows with noise in the flow, and with other estimators of it (Table 9).
 
-    The networks are told the confidence of the flow as it was, so that nothing but they themselves
+    The networks get the confidence of the flow as it was, so that nothing but they themselves
     can refuse the noise, as in the paper, which has no confidence.
     """
     about = [__version__, model.about["sha256"]]
     usual = Row(
         name=WHOLE_METHOD, label="the usual flow (DIS, medium)", identity=about,
-        restore=lambda image: restore_compact(model, image), beside="LiveMoments",
+        restore=lambda image: restore_compact(model, image), paper_row="LiveMoments",
     )  # fmt: skip
     yield usual
     yield Row(
@@ -121,7 +118,7 @@ def flow_rows(
             restore=_with_noise(model, share, seed),
             identity=[about, share, seed],
             detail="Gaussian noise of that share of the flow's mean length, pixel by pixel",
-            beside=f"LiveMoments + {share:.0%} noise",
+            paper_row=f"LiveMoments + {share:.0%} noise",
         )
     for name in ESTIMATORS:
         yield _estimator_row(model, name, raft_weights, [about, name, str(raft_weights)])
@@ -130,28 +127,14 @@ def flow_rows(
 def restore_compact(
     model: CompactModel, image: AlignedImage, *, reference: bool = True
 ) -> np.ndarray:
-    """An image restored as users have it, but for where its flow comes from."""
-    views = image.views
-    height, width = views.frame.shape[:2]
-    blended = Stitcher(height, width, 3)
-    for index, tile in enumerate(grid(height, width, model.tiles)):
-        frame = views.frame[tile.area]
-        part = TileInput(frame=frame, reference=None, positions=None, confidence=None)
-        if reference and not image.reason:
-            here = pixel_grid(tile.height, tile.width) + np.array([tile.left, tile.top], np.float32)
-            part = TileInput(
-                frame=frame,
-                reference=views.key_photo,
-                positions=here + views.flow[tile.area],
-                confidence=views.confidence[tile.area],
-            )
-        result = model.restore_tile(part, model.steps, np.random.default_rng([0, index]))
-        blended.add(tile, result.image)
-    return image.fit(match_look(blended.result(), views.frame))
+    """Restore an image as users have it, but for where its flow comes from."""
+    views, reference = image.views, reference and not image.reason
+    restored = restore_views(model, views, reference=reference, steps=model.steps)
+    return image.fit(match_look(restored, views.frame))
 
 
 def slug(label: str) -> str:
-    """A label as a method's name."""
+    """Turn a label into a method's name."""
     return re.sub(r"[^\w.]+", "-", label, flags=re.ASCII).strip("-")
 
 
@@ -160,7 +143,7 @@ def _by(model: CompactNetworks, parts: Parts, sampler: Sampler | None = None) ->
 
 
 def _trained(config: TrainConfig, parts: Parts) -> object:
-    """What the pictures of a row's network depend on."""
+    """Return what the pictures of a row's network depend on."""
     return [__version__, config.steps, config.fixed(), repr(parts)]
 
 
@@ -182,7 +165,7 @@ def _estimator_row(
         identity=identity,
         detail="the coarse flow and its way back; the fine pass is that of DIS, medium, in all",
         # The paper's own estimator is RAFT; its two others are not to be had here.
-        beside="LiveMoments" if name == "raft" else "",
+        paper_row="LiveMoments" if name == "raft" else "",
     )
     try:
         estimator = make_estimator(name, raft_weights)

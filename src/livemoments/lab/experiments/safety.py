@@ -1,4 +1,4 @@
-"""Does the reference ever do harm? Three measurements of a compact model, as it runs for users.
+"""Measure whether the reference ever does harm, with a compact model as it runs for users.
 
 wrong reference   another scene's key photo: the result should be what it is without reference.
 flow noise        Gaussian noise of 10 to 200 % of the flow's mean length (LiveMoments, Table 9):
@@ -6,9 +6,9 @@ flow noise        Gaussian noise of 10 to 200 % of the flow's mean length (LiveM
 hidden places     where the truth cannot be seen in the key photo: the error should be no larger
                   than without reference.
 
-The first two are measured twice. "trusting": the networks are told the confidence of the right key
+The first two are measured twice. "trusting": the networks get the confidence of the right key
 photo and of the flow as it was, so that nothing but they themselves can refuse. "doubting": they
-are told the confidence that the program has in what it then sees, as users have it; registration,
+get the confidence that the program has in what it then sees, as users have it; registration,
 which refuses most wrong key photos before, is in neither.
 """
 
@@ -18,16 +18,15 @@ from dataclasses import asdict, dataclass, replace
 import cv2
 import numpy as np
 
-from livemoments.align.estimators import grey
 from livemoments.align.flow import confidence, inside, pixel_grid, sample
 from livemoments.errors import ConfigError
-from livemoments.lab.benchmark.sets import Pair, Quality, Scorer, mean_of
-from livemoments.lab.training.compact.restorer import Views
+from livemoments.imaging.pixels import grey
+from livemoments.lab.benchmark.sets import Quality, Scorer, TruthPair, mean_of
+from livemoments.lab.training.compact.restorer import Views, restore_views
 from livemoments.models.compact import CompactModel
-from livemoments.models.tile import TileInput
 from livemoments.progress import Progress
 
-MOODS = ("trusting", "doubting")  # what the networks are told of the reference
+TRUST = ("trusting", "doubting")  # which confidence in the reference the networks get
 NOISE_SHARES = (0.1, 0.2, 0.4, 0.8, 1.0, 2.0)
 HIDDEN_BELOW = 0.1  # of visibility
 CLOSE = 0.02  # how much worse than without reference the LPIPS with a wrong one may be
@@ -51,15 +50,15 @@ class Safety:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """A table."""
+        """Return a table."""
         rows = {"with reference": self.with_reference, "without reference": self.without_reference}
-        for how in MOODS:
+        for how in TRUST:
             rows[f"wrong reference, {how}"] = self.wrong_reference[how]
             for share, quality in self.flow_noise[how].items():
                 rows[f"flow + {share:.0%} noise, {how}"] = quality
         lines = [f"{f'{self.pairs} pairs':30s} PSNR-Y SSIM-Y  LPIPS  DISTS"]
         lines += [f"{name:30s} {quality}" for name, quality in rows.items()]
-        for how in MOODS:
+        for how in TRUST:
             more = self.wrong_reference[how].lpips / self.without_reference.lpips - 1
             lines.append(
                 f"wrong against without reference, {how}: LPIPS {more:+.1%} (at most {CLOSE:+.0%})"
@@ -74,7 +73,7 @@ class Safety:
 
 def measure_safety(
     model: CompactModel,
-    pairs: Sequence[Pair],
+    pairs: Sequence[TruthPair],
     scorer: Scorer,
     *,
     seed: int = 0,
@@ -88,9 +87,9 @@ def measure_safety(
     if len(pairs) < 2:
         raise ConfigError("to have a wrong reference takes two pairs or more, got 1")
     plain, without = [], []
-    wrong: dict[str, list[Quality]] = {how: [] for how in MOODS}
+    wrong: dict[str, list[Quality]] = {how: [] for how in TRUST}
     noisy: dict[str, dict[float, list[Quality]]] = {
-        how: {share: [] for share in NOISE_SHARES} for how in MOODS
+        how: {share: [] for share in NOISE_SHARES} for how in TRUST
     }
     hidden: list[tuple[float, float, float, float]] = []
     for at, pair in enumerate(pairs):
@@ -98,11 +97,11 @@ def measure_safety(
         plain.append(scorer(restored, pair.truth))
         without.append(scorer(alone, pair.truth))
         mistaken = _mistaken(pair, pairs)
-        for how in MOODS:
-            wrong[how].append(scorer(restore(model, _told(how, mistaken)), pair.truth))
+        for how in TRUST:
+            wrong[how].append(scorer(restore(model, _with_confidence(how, mistaken)), pair.truth))
             for share in NOISE_SHARES:
                 rng = np.random.default_rng([seed, at])  # the same noise, more of it
-                views = _told(how, disturbed(pair.views, share, rng))
+                views = _with_confidence(how, disturbed(pair.views, share, rng))
                 noisy[how][share].append(scorer(restore(model, views), pair.truth))
         if pair.visible is not None:
             there = pair.visible < HIDDEN_BELOW
@@ -129,34 +128,25 @@ def measure_safety(
 
 
 def restore(model: CompactModel, views: Views, *, reference: bool = True) -> np.ndarray:
-    """One picture as one tile in one step; float32 RGB H x W x 3 in [0, 1]."""
-    tile = TileInput(frame=views.frame, reference=None, positions=None, confidence=None)
-    if reference:
-        tile = TileInput(
-            frame=views.frame,
-            reference=views.key_photo,
-            positions=pixel_grid(*views.flow.shape[:2]) + views.flow,
-            confidence=views.confidence,
-        )
-    result = model.restore_tile(tile, 1, np.random.default_rng(0))
-    return np.clip(result.image, 0, 1)
+    """Restore one picture as one tile in one step; float32 RGB H x W x 3 in [0, 1]."""
+    return np.clip(restore_views(model, views, reference=reference), 0, 1)
 
 
 def disturbed(views: Views, share: float, rng: np.random.Generator) -> Views:
-    """The flow with Gaussian noise of a share of its mean length, pixel by pixel (Table 9)."""
+    """Add Gaussian noise to the flow, a share of its mean length, pixel by pixel (Table 9)."""
     flow = views.flow
     length = float(np.hypot(flow[..., 0], flow[..., 1]).mean())
     noise = np.float32(share * length) * rng.standard_normal(flow.shape, np.float32)
     return replace(views, flow=flow + noise)
 
 
-def _told(how: str, views: Views) -> Views:
-    """The views with the confidence that the networks are to be told."""
+def _with_confidence(how: str, views: Views) -> Views:
+    """Return the views with the confidence that the networks get."""
     return views if how == "trusting" else replace(views, confidence=_confidence(views))
 
 
-def _mistaken(pair: Pair, pairs: Sequence[Pair]) -> Views:
-    """A pair's frame with the key photo, mirrored, that is the least like its own."""
+def _mistaken(pair: TruthPair, pairs: Sequence[TruthPair]) -> Views:
+    """Give a pair's frame the key photo, mirrored, that is the least like its own."""
     height, width = pair.views.frame.shape[:2]
     mirrored = [
         cv2.resize(other.views.key_photo[:, ::-1], (width, height), interpolation=cv2.INTER_AREA)
@@ -168,18 +158,18 @@ def _mistaken(pair: Pair, pairs: Sequence[Pair]) -> Views:
 
 
 def _likeness(first: np.ndarray, second: np.ndarray) -> float:
-    """The correlation of two pictures of one size, coarsely."""
+    """Return the correlation of two pictures of one size, coarsely."""
     small = [cv2.resize(grey(x), (16, 16), interpolation=cv2.INTER_AREA) for x in (first, second)]
     return float(np.corrcoef(small[0].ravel(), small[1].ravel())[0, 1])
 
 
 def _confidence(views: Views) -> np.ndarray:
-    """The program's confidence in a flow, by what frame and warped key photo look like."""
+    """Return the program's confidence in a flow, by what frame and warped key photo look like."""
     flow = views.flow
     frame, key_photo = grey(views.frame), grey(views.key_photo)
     soft = cv2.GaussianBlur(key_photo, (0, 0), 0.8)
     warped = sample(soft, pixel_grid(*flow.shape[:2]) + flow, cv2.INTER_LINEAR)
     nothing: np.ndarray = np.zeros(flow.shape[:2], np.float32)
     found = confidence(frame, warped, flow, nothing, inside(flow, *flow.shape[:2]))
-    # What the way there and back said of the flow as it was still holds.
+    # What the way there and back found of the flow as it was still holds.
     return np.minimum(found, np.maximum(views.confidence, 0))

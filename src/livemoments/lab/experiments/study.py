@@ -1,4 +1,4 @@
-"""How well metrics agree with people (LiveMoments, appendix D.1, Table 6).
+"""Correlate metrics with people's preference (LiveMoments, appendix D.1, Table 6).
 
 People rank the methods' pictures of an image, 1 for the best; a run of the benchmark has scored the
 same pictures. Preference is the mean rank, turned round, and a metric of which less is better is
@@ -20,10 +20,10 @@ import numpy as np
 from livemoments.errors import ConfigError, InputError
 from livemoments.lab.benchmark.published import published
 from livemoments.lab.benchmark.statistics import LEVEL, Interval, mean_interval
-from livemoments.lab.experiments.correlation import kendall_w, pearson, spearman, standardised
 from livemoments.lab.experiments.rankings import Rankings, Scores, read_rankings, read_scores
 
 RESAMPLES = 2000
+DIGITS = 9  # of the span of values, beyond which they differ by rounding
 TABLE = "6"  # of the paper
 
 Correlate = Callable[[np.ndarray, np.ndarray], float | None]
@@ -32,14 +32,14 @@ Within = list[tuple[np.ndarray, np.ndarray]]  # preference and metric, image by 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """One metric against people's preference; None: nothing to correlate, and said tells why."""
+    """One metric against people's preference; None: nothing to correlate, see message."""
 
     spearman: Interval | None  # mean over images of the correlation within each
     pearson: Interval | None
     pooled_spearman: Interval | None  # over all pictures, each image standardised
     pooled_pearson: Interval | None
     images: int  # in which both vary
-    said: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Study:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """The correlations within images, and the paper's beside them."""
+        """Return the correlations within images, and the paper's next to them."""
         order = sorted(self.mean_ranks, key=lambda method: self.mean_ranks[method])
         lines = [
             f"{self.participants} participants, {self.images} images, "
@@ -71,11 +71,11 @@ class Study:
         ]
         for name, found in self.metrics.items():
             row = f"{name:18s} {_text(found.spearman):22s} {_text(found.pearson):22s}"
-            lines.append(f"{row} {found.images:6d}  {found.said}".rstrip())
+            lines.append(f"{row} {found.images:6d}  {found.message}".rstrip())
         lines += [
             "",
             f"within each image, then averaged; in brackets the {LEVEL:.0%} interval over images;"
-            " --json has the pooled ones too",
+            " the JSON has the pooled ones too",
             *_published_lines(self.metrics),
             *self.notes,
         ]
@@ -114,7 +114,7 @@ def correlate(
         for metric in scored.metrics
     }
     if all(found.spearman is None for found in metrics.values()):
-        reasons = "; ".join(f"{name}: {found.said}" for name, found in metrics.items())
+        reasons = "; ".join(f"{name}: {found.message}" for name, found in metrics.items())
         raise InputError(f"{scores}: no metric can be correlated ({reasons})")
     means = _mean_ranks(preference)
     return Study(
@@ -129,7 +129,7 @@ def correlate(
 
 
 def _mean_ranks(preference: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """By method, over the images on which it was ranked."""
+    """Return the mean rank by method, over the images on which it was ranked."""
     methods = dict.fromkeys(method for preferred in preference.values() for method in preferred)
     return {
         method: -float(np.mean([p[method] for p in preference.values() if method in p]))
@@ -138,7 +138,7 @@ def _mean_ranks(preference: Mapping[str, Mapping[str, float]]) -> dict[str, floa
 
 
 def _check_fit(ranked: Rankings, scored: Scores, rankings: Path, scores: Path) -> list[str]:
-    """What to say of two files that fit each other.
+    """Check that two files fit each other; return notes on them.
 
     Raises:
         InputError: people ranked a method or a picture that has no scores.
@@ -161,7 +161,7 @@ def _check_fit(ranked: Rankings, scored: Scores, rankings: Path, scores: Path) -
 
 
 def _directions(metrics: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Which way is better, by metric."""
+    """Return which way is better, by metric."""
     from livemoments.lab.metrics.catalogue import METRICS
 
     unknown = [name for name in given if name not in metrics]
@@ -174,19 +174,19 @@ def _directions(metrics: Sequence[str], given: Mapping[str, str]) -> dict[str, s
     if missing:
         raise ConfigError(
             f"whether more or less of the metric {missing[0]!r} is better is not known; "
-            f"say --higher or --lower {missing[0]!r}"
+            f"give it as one of which higher or lower is better",
+            settings=("higher", "lower"),
         )
     return found
 
 
 def _by_method(rows: Mapping[str, Mapping[str, float]]) -> dict[str, list[float]]:
-    """All people's ranks of an image by method."""
     methods = next(iter(rows.values()))
     return {method: [ranks[method] for ranks in rows.values()] for method in methods}
 
 
 def _agreement(rows: Mapping[str, Mapping[str, float]]) -> float | None:
-    """Kendall's W of the people who ranked an image."""
+    """Return Kendall's W of the people who ranked an image."""
     return kendall_w(np.array(list(_by_method(rows).values())).T)
 
 
@@ -196,7 +196,7 @@ def _measure(
     better: str,
     seed: int,
 ) -> Agreement:
-    """One metric, by method and image, against preference, by image and method."""
+    """Correlate one metric, by method and image, with preference, by image and method."""
     sign = 1.0 if better == "higher" else -1.0
     within: Within = []
     for image, preferred in preference.items():
@@ -210,10 +210,10 @@ def _measure(
         ):
             within.append((people, metric))
     if not within:
-        said = "it has the same value for every method" if values else "no values"
+        message = "it has the same value for every method" if values else "no values"
         return Agreement(
             spearman=None, pearson=None, pooled_spearman=None, pooled_pearson=None, images=0,
-            said=said,
+            message=message,
         )  # fmt: skip
     left_out = len(preference) - len(within)
     return Agreement(
@@ -222,18 +222,17 @@ def _measure(
         pooled_spearman=_pooled(spearman, within, seed),
         pooled_pearson=_pooled(pearson, within, seed),
         images=len(within),
-        said=f"{left_out} images without differences are left out" if left_out else "",
+        message=f"{left_out} images without differences are left out" if left_out else "",
     )
 
 
 def _mean(correlation: Correlate, within: Within, seed: int) -> Interval:
-    """The mean over images."""
     found = [correlation(people, metric) for people, metric in within]
     return mean_interval([value for value in found if value is not None], seed=seed)
 
 
 def _pooled(correlation: Correlate, within: Within, seed: int) -> Interval:
-    """Over all pictures together; images are drawn anew with what belongs to them."""
+    """Correlate over all pictures together; images are drawn anew with what belongs to them."""
     pairs = [np.array([standardised(row) for row in pair]) for pair in within]  # each (2, n)
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(pairs), (RESAMPLES, len(pairs)))
@@ -245,7 +244,7 @@ def _pooled(correlation: Correlate, within: Within, seed: int) -> Interval:
 
 
 def _published_lines(metrics: Mapping[str, Agreement]) -> list[str]:
-    """The paper's table, where it has one of the metrics."""
+    """Return the paper's table, where it has one of the metrics."""
     table = published(TABLE)
     lines = []
     for data in table.sets:
@@ -261,3 +260,64 @@ def _text(interval: Interval | None) -> str:
     if interval is None:
         return "-"
     return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of values (n,), 1 for the smallest; equal ones share the mean of theirs.
+
+    What differs by rounding alone is equal: standardised values of two images, for instance.
+    """
+    (centred,) = _centred(values)
+    span = float(np.ptp(centred)) or 1.0
+    _, place, counts = np.unique(
+        np.round(centred / span, DIGITS), return_inverse=True, return_counts=True
+    )
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+
+def pearson(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Return the linear correlation of two rows (n,), in [-1, 1]; None: one does not vary."""
+    one, two = _centred(first, second)
+    scale = float(np.sqrt((one @ one) * (two @ two)))
+    return float(np.clip(one @ two / scale, -1, 1)) if scale > 0 else None
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Return the correlation of the ranks of two rows (n,), in [-1, 1]; None: one does not vary."""
+    return pearson(ranks(first), ranks(second))
+
+
+def kendall_w(ranked: np.ndarray) -> float | None:
+    """Return Kendall's W of the ranks (raters, n) of the same n things: 1: all agree, 0: none.
+
+    With the correction for ties (Kendall, Rank Correlation Methods, 1948). None: there is but one
+    rater or one thing, or every rater puts all in one place.
+    """
+    ranked = np.asarray(ranked, np.float64)
+    if ranked.ndim != 2:
+        raise ConfigError(f"Kendall's W is of raters x things, got the shape {ranked.shape}")
+    raters, things = ranked.shape
+    if raters < 2 or things < 2:
+        return None
+    placed = np.array([ranks(row) for row in ranked])
+    spread = float(np.square(placed.sum(0) - raters * (things + 1) / 2).sum())
+    ties = sum(int((n**3 - n).sum()) for n in (np.unique(r, return_counts=True)[1] for r in placed))
+    most = raters**2 * (things**3 - things) - raters * ties
+    return 12 * spread / most if most else None
+
+
+def standardised(values: np.ndarray) -> np.ndarray | None:
+    """Values (n,) at mean 0 and deviation 1; None: they do not vary."""
+    (centred,) = _centred(values)
+    deviation = float(np.sqrt(centred @ centred / len(centred)))
+    return centred / deviation if deviation > 0 else None
+
+
+def _centred(*rows: np.ndarray) -> list[np.ndarray]:
+    """Rows less their means; what is left of equal values by rounding alone becomes 0."""
+    found = []
+    for row in rows:
+        values = np.asarray(row, np.float64)
+        constant = float(np.ptp(values)) <= 1e-12 * float(np.abs(values).max())
+        found.append(np.zeros(len(values)) if constant else values - values.mean())
+    return found

@@ -1,4 +1,4 @@
-"""The paper's experiments on sets of one's own, each under the name of its table.
+"""Do the paper's experiments on sets of one's own, each under the name of its table.
 
 table1, table2    methods compared, on real and on synthetic sets
 table3, table7    parts of the method taken away, likewise; trains a network for each row
@@ -22,7 +22,7 @@ from livemoments.imaging.pixels import as_bytes
 from livemoments.lab.benchmark.config import EvaluateConfig
 from livemoments.lab.benchmark.manifest import ImageSet, SetImage, open_set, write_picture
 from livemoments.lab.benchmark.published import published
-from livemoments.lab.benchmark.results import MethodInfo, Run, write_run
+from livemoments.lab.benchmark.results import BenchmarkRun, MethodInfo, write_run
 from livemoments.lab.benchmark.run import evaluate
 from livemoments.lab.benchmark.run_folder import RunFolder
 from livemoments.lab.experiments.ablation import NETWORK
@@ -36,7 +36,7 @@ from livemoments.lab.experiments.rows import (
     flow_rows,
 )
 from livemoments.lab.metrics.catalogue import Sources
-from livemoments.lab.metrics.metric import as_kept
+from livemoments.lab.metrics.metric import as_stored
 from livemoments.lab.report.write import write_report
 from livemoments.lab.training.data.pairs import PairConfig
 from livemoments.lab.training.run.config import TrainConfig
@@ -59,7 +59,7 @@ class Preset:
     title: str
 
     def metrics(self, *, with_truth: bool) -> tuple[str, ...]:
-        """The table's metrics, and those of fidelity before them where they mean something."""
+        """Return the table's metrics, with those of fidelity before them where there is a truth."""
         names = [column.metric for column in published(self.number).columns if column.metric]
         return tuple(dict.fromkeys([*(FIDELITY if with_truth else ()), *names]))
 
@@ -93,7 +93,7 @@ class ExperimentConfig:
 
 
 def preset_of(name: str) -> Preset:
-    """A preset by its name; ConfigError where there is none."""
+    """Return a preset by its name; raise ConfigError where there is none."""
     if name not in PRESETS:
         raise ConfigError(f"no experiment {name!r}; there are {', '.join(PRESETS)}, and table5")
     return PRESETS[name]
@@ -123,14 +123,14 @@ def run_experiment(
         run = _named(run, rows)
         write_run(run, config.output)
         write_report(run, config.output, config.set_folder)
-    beside = {row.name: row.beside for row in rows if row.beside}
-    return Experiment(table=preset.number, run=run, beside=beside or _ours(run.methods))
+    paper_rows = {row.name: row.paper_row for row in rows if row.paper_row}
+    return Experiment(table=preset.number, run=run, paper_rows=paper_rows or _ours(run.methods))
 
 
 def _evaluation(
     preset: Preset, config: ExperimentConfig, methods: tuple[str, ...], metrics: tuple[str, ...]
 ) -> EvaluateConfig:
-    """What the benchmark is asked for."""
+    """Return the settings of the benchmark."""
     return EvaluateConfig(
         set_folder=config.set_folder, output=config.output, methods=methods, metrics=metrics,
         threads=config.threads, limit=config.limit, seed=config.seed, sources=config.sources,
@@ -142,7 +142,7 @@ def _evaluation(
 def usual_training(
     photographs: Path, output: Path, *, steps: int, seed: int = 0, threads: int = 0
 ) -> TrainConfig:
-    """How the networks of rows are trained on photographs, within the folder of an experiment."""
+    """Return how rows' networks are trained on photographs, in the folder of an experiment."""
     # A batch has as many crops as a scene gives: a short run needs no more scenes than steps.
     scenes = min(PairConfig().scenes, max(FEWEST_SCENES, steps))
     return TrainConfig(
@@ -152,12 +152,15 @@ def usual_training(
 
 
 def _rows(preset: Preset, config: ExperimentConfig, progress: Progress | None) -> Iterable[Row]:
-    """The rows of an experiment, trained where they are networks of their own."""
+    """Make the rows of an experiment; train them where they are networks of their own."""
     if preset.kind == "flow":
         model = load_compact(config.weights, config.threads)
         return flow_rows(model, raft_weights=config.raft_weights, seed=config.seed)
     if config.training is None:
-        raise ConfigError("this experiment trains networks: give --photographs to train them on")
+        raise ConfigError(
+            "this experiment trains networks: give photographs to train them on",
+            settings=("photographs",),
+        )
     make = design_rows if preset.kind == "design" else degradation_rows
     return make(config.training, progress)
 
@@ -179,14 +182,14 @@ def _make(
         if missing:
             aligned = read_aligned(config.set_folder, image)
             for name in missing:
-                _keep(folders[name], image, as_kept(able[name](aligned), name))
+                _keep(folders[name], image, as_stored(able[name](aligned), name))
         if progress:
             progress("restoring", done, len(found.images))
     return [f"{name}=folder:{folder}" for name, folder in folders.items()]
 
 
 def _is_made(folder: Path, image: SetImage) -> bool:
-    """Whether a row's picture of an image is there, and of that very image."""
+    """Return whether a row's picture of an image is there, and of that very image."""
     try:
         of = (folder / f"{image.name}.of").read_text(encoding="utf-8")
     except OSError:
@@ -206,8 +209,8 @@ def _of(image: SetImage) -> str:
     return _digest([image.size, sorted((name, f.sha256) for name, f in image.files.items())])
 
 
-def _named(run: Run, rows: Sequence[Row]) -> Run:
-    """The run with the rows as people know them, those that cannot be had too."""
+def _named(run: BenchmarkRun, rows: Sequence[Row]) -> BenchmarkRun:
+    """Give the run the rows' labels, those that cannot be had too."""
     by_name = {row.name: row for row in rows}
     methods = [
         replace(m, label=by_name[m.name].label, detail=by_name[m.name].detail)
@@ -224,7 +227,7 @@ def _named(run: Run, rows: Sequence[Row]) -> Run:
 
 
 def _ours(methods: Sequence[MethodInfo]) -> dict[str, str]:
-    """Which methods of a comparison are the paper's own, or ours in its place."""
+    """Return which methods of a comparison are the paper's own, or ours in its place."""
     return {m.name: OURS[kind] for m in methods if (kind := m.name.split(":")[0]) in OURS}
 
 

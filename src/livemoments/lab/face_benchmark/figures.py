@@ -1,8 +1,9 @@
-"""Figures of a face tier: of one face through a clip, their means, and what they must reach.
+"""Compute figures of restored faces: of one face through a clip, their means, and the bars.
 
-The bars are those that were set before it was made: identity away from the truth at least 40 %
-less than the input's; where the clip is badly spoilt at least 15 % less than the main model's, and
-LPIPS below it; no more drift than the truth's own; no more flicker (warp error) than the input's.
+The bars are those that were set before the model was made: identity away from the truth at least
+40 % less than the input's; where the clip is badly degraded at least 15 % less than the main
+model's, and LPIPS below it; no more drift than the truth's own; no more flicker (warp error) than
+the input's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,37 +17,27 @@ from livemoments.lab.face_benchmark.clips import CLIP_FRAMES, FaceRow, drift, me
 Figures = Mapping[str, float | None]
 BELOW_INPUT, BELOW_MAIN = 0.40, 0.15  # what identity's distance must fall by
 LPIPS = "LPIPS-AlexNet"
-PER_THOUSAND = 1000  # drift is told per thousand frames or clips
+PER_THOUSAND = 1000  # drift is given per thousand frames or clips
 
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A figure in the tables."""
-
-    key: str
-    head: str
-    digits: int
-
-
-COLUMNS = (
-    Column(key="identity", head="identity to truth", digits=3),
-    Column(key="to_reference", head="to reference", digits=3),
-    Column(key="own_to_reference", head="truth's own", digits=3),
-    Column(key="drift_inside", head="drift inside, /1000 frames", digits=2),
-    Column(key="own_drift_inside", head="truth's own", digits=2),
-    Column(key="drift_between", head="drift between, /1000 windows", digits=1),
-    Column(key="own_drift_between", head="truth's own", digits=1),
-    Column(key="landmarks", head="landmarks, % of eye distance", digits=2),
-    Column(key="warp_error", head="warp error, /255", digits=2),
-    Column(key="own_warp_error", head="truth's own", digits=2),
-    Column(key="unrest", head="of errors", digits=2),
-    Column(key="border_jump", head="more at window borders", digits=2),
+COLUMNS = (  # key, head of the column, digits
+    ("identity", "identity to truth", 3),
+    ("to_reference", "to reference", 3),
+    ("own_to_reference", "truth's own", 3),
+    ("drift_inside", "drift inside, /1000 frames", 2),
+    ("own_drift_inside", "truth's own", 2),
+    ("drift_between", "drift between, /1000 windows", 1),
+    ("own_drift_between", "truth's own", 1),
+    ("landmarks", "landmarks, % of eye distance", 2),
+    ("warp_error", "warp error, /255", 2),
+    ("own_warp_error", "truth's own", 2),
+    ("unrest", "of errors", 2),
+    ("border_jump", "more at window borders", 2),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """Something that was to be reached."""
+    """A figure that was to be reached."""
 
     text: str
     figure: str
@@ -57,7 +48,7 @@ class Bar:
 
 
 def figures_of(rows: Sequence[FaceRow], borders: Sequence[int] = ()) -> dict[str, float | None]:
-    """The figures of one face; metrics of pictures by their own names.
+    """Compute the figures of one face; metrics of pictures have their own names.
 
     Args:
         rows: of its frames.
@@ -83,17 +74,13 @@ def figures_of(rows: Sequence[FaceRow], borders: Sequence[int] = ()) -> dict[str
         several = len({row.index // CLIP_FRAMES for row in rows}) > 1
         found[f"{key}drift_inside"] = PER_THOUSAND * away.inside
         found[f"{key}drift_between"] = PER_THOUSAND * away.between if several else None
-    for name in sorted({name for row in rows for name in row.metrics}):
-        values = [row.metrics[name] for row in rows if row.metrics.get(name) is not None]
-        found[name] = float(np.mean([value for value in values if value is not None]))
-    return found
+    return found | mean_figures([dict(sorted(row.metrics.items())) for row in rows])
 
 
 def mean_figures(each: Sequence[Figures]) -> dict[str, float | None]:
-    """The means over faces; None where no face has a figure."""
-    keys = list(dict.fromkeys(key for figures in each for key in figures))
+    """Average figures over faces; None where no face has one."""
     found: dict[str, float | None] = {}
-    for key in keys:
+    for key in dict.fromkeys(key for figures in each for key in figures):
         values = [value for figures in each if (value := figures.get(key)) is not None]
         found[key] = float(np.mean(values)) if values else None
     return found
@@ -102,7 +89,7 @@ def mean_figures(each: Sequence[Figures]) -> dict[str, float | None]:
 def bars(
     strength: str, means: Mapping[str, Figures], tier: str, given: str, main: Sequence[str]
 ) -> list[Bar]:
-    """What the face tier reached at a strength.
+    """Compare face restoration with its bars at a strength.
 
     Args:
         strength: its name; the bars against the main model count at "severe" alone.
@@ -111,8 +98,8 @@ def bars(
         given: the input.
         main: ways of the main model that were measured; the best one counts, figure by figure.
     """
-    own, spoilt = means[tier], means[given]
-    found = [_less(f"{strength}: identity against the input", own, [spoilt], BELOW_INPUT)]
+    own, degraded = means[tier], means[given]
+    found = [_less(f"{strength}: identity against the input", own, [degraded], BELOW_INPUT)]
     others = [means[name] for name in main if name in means]
     if strength == "severe" and others:
         found.append(_less(f"{strength}: identity against the main model", own, others, BELOW_MAIN))
@@ -121,9 +108,9 @@ def bars(
     for key, name in (("drift_inside", "inside windows"), ("drift_between", "between windows")):
         if own.get(key) is not None:
             found.append(_at_most(f"{strength}: drift {name}", own, key, own, f"own_{key}"))
-    found.append(_at_most(f"{strength}: warp error", own, "warp_error", spoilt, "warp_error"))
+    found.append(_at_most(f"{strength}: warp error", own, "warp_error", degraded, "warp_error"))
     if own.get("own_warp_error") is not None:
-        # A soft clip hardly changes: the truth itself may miss what it sets.
+        # A soft clip hardly changes: the truth itself may miss the bar.
         found[-1] = replace(
             found[-1], figure=f"{found[-1].figure}; the truth's own {own['own_warp_error']:.2f}"
         )
@@ -131,20 +118,21 @@ def bars(
 
 
 def table(rows: Mapping[str, Figures], first: str, more: Sequence[str] = ()) -> list[str]:
-    """Figures in Markdown, a line for each row.
+    """Write figures in Markdown, a line for each row.
 
     Args:
         rows: by name.
         first: what the rows are.
         more: names of metrics, in the order of their columns.
     """
-    columns = [*COLUMNS, *(Column(key=name, head=name, digits=_digits(name)) for name in more)]
+    columns = [*COLUMNS, *((name, name, 2 if name.startswith("PSNR") else 4) for name in more)]
     lines = [
-        f"| {first} | " + " | ".join(column.head for column in columns) + " |",
+        f"| {first} | " + " | ".join(head for _, head, _ in columns) + " |",
         "|---" * (1 + len(columns)) + "|",
     ]
     for name, figures in rows.items():
-        cells = [_cell(figures.get(column.key), column.digits) for column in columns]
+        values = [(figures.get(key), digits) for key, _, digits in columns]
+        cells = ["-" if value is None else f"{value:.{digits}f}" for value, digits in values]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 
@@ -152,7 +140,7 @@ def table(rows: Mapping[str, Figures], first: str, more: Sequence[str] = ()) -> 
 def _less(
     text: str, own: Figures, others: Sequence[Figures], by: float, key: str = "identity"
 ) -> Bar:
-    """Whether a figure is below the least of others by a share of it."""
+    """Check that a figure is below the least of others by a share of it."""
     mine, least = _value(own, key), min(_value(each, key) for each in others)
     fall = 1 - mine / least if least else 0.0
     return Bar(
@@ -163,7 +151,7 @@ def _less(
 
 
 def _at_most(text: str, own: Figures, key: str, other: Figures, limit: str) -> Bar:
-    """Whether a figure is no more than another."""
+    """Check that a figure is no more than another."""
     mine, most = _value(own, key), _value(other, limit)
     return Bar(text=f"{text}, no more", figure=f"{mine:.2f} of {most:.2f}", met=mine <= most)
 
@@ -176,17 +164,7 @@ def _value(figures: Figures, key: str) -> float:
 
 
 def _jump(rows: Sequence[FaceRow], borders: Sequence[int]) -> float | None:
-    """How much more errors change where a window begins than elsewhere."""
-    there = [row.unrest for row in rows if row.unrest is not None and row.index in borders]
-    elsewhere = [row.unrest for row in rows if row.unrest is not None and row.index not in borders]
-    if not there or not elsewhere:
-        return None
-    return float(np.mean(there) - np.mean(elsewhere))
-
-
-def _digits(name: str) -> int:
-    return 2 if name.startswith("PSNR") else 4
-
-
-def _cell(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    """Measure how much more errors change where a window begins than elsewhere."""
+    at_borders = mean([row for row in rows if row.index in borders], "unrest")
+    elsewhere = mean([row for row in rows if row.index not in borders], "unrest")
+    return None if at_borders is None or elsewhere is None else at_borders - elsewhere

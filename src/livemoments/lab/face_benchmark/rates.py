@@ -1,4 +1,4 @@
-"""How often a limit of distance errs: people refused as strangers, strangers taken for people.
+"""Count how often a limit of distance errs: people not recognised, strangers taken for people.
 
 Of each person there are photographs or clean frames (references), and frames as a phone's clip has
 them (queries). A false refusal is a query of a person farther than the limit from their own
@@ -29,39 +29,35 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Distances:
-    """Of queries and references."""
+    """The distances of queries and references."""
 
     same: np.ndarray  # (n,) of one person
     others: np.ndarray  # (m,) of two
     nearest: tuple[str, str, float]  # the two people nearest to each other
 
-
-@dataclass(frozen=True, kw_only=True)
-class Rates:
-    """What one limit costs."""
-
-    limit: float
-    refused: float  # share of pairs of one person that are farther apart
-    accepted: float  # share of pairs of two people that are not
+    def rates(self, limit: float) -> tuple[float, float]:
+        """Return the shares of false refusals and of false acceptances at a limit."""
+        return float((self.same > limit).mean()), float((self.others <= limit).mean())
 
 
 def distances_of_frames(references: Sequence[Look], queries: Sequence[Look]) -> Distances:
-    """Every query against every reference.
+    """Measure every query's distance to every reference.
 
     Raises:
         InputError: there is no pair of one person, or none of two.
     """
-    found = [
-        (one.person, other.person, apart(one.identity, other.identity))
-        for one in references
-        for other in queries
-        if one.person != other.person or _fair(one, other)
-    ]
-    return _distances(found)
+    return _distances(
+        [
+            (one.person, other.person, apart(one.identity, other.identity))
+            for one in references
+            for other in queries
+            if _counts(one, other)
+        ]
+    )
 
 
 def distances_of_tracks(references: Sequence[Look], queries: Sequence[Look]) -> Distances:
-    """Every reference against the mean of all queries of a person in one source.
+    """Measure the distance of every reference to the mean of a person's queries in one source.
 
     Raises:
         InputError: as distances_of_frames.
@@ -72,27 +68,14 @@ def distances_of_tracks(references: Sequence[Look], queries: Sequence[Look]) -> 
     found = []
     for one in references:
         for (person, _), looks in tracks.items():
-            fair = [each for each in looks if one.person != person or _fair(one, each)]
-            if fair:
-                mean = mean_identity([each.identity for each in fair])
-                found.append((one.person, person, apart(one.identity, mean)))
+            identities = [each.identity for each in looks if _counts(one, each)]
+            if identities:
+                found.append((one.person, person, apart(one.identity, mean_identity(identities))))
     return _distances(found)
 
 
-def rates(distances: Distances, limits: Sequence[float]) -> list[Rates]:
-    """What each limit costs."""
-    return [
-        Rates(
-            limit=limit,
-            refused=float((distances.same > limit).mean()),
-            accepted=float((distances.others <= limit).mean()),
-        )
-        for limit in limits
-    ]
-
-
 def table(rows: Sequence[tuple[str, Distances]], limits: Sequence[float]) -> str:
-    """The rates in Markdown: a row for each kind of query, FRR / FAR for each limit."""
+    """Write the rates in Markdown: a row for each kind of query, FRR / FAR for each limit."""
     names = " | ".join(f"{limit:.2f}" for limit in limits)
     lines = [
         f"| queries | pairs: same, others | same: median, 95 % | others: 5 %, median | {names} |",
@@ -100,10 +83,8 @@ def table(rows: Sequence[tuple[str, Distances]], limits: Sequence[float]) -> str
     ]
     for name, found in rows:
         same, others = found.same, found.others
-        costs = " | ".join(
-            f"{100 * each.refused:.1f} / {100 * each.accepted:.1f}"
-            for each in rates(found, limits)
-        )  # fmt: skip
+        rates = [found.rates(limit) for limit in limits]
+        costs = " | ".join(f"{100 * no:.1f} / {100 * yes:.1f}" for no, yes in rates)
         lines.append(
             f"| {name} | {len(same)}, {len(others)} "
             f"| {np.median(same):.2f}, {np.quantile(same, 0.95):.2f} "
@@ -112,8 +93,10 @@ def table(rows: Sequence[tuple[str, Distances]], limits: Sequence[float]) -> str
     return "\n".join(lines) + "\n"
 
 
-def _fair(one: Look, other: Look) -> bool:
-    return one.source != other.source or abs(one.time_s - other.time_s) >= APART_S
+def _counts(one: Look, other: Look) -> bool:
+    """Return whether a pair counts: of two people, two sources, or far enough apart in time."""
+    differ = (one.person, one.source) != (other.person, other.source)
+    return differ or abs(one.time_s - other.time_s) >= APART_S
 
 
 def _distances(found: list[tuple[str, str, float]]) -> Distances:

@@ -1,8 +1,8 @@
-"""The benchmark of the face tier: real clips, spoilt at two strengths, restored, measured.
+"""Run the benchmark of face restoration: real clips, degraded, restored and measured.
 
-For each clip and strength every method restores the whole poor clip, and the faces of the restored
-pictures are measured at the places of the clean clip's. What was measured is kept in one file after
-each method, so a run that was stopped goes on, and what did not change is not done again.
+For each clip and strength every method restores the whole degraded clip, and the faces of the
+restored pictures are measured at the places of the clean clip's. Results are stored in one file
+after each method, so a run that was stopped goes on, and what did not change is not done again.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ import numpy as np
 from livemoments.errors import ConfigError, DamagedFileError
 from livemoments.faces.face import Placement
 from livemoments.files import atomic_output
-from livemoments.lab.face_benchmark.clips import FaceMeasures, FaceRow, Recogniser, score_faces
+from livemoments.lab.face_benchmark.clips import FaceMeasures, FaceRecogniser, FaceRow, score_faces
 from livemoments.lab.face_benchmark.figures import Figures, figures_of, mean_figures
-from livemoments.lab.face_benchmark.methods import Method
+from livemoments.lab.face_benchmark.methods import DegradedClip, Method
 from livemoments.lab.face_benchmark.sheets import FaceSheets
 from livemoments.lab.face_benchmark.strengths import STRENGTHS, Strength
-from livemoments.lab.face_benchmark.truths import Spoiling, TrueClip, make_poor, read_truth
+from livemoments.lab.face_benchmark.truths import TrueClip, degrade_clip, read_truth
 from livemoments.progress import Progress
 
 FORMAT = 1  # of the file
@@ -32,7 +32,7 @@ FRAMES = 72  # three of IP-FVR's clips
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
-    """What is measured."""
+    """The extent of a run."""
 
     frames: int = FRAMES  # of each clip at most
     seed: int = 0  # of the noise
@@ -47,40 +47,38 @@ class BenchmarkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What one method made of one clip at one strength."""
+    """The faces of one clip at one strength, as one method restored them."""
 
     clip: str
     strength: str
     method: str
-    key: str  # of everything that it was made from
+    key: str  # a hash of everything that the result was made from
     seconds: float  # that the method took
     faces: Mapping[str, Sequence[FaceRow]]  # by person
-    bits_per_pixel: float | None = None  # of the poor clip
+    bits_per_pixel: float | None = None  # of the degraded clip
     borders: Sequence[int] = ()  # frames with which the method's windows begin
 
 
 @dataclass(kw_only=True)
 class Results:
-    """What was measured so far."""
+    """Everything that was measured so far."""
 
     found: list[Measured] = field(default_factory=list)
 
     def get(self, clip: str, strength: str, method: str) -> Measured | None:
-        """What is known, if anything."""
+        """Return what was measured of a method, if anything."""
         for each in self.found:
             if (each.clip, each.strength, each.method) == (clip, strength, method):
                 return each
         return None
 
     def put(self, measured: Measured) -> None:
-        """Keep it in place of what was known."""
-        known = self.get(measured.clip, measured.strength, measured.method)
-        if known is not None:
-            self.found.remove(known)
-        self.found.append(measured)
+        """Add a result, in place of the one before."""
+        before = self.get(measured.clip, measured.strength, measured.method)
+        self.found = [each for each in self.found if each is not before] + [measured]
 
     def figures(self, strength: str, methods: Sequence[str]) -> dict[str, dict[str, Figures]]:
-        """By person, then by method."""
+        """Compute the figures by person, then by method."""
         by_person: dict[str, dict[str, Figures]] = {}
         for method in methods:
             for each in self.found:
@@ -90,7 +88,7 @@ class Results:
         return by_person
 
     def means(self, strength: str, methods: Sequence[str]) -> dict[str, Figures]:
-        """By method, over the people that every method was measured on."""
+        """Average figures by method, over the people that every method was measured on."""
         people = self.figures(strength, methods)
         whole = [each for each in people.values() if len(each) == len(methods)]
         return {method: mean_figures([each[method] for each in whole]) for method in methods}
@@ -114,40 +112,33 @@ def measure(
         measures: what to measure with.
         config: how many frames, which strengths.
         out: the file of results; what it holds of the same kind is taken as it is.
-        sheets: keeps pictures for looking at.
-        progress: is told of clips and frames.
+        sheets: stores pictures for looking at.
+        progress: called for clips and frames.
 
     Returns:
-        What was measured of these clips by these methods; the file may hold more.
+        The results of these clips and methods; the file may hold more.
 
     Raises:
         InputError: a clip's first frame shows no face.
         OutputError: the file cannot be written.
     """
     results, asked = read_results(out) if out.exists() else Results(), Results()
-    measures = replace(measures, embedder=_Remembering(measures.embedder))
+    measures = replace(measures, embedder=_CachingEmbedder(measures.embedder))
     for name, path in clips.items():
         truth: TrueClip | None = None
         for strength in config.strengths:
-            keys = {each.name: _key(path, strength, each, measures, config) for each in methods}
-            known = {each.name: results.get(name, strength.name, each.name) for each in methods}
-            missing = [
-                each for each in methods
-                if not _is_done(known[each.name], keys[each.name], sheets)
-            ]  # fmt: skip
-            if missing:
-                truth = truth or read_truth(
-                    name, path, config.frames, measures.finder, measures.embedder
-                )
-                poor = make_poor(truth, strength, config.seed)
-                for each in missing:
-                    results.put(
-                        _measure(each, keys[each.name], truth, poor, measures, sheets, progress)
-                    )
-                    write_results(results, out)
+            degraded: DegradedClip | None = None
             for method in methods:
+                key = _key(path, strength, method, measures, config)
                 done = results.get(name, strength.name, method.name)
-                asked.found += [done] if done is not None else []
+                if done is None or not _is_done(done, key, sheets):
+                    finder, embedder = measures.finder, measures.embedder
+                    truth = truth or read_truth(name, path, config.frames, finder, embedder)
+                    degraded = degraded or degrade_clip(truth, strength, config.seed)
+                    done = _measure(method, key, truth, degraded, measures, sheets, progress)
+                    results.put(done)
+                    write_results(results, out)
+                asked.put(done)
     return asked
 
 
@@ -155,14 +146,14 @@ def _measure(
     method: Method,
     key: str,
     truth: TrueClip,
-    poor: Spoiling,
+    degraded: DegradedClip,
     measures: FaceMeasures,
     sheets: FaceSheets | None,
     progress: Progress | None,
 ) -> Measured:
-    """What a method makes of a poor clip."""
+    """Restore a degraded clip by a method, and measure its faces."""
     began_s = time.perf_counter()
-    restored = list(method.restore(poor.clip, progress))
+    restored = list(method.restore(degraded, progress))
     seconds = round(time.perf_counter() - began_s, 1)
     pairs = list(zip(restored, truth.frames, strict=True))
     faces = {
@@ -170,12 +161,12 @@ def _measure(
         for person in truth.people
     }
     if sheets is not None:
-        sheets.keep(truth, poor.strength, method.name, restored)
+        sheets.store(truth, degraded.strength, method.name, restored)
     if progress:
-        progress(f"{truth.name}, {poor.strength}, {method.name}", 1, 1)
+        progress(f"{truth.name}, {degraded.strength}, {method.name}", 1, 1)
     return Measured(
-        clip=truth.name, strength=poor.strength, method=method.name, key=key, seconds=seconds,
-        faces=faces, bits_per_pixel=poor.bits_per_pixel, borders=method.borders(len(restored)),
+        clip=truth.name, strength=degraded.strength, method=method.name, key=key, seconds=seconds,
+        faces=faces, bits_per_pixel=degraded.bits_per_pixel, borders=method.borders(len(restored)),
     )  # fmt: skip
 
 
@@ -190,7 +181,7 @@ def read_results(path: Path) -> Results:
     """Read the file.
 
     Raises:
-        DamagedFileError: it is none, or of another version.
+        DamagedFileError: it does not hold results, or those of another version.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -203,25 +194,6 @@ def read_results(path: Path) -> Results:
         ) from error
 
 
-class _Remembering:
-    """Looks at each canonical face once: every method is held against the same truth."""
-
-    def __init__(self, embedder: Recogniser) -> None:
-        self._embedder = embedder
-        self._known: dict[bytes, np.ndarray] = {}
-
-    def of_picture(self, picture: np.ndarray, placement: Placement) -> np.ndarray:
-        """See `Embedder`."""
-        return self._embedder.of_picture(picture, placement)
-
-    def of_face(self, face: np.ndarray) -> np.ndarray:
-        """See `Embedder`."""
-        key = hashlib.sha256(face.tobytes()).digest()
-        if key not in self._known:
-            self._known[key] = self._embedder.of_face(face)
-        return self._known[key]
-
-
 def _measured(values: dict[str, Any]) -> Measured:
     faces = {
         person: [FaceRow(**row) for row in rows] for person, rows in values.pop("faces").items()
@@ -229,18 +201,33 @@ def _measured(values: dict[str, Any]) -> Measured:
     return Measured(**values, faces=faces)
 
 
-def _is_done(known: Measured | None, key: str, sheets: FaceSheets | None) -> bool:
-    if known is None or known.key != key:
-        return False
-    return sheets is None or all(
-        sheets.has(person, known.strength, known.method) for person in known.faces
+class _CachingEmbedder:
+    """Embeds each canonical face once: every method is compared with the same truth."""
+
+    def __init__(self, embedder: FaceRecogniser) -> None:
+        self._embedder, self._known = embedder, dict[bytes, np.ndarray]()
+
+    def of_picture(self, picture: np.ndarray, placement: Placement) -> np.ndarray:
+        return self._embedder.of_picture(picture, placement)
+
+    def of_face(self, face: np.ndarray) -> np.ndarray:
+        key = hashlib.sha256(face.tobytes()).digest()
+        if key not in self._known:
+            self._known[key] = self._embedder.of_face(face)
+        return self._known[key]
+
+
+def _is_done(known: Measured, key: str, sheets: FaceSheets | None) -> bool:
+    return known.key == key and (
+        sheets is None
+        or all(sheets.has(person, known.strength, known.method) for person in known.faces)
     )
 
 
 def _key(
     path: Path, strength: Strength, method: Method, measures: FaceMeasures, config: BenchmarkConfig
 ) -> str:
-    """Of everything that a result is made from."""
+    """Hash everything that a result is made from."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     about = [
         FORMAT, config.frames, config.seed, asdict(strength), method.name, method.about,

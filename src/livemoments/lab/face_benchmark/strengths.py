@@ -1,4 +1,4 @@
-"""Clips spoilt as a whole, at the two strengths at which faces are measured.
+"""Degrade whole clips at the two strengths at which faces are measured.
 
 Mild is what the pairs of real clips are made with (docs/evaluation.md), frame by frame: half the
 size, slight blur and noise, a phone's smoothing, JPEG. Severe is a quarter of the size, with
@@ -15,15 +15,18 @@ import cv2
 import numpy as np
 
 from livemoments.errors import InputError
+from livemoments.lab.training.data.codec import compress_jpeg
 
 ENCODER, DECODER = "libx264", "h264"
-OPTIONS = {"preset": "veryfast", "threads": "1"}  # one thread: the same bytes every time
-RATE = Fraction(30)  # frames a second, as far as the encoder is told
+# x264's assembly reads beyond pictures whose sides are no multiples of 16, and its lookahead then
+# decides by what happens to lie there; its C code gives the same bytes every time.
+OPTIONS = {"preset": "veryfast", "threads": "1", "x264-params": "asm=0"}
+RATE = Fraction(30)  # frames a second, for the encoder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """How a clip is spoilt."""
+    """The strength of a degradation."""
 
     name: str
     factor: int  # how many times smaller
@@ -33,6 +36,11 @@ class Strength:
     jpeg: int | None = None  # quality, frame by frame
     h264: int | None = None  # constant rate factor, the clip as a whole
 
+    @property
+    def multiple_px(self) -> int:
+        """What a truth's sides must be multiples of: video needs even sides when they are small."""
+        return 2 * self.factor
+
 
 MILD = Strength(name="mild", factor=2, blur_px=0.6, noise=3.0, smoothing=True, jpeg=60)
 SEVERE = Strength(name="severe", factor=4, blur_px=2.5, noise=7.0, h264=24)
@@ -40,53 +48,43 @@ STRENGTHS = {each.name: each for each in (MILD, SEVERE)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Spoilt:
-    """A spoilt clip."""
+class DegradedFrames:
+    """The small pictures of a degraded clip."""
 
-    frames: list[np.ndarray]  # small, RGB uint8
-    bits_per_pixel: float | None  # of the small pictures, where a video codec was used
-
-
-def multiple(strength: Strength) -> int:
-    """What a truth's sides must be a multiple of: the small picture's are even, as video asks."""
-    return 2 * strength.factor
+    frames: list[np.ndarray]  # RGB uint8
+    bits_per_pixel: float | None = None  # of the small pictures, where a video codec was used
 
 
-def spoil(truths: Sequence[np.ndarray], strength: Strength, seed: int = 0) -> Spoilt:
-    """A clip as a poor camera and encoder would have it.
+def degrade(truths: Sequence[np.ndarray], strength: Strength, seed: int = 0) -> DegradedFrames:
+    """Make of a clip what a poor camera and encoder would have stored.
 
     Args:
         truths: RGB uint8 H x W x 3, all of one size.
-        strength: how.
-        seed: of the noise; the same gives the same clip.
+        strength: how much.
+        seed: of the noise; the same seed gives the same clip.
 
     Raises:
-        InputError: there are no frames, or their sides are no multiples of what `multiple` says.
+        InputError: there are no frames, or their sides are not multiples of strength.multiple_px.
     """
     if not truths:
         raise InputError("no frames were given; a clip needs some")
     height, width = truths[0].shape[:2]
-    if height % multiple(strength) or width % multiple(strength):
+    if height % strength.multiple_px or width % strength.multiple_px:
         raise InputError(
             f"frames of {width} x {height} pixels cannot be made {strength.factor} times smaller "
-            f"with even sides; cut them to multiples of {multiple(strength)}"
+            f"with even sides; cut them to multiples of {strength.multiple_px}"
         )
     rng = np.random.default_rng(seed)
-    small = [_poor(truth, strength, rng) for truth in truths]
+    small = [_reduced(truth, strength, rng) for truth in truths]
     if strength.jpeg is not None:
-        small = [_through_jpeg(each, strength.jpeg) for each in small]
+        small = [np.ascontiguousarray(compress_jpeg(each, strength.jpeg)) for each in small]
     if strength.h264 is None:
-        return Spoilt(frames=small, bits_per_pixel=None)
+        return DegradedFrames(frames=small)
     return _through_h264(small, strength.h264)
 
 
-def enlarge(frame: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A frame brought to a size by cubic interpolation, RGB uint8."""
-    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def _poor(truth: np.ndarray, strength: Strength, rng: np.random.Generator) -> np.ndarray:
-    """A frame made small, with blur and noise, before it is compressed."""
+def _reduced(truth: np.ndarray, strength: Strength, rng: np.random.Generator) -> np.ndarray:
+    """Make a frame small, with blur and noise, before it is compressed."""
     height, width = truth.shape[:2]
     size = (width // strength.factor, height // strength.factor)
     blurred = cv2.GaussianBlur(truth.astype(np.float32), (0, 0), strength.blur_px)
@@ -95,13 +93,8 @@ def _poor(truth: np.ndarray, strength: Strength, rng: np.random.Generator) -> np
     return cv2.bilateralFilter(noisy, 5, 12, 3) if strength.smoothing else noisy
 
 
-def _through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
-    data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.ascontiguousarray(cast(np.ndarray, cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
-
-
-def _through_h264(pictures: Sequence[np.ndarray], factor: int) -> Spoilt:
-    """A clip encoded and decoded, with the bits that it took."""
+def _through_h264(pictures: Sequence[np.ndarray], factor: int) -> DegradedFrames:
+    """Encode and decode a clip, and count its bits."""
     height, width = pictures[0].shape[:2]
     encoder = cast(av.VideoCodecContext, av.CodecContext.create(ENCODER, "w"))
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
@@ -118,7 +111,7 @@ def _through_h264(pictures: Sequence[np.ndarray], factor: int) -> Spoilt:
     decoded = [picture for packet in packets for picture in decoder.decode(packet)]
     decoded += decoder.decode(None)
     bits = 8 * sum(packet.size for packet in packets)
-    return Spoilt(
+    return DegradedFrames(
         frames=[frame.to_ndarray(format="rgb24") for frame in decoded],
         bits_per_pixel=bits / (height * width * len(pictures)),
     )

@@ -1,4 +1,4 @@
-"""Real clips with faces as a benchmark's truths: their pictures, who is in them, and where.
+"""Read real clips with faces as truths: their pictures, who is in them, and where.
 
 A clip's first frame is the reference, as the key photo of a Live Photo; it is not measured itself.
 Faces are followed in the clean clip, so that every method is measured at the same places.
@@ -15,9 +15,9 @@ from livemoments.faces.crops import SIZE_PX, cut
 from livemoments.faces.detect import FaceFinder
 from livemoments.faces.follow import Recogniser, follow
 from livemoments.faces.tracks import View
-from livemoments.imaging.pixels import as_bytes
-from livemoments.lab.face_benchmark.methods import PoorClip
-from livemoments.lab.face_benchmark.strengths import Strength, enlarge, spoil
+from livemoments.imaging.pixels import as_bytes, resize
+from livemoments.lab.face_benchmark.methods import DegradedClip
+from livemoments.lab.face_benchmark.strengths import Strength, degrade
 from livemoments.lab.training.data.clips import VideoClip, find_clips, opened
 
 RATE = 25.0  # frames a second of a folder of pictures
@@ -26,12 +26,12 @@ MULTIPLE_PX = 8  # of the sides: what both strengths need
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Person:
-    """Somebody whom the first frame shows."""
+    """A person whom the first frame shows."""
 
     name: str  # the clip's, with a number where it shows several
     views: dict[int, View]  # by frame, without the first
     reference: np.ndarray  # the canonical face of the first frame, RGB uint8
-    identity: np.ndarray  # (128,), of it
+    identity: np.ndarray  # (128,), of the reference
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,17 +44,8 @@ class TrueClip:
     people: list[Person]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Spoiling:
-    """A poor clip, how it became so, and what its compression took."""
-
-    clip: PoorClip
-    strength: str
-    bits_per_pixel: float | None
-
-
 def clips_of(paths: Sequence[Path]) -> dict[str, Path]:
-    """Clips by name: the given ones, and those below a given folder that is none itself.
+    """Return clips by name: the given ones, and those below a given folder.
 
     Raises:
         MissingFileError: there are none.
@@ -77,7 +68,7 @@ def clips_of(paths: Sequence[Path]) -> dict[str, Path]:
 def read_truth(
     name: str, path: Path, most: int, finder: FaceFinder, embedder: Recogniser
 ) -> TrueClip:
-    """A clip's first frames, most of them at most, and the people whom the first one shows.
+    """Read at most `most` frames of a clip, and find the people whom the first frame shows.
 
     Raises:
         InputError: the first frame shows no face that is followed on, or frames differ in size.
@@ -104,21 +95,22 @@ def read_truth(
     return TrueClip(name=name, frames=frames, times_s=times_s, people=people)
 
 
-def make_poor(truth: TrueClip, strength: Strength, seed: int) -> Spoiling:
-    """What a user would have of a clip: the poor frames, and the sharp first one."""
-    found = spoil(truth.frames, strength, seed)
+def degrade_clip(truth: TrueClip, strength: Strength, seed: int) -> DegradedClip:
+    """Make what a user would have of a clip: the degraded frames, and the sharp first one."""
+    found = degrade(truth.frames, strength, seed)
     height, width = truth.frames[0].shape[:2]
-    clip = PoorClip(
+    return DegradedClip(
         small=found.frames,
-        frames=[enlarge(frame, height, width) for frame in found.frames],
+        frames=[resize(frame, height, width) for frame in found.frames],
         times_s=truth.times_s,
         key_photo=truth.frames[0],
+        strength=strength.name,
+        bits_per_pixel=found.bits_per_pixel,
     )
-    return Spoiling(clip=clip, strength=strength.name, bits_per_pixel=found.bits_per_pixel)
 
 
 def _frames(path: Path, most: int) -> Iterator[tuple[float, np.ndarray]]:
-    """(time_s, RGB uint8) of a clip's first frames, at full size."""
+    """Yield (time_s, RGB uint8) of a clip's first frames, at full size."""
     clip = opened(path)
     if isinstance(clip, VideoClip):
         clip = replace(clip, side_px=0)
@@ -126,4 +118,4 @@ def _frames(path: Path, most: int) -> Iterator[tuple[float, np.ndarray]]:
     else:
         times_s = [index / RATE for index in range(len(clip))]
     for index in range(min(most, len(clip))):
-        yield times_s[index], as_bytes(np.clip(clip.image(index), 0, 1))
+        yield times_s[index], as_bytes(clip.image(index))

@@ -1,4 +1,4 @@
-"""All metrics of the benchmark, by name: those that can be had, and why the others cannot.
+"""Make the metrics of the benchmark by name, or say why one cannot be had.
 
 Fidelity to a truth: PSNR-Y, SSIM-Y, LPIPS, DISTS, FLIP, SSIMULACRA2. As good as the key photo:
 NIQE_re, MUSIQ_re, CLIPIQA_re, MANIQA_re (Eq. 7), CLIP-Q, DINO-Q. Of a whole set: patch-FID and
@@ -9,18 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from livemoments.errors import ConfigError, DeviceError, LiveMomentsError
 from livemoments.files import cache_folder
 from livemoments.imaging.fidelity import psnr_y, ssim_y
-from livemoments.lab.metrics.metric import Against, Better, Metric, Missing, SetMetric, need_package
+from livemoments.lab.metrics.metric import (
+    Against,
+    AnyMetric,
+    Better,
+    Metric,
+    Missing,
+    SetMetric,
+    need_package,
+)
 from livemoments.lab.metrics.packaged import flip, ssimulacra2
-
-if TYPE_CHECKING:
-    from livemoments.lab.metrics.perceptual import PerceptualMetrics
-
-AnyMetric = Metric | SetMetric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,20 +71,20 @@ def _make(name: str, parts: "_Parts") -> AnyMetric | Missing:
 
 
 class _Parts:
-    """What metrics are made of; what several share is made once, or fails once."""
+    """The parts that metrics are made of; what several share is made once, or fails once."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
         self.folder = sources.folder or cache_folder()
 
-    def perceptual(self) -> "PerceptualMetrics":
+    def perceptual(self) -> Any:  # noqa: ANN401 - PerceptualMetrics, which needs PyTorch
+        """Return the part of four metrics; without a network only the first waits for it."""
         if isinstance(self._perceptual, LiveMomentsError):
             raise self._perceptual
         return self._perceptual
 
     @cached_property
-    def _perceptual(self) -> "PerceptualMetrics | LiveMomentsError":
-        """Of four metrics; without a network each would wait for it again."""
+    def _perceptual(self) -> object:
         try:
             device = self.device("LPIPS and DISTS")
             from livemoments.lab.metrics.perceptual import PerceptualMetrics, fetch_weights
@@ -91,7 +94,7 @@ class _Parts:
             return error
 
     def device(self, job: str) -> str:
-        """The device, where PyTorch is installed and has it."""
+        """Return the device, where PyTorch is installed and has it."""
         torch = need_package("torch", "torch", job)
         try:
             torch.zeros(1, device=self.sources.device)

@@ -1,17 +1,16 @@
-"""CLIP-Q and DINO-Q (LiveMoments, section 4.1): how alike a result and its key photo are seen.
+"""Compare a result and its key photo as CLIP and DINO see them (LiveMoments, section 4.1).
 
-The cosine of the two pictures' embeddings, 1 for alike. As in the paper, pictures are not reduced,
-and so that networks trained at 224 pixels can look at them, the embeddings of positions are taken
-away: zeros stand in their place. Sides are cut to whole patches, as much at either end.
+CLIP-Q and DINO-Q are the cosine of the two embeddings, 1 for the same. As in the paper, pictures
+are not reduced; networks trained at 224 pixels can look at them with zeros in place of the
+embeddings of positions. Sides are cut to whole patches, as much at either end.
 
 CLIP's embedding is that of its projection, DINO's the class token after the last norm. The paper
-does not say which sizes it took; here they are ViT-B/32 and ViT-S/16, as in the code that is
-common for DreamBooth's CLIP-I and DINO. Weights are looked for on this machine alone.
+does not name the sizes; here they are ViT-B/32 and ViT-S/16, as in the common code of DreamBooth's
+CLIP-I and DINO. Weights are looked for on this machine alone.
 
-A picture of H x W has (H / patch) (W / patch) tokens: 12 MP have 12,288 with CLIP and 49,152 with
-DINO. There is no limit to them. Attention is PyTorch's own, whose memory grows with their number
-(2 GB) and not with its square; the time does: on one core 12 MP take CLIP two minutes and DINO a
-quarter of an hour, so use a graphics card for sets.
+12 megapixels have 12,288 tokens with CLIP and 49,152 with DINO. The memory of attention grows with
+their number (2 GB), the time with its square: on one core CLIP takes two minutes and DINO a quarter
+of an hour, so use a graphics card for sets.
 """
 
 from collections.abc import Callable
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from livemoments.errors import InputError, MissingFileError, WeightsError
+from livemoments.errors import InputError, MissingFileError, WeightsError, first_line
 from livemoments.lab.metrics.metric import need_package, size
 from livemoments.models.sd3.prompt import quiet_transformers
 
@@ -45,12 +44,12 @@ class ImageEmbedding:
     """A vision transformer without positions: a picture of any size to a vector."""
 
     def __init__(self, kind: Kind, where: str, device: str = "cpu") -> None:
-        """Load the network.
+        """Load a network; PyTorch computes on device.
 
         Args:
             kind: how it was trained.
             where: a folder as save_pretrained writes it, or a name in the Hugging Face cache.
-            device: where PyTorch computes: cpu, cuda, cuda:1.
+            device: cpu, cuda, cuda:1.
 
         Raises:
             MissingExtraError: transformers is not installed.
@@ -79,7 +78,7 @@ class ImageEmbedding:
             _positions(network, kind).zero_()
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """The embedding of RGB H x W x 3 in [0, 1]; float32 (d,) of length 1.
+        """Embed RGB H x W x 3 in [0, 1]; float32 (d,) of length 1.
 
         Raises:
             InputError: a side is shorter than a patch.
@@ -92,7 +91,7 @@ class ImageEmbedding:
             return F.normalize(vector[0], dim=0).cpu().numpy()
 
     def _cut(self, picture: np.ndarray) -> np.ndarray:
-        """The middle of a picture with sides of whole patches."""
+        """Cut out the middle of a picture with sides of whole patches."""
         if min(picture.shape[:2]) < self.patch_px:
             raise InputError(
                 f"{self.kind}-Q needs sides of at least {self.patch_px} pixels, "
@@ -104,7 +103,7 @@ class ImageEmbedding:
 
 
 def similarity(embedding: ImageEmbedding) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The cosine of the embeddings of a result and a key photo, which may differ in size."""
+    """Return the metric: the cosine of a result and a key photo, which may differ in size."""
 
     def measure(result: np.ndarray, key_photo: np.ndarray) -> float:
         return float(np.clip(embedding(result) @ embedding(key_photo), -1, 1))
@@ -113,13 +112,13 @@ def similarity(embedding: ImageEmbedding) -> Callable[[np.ndarray, np.ndarray], 
 
 
 def _stored(read: Callable[..., T], kind: str, where: str, **options: object) -> T:
-    """What transformers reads of a network on this machine."""
+    """Let transformers read something of a network on this machine."""
     try:
         return read(where, local_files_only=True, **options)
     except Exception as error:  # noqa: BLE001 - transformers' errors share no base class
         if Path(where).is_dir():
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise WeightsError(f"{where}: no network that transformers reads: {reason}") from error
+            reason = f"no network that transformers reads: {first_line(error)}"
+            raise WeightsError(f"{where}: {reason}") from error
         # What transformers says is of a connection, which was not even tried.
         raise MissingFileError(
             f"{kind}-Q needs {where}, which is no folder and not in the Hugging Face cache; "
@@ -130,7 +129,7 @@ def _stored(read: Callable[..., T], kind: str, where: str, **options: object) ->
 def _family(
     transformers: ModuleType, kind: Kind, where: str, found: str
 ) -> tuple[Any, dict[str, object], dict[str, bool]]:
-    """The class of a network, how it is loaded, and how it is called for pictures of any size."""
+    """Return a network's class, the options to load it, and those to call it at any size."""
     anywhere = {"interpolate_pos_encoding": True}
     if kind == "CLIP" and found in ("clip", "clip_vision_model"):
         return transformers.CLIPVisionModelWithProjection, {}, anywhere
@@ -143,7 +142,7 @@ def _family(
 
 
 def _positions(network: "PreTrainedModel", kind: Kind) -> Tensor:
-    """The parameter that tells a network's tokens where they are."""
+    """Return the parameter that gives a network's tokens their positions."""
     if kind == "CLIP":
         return network.vision_model.embeddings.position_embedding.weight
     return network.embeddings.position_embeddings

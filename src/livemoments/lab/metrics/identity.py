@@ -1,7 +1,7 @@
-"""Whether a face is still the same person's: the distance of the faces of a result and a truth.
+"""Measure whether a face is still the same person's, in a result and in the truth.
 
-What finds and recognises faces is dlib's (livemoments.faces): the Euclidean distance of 128 numbers
-of each, below 0.6 for pictures of one person, as the network's author states (99.4 % on LFW).
+dlib finds and recognises the faces (livemoments.faces): the Euclidean distance of 128 numbers of
+each, below 0.6 for pictures of one person, as the network's author states (99.4 % on LFW).
 
 Of the truth's faces, the largest counts that the result shows in the same place. Where there is
 none, there is no distance: a face that the restoration broke so far that it is not found is not in
@@ -24,13 +24,10 @@ SMALLEST_PX = 40
 
 
 class FaceIdentity:
-    """The distance of a result's and a truth's face."""
+    """A metric: the distance of a result's and a truth's face."""
 
     def __init__(self, models: FaceModels | None = None) -> None:
-        """Take dlib's models.
-
-        Args:
-            models: None: those of the installed package.
+        """Take dlib's models; None for those of the installed package.
 
         Raises:
             MissingExtraError: dlib or its models are not installed.
@@ -40,22 +37,22 @@ class FaceIdentity:
         self._embedder = Embedder(models)
 
     def __call__(self, result: np.ndarray, truth: np.ndarray) -> Score:
-        """The distance of two pictures of one size, RGB H x W x 3 in [0, 1]; 0 for alike."""
+        """Compare two pictures of one size, RGB H x W x 3 in [0, 1]; 0 for the same."""
         one, other = as_bytes(result), as_bytes(truth)
         found, expected = (self._finder.find(picture).faces for picture in (one, other))
         pair = largest_match(found, expected)
         if pair is None:
-            return Score(value=None, said=_nothing(len(found), len(expected)))
+            return Score(value=None, message=_nothing(len(found), len(expected)))
         away = apart(
             self._embedder.of_picture(one, pair[0].placement),
             self._embedder.of_picture(other, pair[1].placement),
         )
         same = "the same person" if away < SAME_PERSON else "another person"
-        return Score(value=away, said=f"{same}, by a face of {pair[1].box.height} pixels")
+        return Score(value=away, message=f"{same}, by a face of {pair[1].box.height} pixels")
 
 
 def largest_match(found: Sequence[Face], expected: Sequence[Face]) -> tuple[Face, Face] | None:
-    """Of the expected faces, the largest that was found in its place, as (found, expected)."""
+    """Return the largest expected face that was found in its place, as (found, expected)."""
     for face in sorted(expected, key=lambda face: face.box.area, reverse=True):
         nearest = max(found, key=lambda other: other.box.shared(face.box), default=None)
         if nearest and nearest.box.shared(face.box) >= SAME_PLACE:

@@ -1,4 +1,4 @@
-"""MUSIQ, CLIPIQA and MANIQA: grades of a picture by itself that networks learned, from pyiqa.
+"""Grade a picture by itself with MUSIQ, CLIPIQA or MANIQA, learned networks from pyiqa.
 
 No package but pyiqa has them. It is under PolyForm-Noncommercial-1.0.0, downloads its weights, and
 requires much, torchvision too, so livemoments does not: they are used where it is installed. In
@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 import torch
 
-from livemoments.errors import MissingFileError
+from livemoments.errors import MissingFileError, first_line
 from livemoments.lab.metrics.metric import need_package
 from livemoments.lab.metrics.relative import Grade
 
@@ -19,7 +19,7 @@ BROKEN_DOWNLOAD = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle
 
 
 def learned_grade(name: str, device: str = "cpu") -> Grade:
-    """MUSIQ, CLIPIQA or MANIQA, from pyiqa.
+    """Load MUSIQ, CLIPIQA or MANIQA from pyiqa.
 
     Raises:
         MissingExtraError: pyiqa is not installed, or does not work.
@@ -29,9 +29,9 @@ def learned_grade(name: str, device: str = "cpu") -> Grade:
     try:
         network = package.create_metric(PYIQA[name], device=torch.device(device))
     except BROKEN_DOWNLOAD as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise MissingFileError(
-            f"{name}: pyiqa could not get its weights ({reason}); run it once with a network"
+            f"{name}: pyiqa could not get its weights ({first_line(error)});"
+            " run it once with a network"
         ) from error
 
     def grade(picture: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""What a metric is: how it is called, what it gives, and what stands where one cannot be had."""
+"""Define what a metric is, what it gives, and what stands for one that cannot be had."""
 
 import importlib
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from livemoments.errors import InputError, MissingExtraError
+from livemoments.errors import InputError, MissingExtraError, first_line
 
 Better = Literal["higher", "lower"]
 Against = Literal["truth", "key photo", "set", "faces"]  # faces: those of the truth
@@ -18,20 +18,20 @@ BROKEN_IMPORT = (ImportError, AttributeError, OSError, RuntimeError)
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What a metric found."""
+    """The result of a metric."""
 
-    value: float | None  # None: there was nothing to measure, and said tells why
-    said: str = ""  # what to know with the value
+    value: float | None  # None: there was nothing to measure; the message says why
+    message: str = ""  # what to know with the value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A number for one result and what it is compared with."""
+    """A metric of one result and of what it is compared with."""
 
     name: str
     better: Better
     against: Against
-    measure: Callable[[np.ndarray, np.ndarray], float | Score]  # of pictures as as_kept gives them
+    measure: Callable[[np.ndarray, np.ndarray], float | Score]  # of pictures that as_stored made
 
     def __call__(self, result: np.ndarray, other: np.ndarray) -> Score:
         """Score a result against the truth or the key photo, whichever the metric compares.
@@ -43,7 +43,7 @@ class Metric:
                 they are too small for this metric.
         """
         name = "the key photo" if self.against == "key photo" else "the truth"
-        one, two = as_kept(result, "the result"), as_kept(other, name)
+        one, two = as_stored(result, "the result"), as_stored(other, name)
         if self.against != "key photo" and one.shape != two.shape:
             raise InputError(
                 f"{self.name}: the result is {size(one)} pixels and the truth {size(two)}; "
@@ -55,25 +55,25 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class SetMetric:
-    """How far two sets of pictures are apart. Of each picture only its features are kept."""
+    """A distance of two sets of pictures; of each picture only its features are stored."""
 
     name: str
-    extract: Callable[[np.ndarray], np.ndarray]  # a picture as as_kept gives it to (n, d)
+    extract: Callable[[np.ndarray], np.ndarray]  # a picture as as_stored gives it to (n, d)
     distance: Callable[[np.ndarray, np.ndarray], Score]  # of the features (n, d) of two sets
     better: Better = "lower"
     against: Against = "set"
 
     def __call__(self, results: Iterable[np.ndarray], truths: Iterable[np.ndarray]) -> Score:
-        """The distance of two sets of pictures, each RGB H x W x 3; sizes and counts may differ."""
+        """Compare two sets of pictures, each RGB H x W x 3; sizes and counts may differ."""
         return self.distance(self.features(results), self.features(truths))
 
     def features(self, pictures: Iterable[np.ndarray]) -> np.ndarray:
-        """Of pictures, one after the other; (n, d).
+        """Extract the features (n, d) of pictures, one after the other.
 
         Raises:
             InputError: there are none, or one is no picture.
         """
-        found = [self.extract(as_kept(picture, "a picture")) for picture in pictures]
+        found = [self.extract(as_stored(picture, "a picture")) for picture in pictures]
         if not found:
             raise InputError(f"{self.name}: no pictures were given; a set needs some")
         return np.concatenate(found)
@@ -87,11 +87,14 @@ class Missing:
     reason: str  # what it needs, and what to do
 
 
-def as_kept(picture: np.ndarray, name: str) -> np.ndarray:
-    """RGB H x W x 3, uint8 or float, as 8 bits keep it: float32 in [0, 1], contiguous.
+AnyMetric = Metric | SetMetric
+
+
+def as_stored(picture: np.ndarray, name: str) -> np.ndarray:
+    """Round RGB H x W x 3, uint8 or float, as 8 bits store it; float32 in [0, 1], contiguous.
 
     Raises:
-        InputError: it is no such picture; name says which one.
+        InputError: it is no such picture; the message calls it by `name`.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         raise InputError(f"{name} is an array of shape {picture.shape}; give H x W x 3, RGB")
@@ -105,22 +108,17 @@ def as_kept(picture: np.ndarray, name: str) -> np.ndarray:
     low, high = float(picture.min()), float(picture.max())
     if low < FAR_OUTSIDE[0] or high > FAR_OUTSIDE[1]:
         raise InputError(f"{name} holds values from {low:.3g} to {high:.3g}; give them in [0, 1]")
-    kept = np.rint(np.clip(picture, 0, 1) * np.float32(255)).astype(np.float32)
-    return np.ascontiguousarray(kept) / np.float32(255)
+    levels = np.rint(np.clip(picture, 0, 1) * np.float32(255)).astype(np.float32)
+    return np.ascontiguousarray(levels) / np.float32(255)
 
 
 def size(picture: np.ndarray) -> str:
-    """Width and height, for messages."""
+    """Write width and height, for messages."""
     return f"{picture.shape[1]} x {picture.shape[0]}"
 
 
 def need_package(module: str, package: str, job: str) -> ModuleType:
-    """Import a package that only this job needs.
-
-    Args:
-        module: the name it is imported by.
-        package: the name that pip knows it by.
-        job: what for, to begin the message with.
+    """Import a module of a package (pip's name of it) that only this job needs.
 
     Raises:
         MissingExtraError: it is not installed, or it is and does not work.
@@ -136,7 +134,7 @@ def need_package(module: str, package: str, job: str) -> ModuleType:
             f"{job} needs {package}, which asks for {error.name}; pip install {error.name}"
         ) from error
     except BROKEN_IMPORT as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MissingExtraError(
-            f"{job} needs {package}, which does not work here ({reason}); install it again"
+            f"{job} needs {package}, which does not work here ({first_line(error)});"
+            " install it again"
         ) from error

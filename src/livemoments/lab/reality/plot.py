@@ -1,4 +1,4 @@
-"""The comparison with reality as a picture: a panel per statistic, and the mean spectra."""
+"""Draw the comparison with reality: a panel per statistic, and the mean spectra."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -96,12 +96,12 @@ class _Axis:
     end: int
 
     def at(self, value: float) -> int:
-        """The pixel of a value."""
+        """Return the pixel of a value."""
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start))
 
     def ticks(self) -> list[float]:
-        """About five round values."""
+        """Return about five round values."""
         rough = (self.high - self.low) / 5
         power = 10.0 ** np.floor(np.log10(rough))
         step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough)
@@ -143,19 +143,19 @@ class _Sheet:
         )
 
     def mark(self, x: int, y: int) -> None:
-        """A black diamond with a white rim: a real value."""
+        """Draw a black diamond with a white rim: a real value."""
         diamond = np.array([[0, -6], [6, 0], [0, 6], [-6, 0]], np.int32) + (x, y)
         cv2.fillPoly(self.pixels, [diamond], INK, cv2.LINE_AA)
         cv2.polylines(self.pixels, [diamond], True, PAPER, 1, cv2.LINE_AA)
 
     def bar(self, x: int, low: int, median: int, high: int, colour: tuple[int, int, int]) -> None:
-        """A vertical bar between two heights with a wider tick at the median's."""
+        """Draw a vertical bar between two heights with a wider tick at the median's."""
         self.line([(x, low), (x, high)], colour, 4)
         self.line([(x - 6, median), (x + 6, median)], colour, 2)
 
 
 def _legend(sheet: _Sheet, result: Reality, colours: dict[str, tuple[int, int, int]]) -> int:
-    """Marks, colours and the clips' numbers; returns the height it took."""
+    """Draw marks, colours and the clips' numbers; return the height it took."""
     width = sheet.pixels.shape[1]
     sheet.mark(30, 27)
     x = 46 + sheet.text("real frame", 46, 33) + 36
@@ -179,7 +179,7 @@ def _statistic(
     which: int,
     colours: dict[str, tuple[int, int, int]],
 ) -> None:
-    """A panel: one statistic of every clip."""
+    """Draw the panel of one statistic of every clip."""
     statistic = STATISTICS[which]
     name = statistic.name
     unit = f" [{statistic.unit}]" if statistic.unit else ""
@@ -205,7 +205,7 @@ def _statistic(
 def _spectra(
     sheet: _Sheet, box: _Box, result: Reality, colours: dict[str, tuple[int, int, int]]
 ) -> None:
-    """A panel: the mean spectra over the logarithm of frequency."""
+    """Draw the panel of the mean spectra over the logarithm of frequency."""
     levels = mean_levels(result)
     f = frequencies()
     title = "mean spectrum of luma [dB] over cycles per pixel"

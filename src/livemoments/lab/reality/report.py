@@ -1,4 +1,4 @@
-"""What the comparison of degraded key photos with real frames found, as tables and as JSON."""
+"""Report the comparison of degraded key photos with real frames, as tables and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ class Range:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Range":
-        """The range of some draws."""
+        """Return the range of some draws."""
         low, median, high = np.quantile(values, [LOW, 0.5, HIGH])
         return cls(low=float(low), median=float(median), high=float(high))
 
     def holds(self, value: float) -> bool:
-        """Whether a value lies between the 10 % and the 90 % quantile."""
+        """Return whether a value lies between the 10 % and the 90 % quantile."""
         return self.low <= value <= self.high
 
     def offset(self, value: float) -> float:
-        """How far a value lies above the median, in units of the range from 10 % to 90 %."""
+        """Return how far a value lies above the median, in units of the range from 10 % to 90 %."""
         return (value - self.median) / max(self.high - self.low, 1e-6)
 
 
@@ -83,7 +83,7 @@ class Reality:
     plot: Path | None = None  # where it was drawn
 
     def verdict(self, preset: str, statistic: str) -> Verdict:
-        """How a preset does in a statistic of `STATISTICS`."""
+        """Return how a preset does in a statistic of STATISTICS."""
         pairs = [(clip.drawn[preset][statistic], clip.real[statistic]) for clip in self.clips]
         offsets = [spread.offset(real) for spread, real in pairs]
         return Verdict(
@@ -121,7 +121,7 @@ class Reality:
         }
 
     def lines(self) -> list[str]:
-        """The same for people: a table per statistic, and a summary."""
+        """Return the same for people: a table per statistic, and a summary."""
         lines = []
         for statistic in STATISTICS:
             unit = f" [{statistic.unit}]" if statistic.unit else ""
@@ -132,7 +132,7 @@ class Reality:
         return [*lines, f"plot: {self.plot}"] if self.plot else lines
 
     def _table(self, statistic: str) -> list[str]:
-        """A row per clip: the real value, then each preset's median [10 %, 90 %]."""
+        """Return a row per clip: the real value, then each preset's median [10 %, 90 %]."""
         heads = "".join(f"  {preset:>24}" for preset in self.presets)
         rows = [f"  {'clip':<{NAME_WIDTH}}  {'scale':>5}  {'real':>7}{heads}"]
         for clip in self.clips:
@@ -145,7 +145,7 @@ class Reality:
         return rows
 
     def _summary(self) -> list[str]:
-        """A row per preset: clips inside its range, mean distance, mean signed distance."""
+        """Return a row per preset: clips inside its range, mean distance, mean signed distance."""
         heads = "".join(f"  {s.name:>16}" for s in STATISTICS)
         rows = [
             f"summary over {len(self.clips)} clips, {self.draws} draws a frame: clips whose real"
@@ -165,7 +165,7 @@ class Reality:
 
 
 def mean_levels(result: Reality) -> dict[str, np.ndarray]:
-    """The mean spectra over all clips, dB: "real" and each preset's, at `frequencies()`.
+    """Return the mean spectra over all clips, dB: "real" and each preset's, at frequencies().
 
     Each clip's are relative to its real frame at 1/32 cycles per pixel, where all should agree.
     """
@@ -179,7 +179,7 @@ def mean_levels(result: Reality) -> dict[str, np.ndarray]:
 
 
 def shortened(name: str, width: int = NAME_WIDTH) -> str:
-    """A name that fits; its beginning, where folders say most, is kept."""
+    """Cut a name to a width; its beginning, where folders say most, stays."""
     return name if len(name) <= width else name[: width - 3] + "..."
 
 

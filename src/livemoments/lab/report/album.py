@@ -1,4 +1,4 @@
-"""The report's pictures as data URIs, in as many bytes as a page should have at most."""
+"""Encode the report's pictures as data URIs, within the bytes that a page should have."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ class Encoded:
     """Pictures as a page holds them, by their numbers."""
 
     uris: tuple[str, ...]
-    how: str  # the crops were kept
+    how: str  # the crops were stored
 
 
 @dataclass(kw_only=True)
@@ -30,14 +30,15 @@ class Album:
     small: set[int] = field(default_factory=set)
 
     def add(self, picture: Image.Image, *, small: bool = False) -> int:
-        """Take a picture, RGB; small: of the whole, where loss does no harm."""
+        """Take a picture, RGB; return its number. small: of a whole image, where loss is fine."""
+        number = len(self.pictures)
         self.pictures.append(picture)
         if small:
-            self.small.add(len(self.pictures) - 1)
-        return len(self.pictures) - 1
+            self.small.add(number)
+        return number
 
     def encode(self, budget: int = BUDGET) -> Encoded:
-        """All of them: without loss where that fits, else at the best quality that does."""
+        """Encode all: without loss where that fits, else at the best quality that does."""
         for quality in (None, *QUALITIES[:-1]):
             uris = list(self._within(quality, budget))
             if len(uris) == len(self.pictures):
@@ -49,7 +50,7 @@ class Album:
         return Encoded(uris=tuple(uris), how=how)
 
     def _within(self, quality: int | None, budget: int | None) -> Iterator[str]:
-        """Pictures as data URIs, until the budget is spent."""
+        """Encode pictures as data URIs, until the budget is spent."""
         spent = 0
         for number, picture in enumerate(self.pictures):
             uri = _uri(picture, SMALL_QUALITY if number in self.small else quality)
@@ -60,7 +61,7 @@ class Album:
 
 
 def _uri(picture: Image.Image, quality: int | None) -> str:
-    """A JPEG without colour subsampling; without a quality a lossless WebP."""
+    """Encode a JPEG without colour subsampling; without a quality a lossless WebP."""
     icc = picture.info.get("icc_profile", b"")
     out = io.BytesIO()
     if quality is None:

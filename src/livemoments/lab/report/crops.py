@@ -1,8 +1,8 @@
-"""The crops of the report: which images, which places of them, cut out of every picture alike."""
+"""Choose images for the report and places of them, and cut these out of every picture."""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +15,7 @@ from livemoments.lab.report.album import Album
 from livemoments.lab.report.findings import Findings, named
 from livemoments.livephoto.still.still import opened, to_rgb
 
-CROP_PX = 216  # a side: six beside each other on a wide page
+CROP_PX = 216  # a side: six in a row of a wide page
 MAX_IMAGES = 12  # that are shown
 FULL_IMAGES = 5  # of so many or fewer, three crops each, else two
 THUMB_PX = 640  # the long side of a whole picture
@@ -43,7 +43,7 @@ class Crop:
     width: int
     height: int
     why: str  # this place
-    tiles: tuple[Tile, ...]
+    tiles: tuple[Tile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,20 +59,10 @@ class ShownImage:
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """A picture to cut from; None: it is missing, and why."""
+    """A picture to cut from, and what its tiles have in common."""
 
-    label: str
-    method: str = ""
-    pixels: Image.Image | None = None
-    missing: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    left: int
-    top: int
-    why: str
+    tile: Tile
+    pixels: Image.Image | None = None  # None: it is missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,17 +77,17 @@ class _Pictures:
     reference: str  # a method's name
 
     def __iter__(self) -> Iterator[_Source]:
-        yield self.frame
-        yield self.key
-        if self.truth:
-            yield self.truth
-        yield from self.methods
+        yield from (self.frame, self.key, *([self.truth] if self.truth else []), *self.methods)
+
+    @property
+    def ours(self) -> _Source | None:
+        """The picture of the reference method."""
+        return next((s for s in self.methods if s.tile.method == self.reference), None)
 
     @property
     def main(self) -> Image.Image | None:
-        """What shows the image best, and whose size the others are brought to."""
-        first = [s for s in self.methods if s.method == self.reference]
-        order = [self.truth, *first, *self.methods, self.frame]
+        """The picture that shows the image best, and whose size the others are brought to."""
+        order = (self.truth, self.ours, *self.methods, self.frame)
         return next((s.pixels for s in order if s and s.pixels), None)
 
 
@@ -109,7 +99,7 @@ def cut_crops(findings: Findings, folder: Path, set_folder: Path, album: Album) 
 
 
 def _images(findings: Findings) -> list[ImageInfo]:
-    """Those on which the reference method does worst first, those it has no value of last."""
+    """Order images: where the reference method does worst first, where it has no value last."""
     images = {image.name: image for image in findings.run.images}
     order: list[str] = []
     if findings.reference and findings.gauge:
@@ -121,25 +111,25 @@ def _read_all(findings: Findings, image: ImageInfo, folder: Path, set_folder: Pa
     scores = {s.method: s for s in findings.run.scores if s.image == image.name}
     methods = []
     for method in findings.methods:
-        score, label = scores.get(method.name), named(method)
+        score, tile = scores.get(method.name), Tile(label=named(method), method=method.name)
         if score and score.picture:
-            methods.append(_read(folder, score.picture, label, method=method.name))
+            methods.append(_read(folder, score.picture, tile))
         else:
-            why = method.failed or "its picture was not kept"
-            methods.append(_Source(label=label, method=method.name, missing=why))
-    key_note = "the same place of it, not aligned"
+            why = method.failed or "its picture was not stored"
+            methods.append(_Source(tile=replace(tile, missing=why)))
+    key = Tile(label="key photo", note="the same place of it, not aligned")
     return _Pictures(
         image=image,
-        frame=_read(set_folder, image.frame, "frame"),
-        key=_read(set_folder, image.key, "key photo", note=key_note),
-        truth=_read(set_folder, image.truth, "truth") if image.truth else None,
+        frame=_read(set_folder, image.frame, Tile(label="frame")),
+        key=_read(set_folder, image.key, key),
+        truth=_read(set_folder, image.truth, Tile(label="truth")) if image.truth else None,
         methods=tuple(methods),
         reference=findings.reference.name if findings.reference else "",
     )
 
 
-def _read(folder: Path, name: str, label: str, *, method: str = "", note: str = "") -> _Source:
-    """A picture, upright; one that cannot be read leaves its reason."""
+def _read(folder: Path, name: str, tile: Tile) -> _Source:
+    """Read a picture, upright; one that cannot be read leaves its reason."""
     path = folder / name
     try:
         with opened(path) as image:
@@ -147,87 +137,72 @@ def _read(folder: Path, name: str, label: str, *, method: str = "", note: str = 
             pixels = to_rgb(ImageOps.exif_transpose(image), icc)
             pixels.info = {"icc_profile": icc} if icc and image.mode in ("RGB", "RGBA") else {}
     except LiveMomentsError as error:
-        why = str(error).replace(str(path), name)  # whose folders are nobody's business
-        return _Source(label=label, method=method, missing=why)
-    return _Source(label=label, method=method, pixels=pixels, note=note)
+        # A report may be shown to others, so it does not name folders of this machine.
+        return _Source(tile=replace(tile, missing=str(error).replace(str(path), name), note=""))
+    return _Source(tile=tile, pixels=pixels)
 
 
 def _cut(pictures: _Pictures, count: int, album: Album) -> ShownImage:
     main = pictures.main
     width, height = main.size if main else (pictures.image.width, pictures.image.height)
-    side = (min(CROP_PX, max(1, width)), min(CROP_PX, max(1, height)))
     whole = None
     if main:
         thumb = main.copy()
         thumb.thumbnail((THUMB_PX, THUMB_PX), Image.Resampling.LANCZOS)
         whole = album.add(thumb, small=True)
     crops = [
-        Crop(
-            left=place.left, top=place.top, width=side[0], height=side[1], why=place.why,
-            tiles=tuple(_tile(s, place, side, (width, height), album) for s in pictures),
-        )
-        for place in _places(pictures, (width, height), side, count)
-    ]  # fmt: skip
+        replace(crop, tiles=tuple(_tile(s, crop, (width, height), album) for s in pictures))
+        for crop in _places(pictures, (width, height), count)
+    ]
     return ShownImage(
         image=pictures.image, width=width, height=height, whole=whole, crops=tuple(crops)
     )
 
 
-def _tile(
-    source: _Source,
-    place: _Place,
-    side: tuple[int, int],
-    canvas: tuple[int, int],
-    album: Album,
-) -> Tile:
-    """A source's part; one of another size is brought to the canvas."""
+def _tile(source: _Source, crop: Crop, canvas: tuple[int, int], album: Album) -> Tile:
+    """Cut out a source's part; one of another size is brought to the canvas."""
     if source.pixels is None:
-        return Tile(label=source.label, method=source.method, missing=source.missing)
-    box = (place.left, place.top, place.left + side[0], place.top + side[1])
-    notes = [source.note] if source.note else []
-    x, y = (own / whole for own, whole in zip(source.pixels.size, canvas, strict=True))
+        return source.tile
+    box = (crop.left, crop.top, crop.left + crop.width, crop.top + crop.height)
+    notes = [source.tile.note] if source.tile.note else []
     if source.pixels.size == canvas:
         cut = source.pixels.crop(box)
     else:
+        x, y = (own / whole for own, whole in zip(source.pixels.size, canvas, strict=True))
         own = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
-        cut = source.pixels.resize(side, Image.Resampling.BICUBIC, box=own)
+        size = (crop.width, crop.height)
+        cut = source.pixels.resize(size, Image.Resampling.BICUBIC, box=own)
         notes.insert(0, f"enlarged {1 / x:.3g}\N{MULTIPLICATION SIGN}" if x < 1 else "reduced")
     cut.info = source.pixels.info
-    return Tile(
-        label=source.label, method=source.method, picture=album.add(cut), note="; ".join(notes)
-    )
+    return replace(source.tile, picture=album.add(cut), note="; ".join(notes))
 
 
-def _places(
-    pictures: _Pictures, canvas: tuple[int, int], side: tuple[int, int], count: int
-) -> list[_Place]:
-    """Where to look: what says most first, and no two that overlap much."""
+def _places(pictures: _Pictures, canvas: tuple[int, int], count: int) -> list[Crop]:
+    """Choose where to look: what shows most first, and no two that overlap much."""
+    width, height = (max(1, min(CROP_PX, length)) for length in canvas)
     step = max(1, math.ceil(math.sqrt(canvas[0] * canvas[1] / MAX_PIXELS)))
-    window = (max(1, side[0] // step), max(1, side[1] // step))
-    found: list[_Place] = []
+    window = (max(1, width // step), max(1, height // step))
+    found: list[Crop] = []
     for why, importance in _importances(pictures, canvas, step):
         if len(found) == count:
             break
         means = _window_means(importance, window)
-        for place in found:
-            _strike(means, (place.left // step, place.top // step), window)
+        for crop in found:
+            _strike(means, (crop.left // step, crop.top // step), window)
         at = int(np.argmax(means))
         if means.flat[at] >= 0:
             top, left = (step * int(i) for i in divmod(at, means.shape[1]))
-            left, top = min(left, canvas[0] - side[0]), min(top, canvas[1] - side[1])
-            found.append(_Place(left=left, top=top, why=why))
-    return found or [_middle(canvas, side)]
-
-
-def _middle(canvas: tuple[int, int], side: tuple[int, int]) -> _Place:
-    left, top = ((whole - part) // 2 for whole, part in zip(canvas, side, strict=True))
-    return _Place(left=max(0, left), top=max(0, top), why="in the middle")
+            left, top = min(left, canvas[0] - width), min(top, canvas[1] - height)
+            found.append(Crop(left=left, top=top, width=width, height=height, why=why))
+    left, top = max(0, (canvas[0] - width) // 2), max(0, (canvas[1] - height) // 2)
+    middle = Crop(left=left, top=top, width=width, height=height, why="in the middle")
+    return found or [middle]
 
 
 def _importances(
     pictures: _Pictures, canvas: tuple[int, int], step: int
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Maps of every step-th pixel, never negative, and what their largest places are."""
+    """Yield maps of every step-th pixel, never negative, each with words for its largest place."""
     methods = [_grey(s.pixels, canvas, step) for s in pictures.methods if s.pixels]
     if len(methods) == 1 and pictures.frame.pixels:
         alone = _grey(pictures.frame.pixels, canvas, step)
@@ -239,14 +214,14 @@ def _importances(
         known = pictures.truth is not None and pictures.truth.pixels is main
         why = "where the truth has most detail" if known else "where there is most detail"
         yield why, _detail(_grey(main, canvas))[::step, ::step]
-    ours = next((s for s in pictures.methods if s.method == pictures.reference), None)
+    ours = pictures.ours
     if pictures.truth and pictures.truth.pixels and ours and ours.pixels:
         one, two = (_grey(s.pixels, canvas, step) for s in (pictures.truth, ours) if s.pixels)
-        yield f"where {ours.label} is furthest from the truth", np.abs(one - two)
+        yield f"where {ours.tile.label} is furthest from the truth", np.abs(one - two)
 
 
 def _grey(pixels: Image.Image, canvas: tuple[int, int], step: int = 1) -> np.ndarray:
-    """Luma over the canvas, every step-th pixel, float32."""
+    """Return luma over the canvas, every step-th pixel, float32."""
     grey = pixels.convert("L")
     if grey.size != canvas:
         grey = grey.resize(canvas, Image.Resampling.BICUBIC)
@@ -254,19 +229,19 @@ def _grey(pixels: Image.Image, canvas: tuple[int, int], step: int = 1) -> np.nda
 
 
 def _disagreement(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """How far apart the middle half of several pictures is: a single odd one says nothing."""
+    """Return how far apart the middle half of pictures is: a single odd one must not count."""
     ordered = np.sort(np.stack(pictures), axis=0)
     apart = len(pictures) // 4
     return ordered[len(pictures) - 1 - apart] - ordered[apart]
 
 
 def _detail(grey: np.ndarray) -> np.ndarray:
-    """How much fine structure there is."""
+    """Return how much fine structure there is."""
     return np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2.0))
 
 
 def _window_means(values: np.ndarray, side: tuple[int, int]) -> np.ndarray:
-    """The mean of the window at every place that one can begin, by its first corner."""
+    """Return the mean of the window at every place that one can begin, by its first corner."""
     sums = cv2.integral(values, sdepth=cv2.CV_64F)
     w, h = side
     return (sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]) / (w * h)

@@ -1,16 +1,16 @@
-"""What a run says, worked out once: who is shown, the means, the ranks and the differences."""
+"""Work out what a run shows: its methods, their means, ranks and differences."""
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from livemoments.lab.benchmark.results import MethodInfo, MetricInfo, Run
+from livemoments.lab.benchmark.results import BenchmarkRun, MethodInfo, MetricInfo
 from livemoments.lab.benchmark.statistics import Compared, Interval
 
 OURS = "livemoments"  # the method that others are compared with, where it took part
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 ARROWS = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}
-LEAST_IMAGES = 3  # of fewer, no interval says anything
+LEAST_IMAGES = 3  # of fewer, no interval means anything
 FEW_IMAGES = 10  # of fewer, the bootstrap's intervals are too narrow
 MAX_COLUMNS = 7  # of a table: what fits on paper
 GROUPS = {
@@ -19,7 +19,7 @@ GROUPS = {
     "faces": "of faces",
     "set": "of the whole set",
 }
-COST = "cost"  # the group of seconds and of what methods say of themselves
+COST = "cost"  # the group of seconds and of what is known of a method
 COSTS = {
     "seconds": "seconds per image",
     "parameters_m": "parameters, millions",
@@ -38,14 +38,14 @@ class Column:
 
     @property
     def head(self) -> str:
-        """What stands over it."""
+        """The words over it."""
         if self.metric is None:
             return COSTS.get(self.name, self.name.replace("_", " "))
         return f"{self.name}\N{NO-BREAK SPACE}{ARROWS[self.metric.better]}"
 
     @property
     def hint(self) -> str:
-        """What it means, in words."""
+        """Which direction is better, in words."""
         return "lower is better" if self.metric is None else f"{self.metric.better} is better"
 
 
@@ -54,9 +54,9 @@ class Cell:
     """A number of a table, as it is printed."""
 
     text: str
-    spread: str = ""  # its interval; empty: it has none
+    interval: str = ""  # empty: it has none
     rank: str = ""  # "best", "second" or neither
-    said: str = ""  # why there is none, or of how many images it is
+    note: str = ""  # why there is no number, or of how many images it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Difference:
     """The reference method less another, as it is printed."""
 
     text: str
-    spread: str
+    interval: str
     wins: int  # images on which the reference method is the better one
     count: int
     probability: str  # empty: there are too few images to tell
@@ -73,23 +73,23 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Lead:
-    """Who has the best mean of a metric, and whether that is more than chance."""
+    """The methods with the best mean of a metric, and whether that is more than chance."""
 
     metric: MetricInfo
     best: tuple[str, ...]  # as named; several: they are equal as printed
     second: tuple[str, ...]
-    clear: bool | None  # None: it cannot be told
+    clear: bool | None  # None: not known
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
     """A run and what follows from it. Pairs of names are of a method and a metric."""
 
-    run: Run
+    run: BenchmarkRun
     metrics: tuple[MetricInfo, ...]  # that could be had
-    methods: tuple[MethodInfo, ...]  # that gave something
-    reference: MethodInfo | None  # that the others are compared with; None: there is no method
-    means: Mapping[tuple[str, str], Interval]
+    methods: tuple[MethodInfo, ...]  # that gave a picture
+    reference: MethodInfo | None  # of the comparisons; None: there is no method
+    means: Mapping[tuple[str, str], Interval]  # of costs too
     versus: Mapping[tuple[str, str], Compared]  # the reference method less another
     ranks: Mapping[tuple[str, str], str]
     digits: Mapping[str, int]  # decimals, by metric or cost
@@ -107,13 +107,13 @@ class Findings:
 
     @property
     def gauge(self) -> MetricInfo | None:
-        """The metric that says how bad an image is: LPIPS, or the first there is."""
+        """The metric that images are ordered by: LPIPS, or the first there is."""
         with_truth = [m for m in self.by_image if m.against == "truth"]
         named = [m for m in with_truth if m.name.upper().startswith("LPIPS")]
         return next(iter([*named, *with_truth, *self.by_image]), None)
 
     def tables(self) -> list[list[Column]]:
-        """The columns of the main tables, in groups, as many to a table as fit."""
+        """Return the columns of the main tables, in groups, as many to a table as fit."""
         tables: list[list[Column]] = []
         for group in self._groups():
             while group:
@@ -126,76 +126,63 @@ class Findings:
         return tables
 
     def _groups(self) -> list[list[Column]]:
+        titles = {m.against: f"against {m.against}" for m in self.metrics} | GROUPS
         found = [
-            [Column(name=m.name, group=title, metric=m) for m in self.metrics if m.against == key]
-            for key, title in GROUPS.items()
+            [
+                Column(name=m.name, group=titles[of], metric=m)
+                for m in self.metrics
+                if m.against == of
+            ]
+            for of in dict.fromkeys([*GROUPS, *titles])
         ]
-        other = [m for m in self.metrics if m.against not in GROUPS]
-        found.append([Column(name=m.name, group=f"against {m.against}", metric=m) for m in other])
-        costs = {name: None for method in self.methods for name in method.cost}
+        costs = dict.fromkeys(name for method in self.methods for name in method.cost)
         if any(score.seconds is not None for score in self.run.scores):
             costs = {"seconds": None, **costs}
-        found.append([Column(name=name, group=COST) for name in costs])
-        return found
+        return [*found, [Column(name=name, group=COST) for name in costs]]
 
     def cell(self, method: MethodInfo, column: Column) -> Cell:
-        """A number of the main tables."""
-        if column.metric is None:
-            return self._cost(method, column.name)
-        key = (method.name, column.name)
+        """Return a number of the main tables."""
+        key, digits = (method.name, column.name), self.digits[column.name]
         mean = self.means.get(key)
         if mean is None:
-            return Cell(text=DASH, said=self._why_missing(method, column.metric))
-        digits = self.digits[column.name]
-        most = _most(self.means, column.name)
-        of_set = column.metric.against == "set"
+            return Cell(text=DASH, note=self._why_missing(method, column))
+        most = max(each.count for each in _column(self.means, column.name).values())
+        some = column.metric and mean.count < most
         return Cell(
             text=printed(mean.mean, digits),
-            spread="" if of_set or mean.count < 2 else spread(mean, digits),
+            interval=ends(mean, digits),
             rank=self.ranks.get(key, ""),
-            said=f"mean of {mean.count} of {most} images" if mean.count < most else "",
+            note=f"mean of {mean.count} of {most} images" if some else "",
         )
 
-    def _cost(self, method: MethodInfo, name: str) -> Cell:
-        digits = self.digits[name]
-        if name == "seconds":
-            found = self.run.seconds(method.name)
-            if found is None:
-                return Cell(text=DASH, said="its pictures were there before")
-            few = found.count < 2
-            return Cell(
-                text=printed(found.mean, digits), spread="" if few else spread(found, digits)
-            )
-        value = method.cost.get(name)
-        if value is None:
-            return Cell(text=DASH, said="not stated for this method")
-        return Cell(text=printed(value, digits))
-
-    def _why_missing(self, method: MethodInfo, metric: MetricInfo) -> str:
+    def _why_missing(self, method: MethodInfo, column: Column) -> str:
+        if column.name == "seconds":
+            return "its pictures were there before"
+        metric = column.metric
+        if metric is None:
+            return "not stated for this method"
         if metric.against == "set":
             return method.failed or "the notes at the end say why, where it is known"
         scores = [score for score in self.run.scores if score.method == method.name]
-        reasons = list(dict.fromkeys(r for s in scores if (r := s.said.get(metric.name))))
+        reasons = list(dict.fromkeys(r for s in scores if (r := s.messages.get(metric.name))))
         if not reasons:
             return method.failed or "no value was measured"
         more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
         return reasons[0] + more
 
     def difference(self, other: MethodInfo, metric: MetricInfo) -> Difference | None:
-        """The reference method less another in a metric; None: they share no image."""
+        """Compare the reference method with another; None where they share no image."""
         found = self.versus.get((other.name, metric.name))
         if found is None or self.reference is None:
             return None
         interval = found.difference
         digits = _fine(interval, self.digits[metric.name])
-        verdict, few = "not clear", interval.count < LEAST_IMAGES
-        if few:
-            verdict = "too few images"
-        elif found.clear:
-            verdict = "better" if is_better(interval.mean, 0, metric) else "worse"
+        few, better = interval.count < LEAST_IMAGES, is_better(interval.mean, 0, metric)
+        clearly = "better" if better else "worse"
+        verdict = "too few images" if few else clearly if found.clear else "not clear"
         return Difference(
             text=printed(interval.mean, digits, sign=True),
-            spread="" if interval.count < 2 else spread(interval, digits, sign=True),
+            interval=ends(interval, digits, sign=True),
             wins=sum(is_better(d, 0, metric) for d in self.paired(other, metric).values()),
             count=interval.count,
             probability="" if few else _chance(found.probability),
@@ -203,7 +190,7 @@ class Findings:
         )
 
     def paired(self, other: MethodInfo, metric: MetricInfo) -> dict[str, float]:
-        """By image, the reference method's value less another's."""
+        """Return, by image, the reference method's value less another's."""
         if self.reference is None:
             return {}
         one = self.run.values(self.reference.name, metric.name)
@@ -211,16 +198,19 @@ class Findings:
         return {image: one[image] - two[image] for image in one if image in two}
 
 
-def find(run: Run) -> Findings:
-    """Work out what a run says."""
+def find(run: BenchmarkRun) -> Findings:
+    """Work out what a run shows."""
     metrics = tuple(metric for metric in run.metrics if not metric.missing)
     means = _means(run, metrics)
     scored = {method for method, _ in means}
     methods = tuple(m for m in run.methods if not m.failed or m.name in scored)
     reference = next((m for m in methods if m.name == OURS), methods[0] if methods else None)
-    digits = {metric.name: _digits(_column(means, metric.name)) for metric in metrics}
-    for name in {"seconds": 0, **{name: 0 for method in methods for name in method.cost}}:
-        digits.setdefault(name, _digits(_costs(run, methods, name)))
+    for method in methods:
+        means |= {(method.name, name): _single(value) for name, value in method.cost.items()}
+        if seconds := run.seconds(method.name):
+            means[method.name, "seconds"] = seconds
+    names = {*(metric.name for metric in metrics), *(name for _, name in means), "seconds"}
+    digits = {name: _digits(_column(means, name)) for name in names}
     ranks = {
         (method, metric.name): rank
         for metric in metrics
@@ -241,35 +231,38 @@ def find(run: Run) -> Findings:
 
 
 def named(method: MethodInfo) -> str:
-    """What a method is called in a report."""
+    """Return the name of a method in a report."""
     return method.label or method.name
 
 
 def is_better(value: float, than: float, metric: MetricInfo) -> bool:
-    """Whether a value of a metric is better than another."""
+    """Check whether a value of a metric is better than another."""
     return value > than if metric.better == "higher" else value < than
 
 
 def printed(value: float, digits: int, *, sign: bool = False) -> str:
-    """A number with so many decimals, with a true minus sign; sign: with a plus sign too."""
+    """Print a number with so many decimals and a true minus sign; sign: with a plus sign too."""
     text = f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
     return text.replace("-", MINUS)
 
 
-def spread(interval: Interval, digits: int, *, sign: bool = False) -> str:
-    """An interval: its ends."""
+def ends(interval: Interval, digits: int, *, sign: bool = False) -> str:
+    """Print the ends of an interval; nothing of a single value."""
+    if interval.count < 2:
+        return ""
     low, high = (printed(end, digits, sign=sign) for end in (interval.low, interval.high))
     return f"{low} to {high}"
 
 
-def _means(run: Run, metrics: Iterable[MetricInfo]) -> dict[tuple[str, str], Interval]:
-    found: dict[tuple[str, str], Interval] = {}
+def _means(run: BenchmarkRun, metrics: Iterable[MetricInfo]) -> dict[tuple[str, str], Interval]:
+    found = {}
     for method in run.methods:
         for metric in metrics:
-            mean = run.mean(method.name, metric.name)
             if metric.against == "set":
                 value = run.set_scores.get(method.name, {}).get(metric.name)
                 mean = None if value is None else _single(value)
+            else:
+                mean = run.mean(method.name, metric.name)
             if mean is not None:
                 found[method.name, metric.name] = mean
     return found
@@ -279,25 +272,13 @@ def _column(means: Mapping[tuple[str, str], Interval], metric: str) -> dict[str,
     return {method: mean for (method, name), mean in means.items() if name == metric}
 
 
-def _most(means: Mapping[tuple[str, str], Interval], metric: str) -> int:
-    """Of how many images the fullest mean of a metric is."""
-    return max(mean.count for mean in _column(means, metric).values())
-
-
-def _costs(run: Run, methods: Iterable[MethodInfo], name: str) -> dict[str, Interval]:
-    if name == "seconds":
-        return {m.name: found for m in methods if (found := run.seconds(m.name))}
-    stated = {m.name: m.cost[name] for m in methods if name in m.cost}
-    return {name: _single(value) for name, value in stated.items()}
-
-
 def _single(value: float) -> Interval:
-    """A number that is no mean of images."""
+    """Make an interval of a number that is no mean of images."""
     return Interval(mean=value, low=value, high=value, count=1)
 
 
 def _digits(column: Mapping[str, Interval]) -> int:
-    """Decimals that leave four digits or so of the largest mean, as papers print them."""
+    """Choose decimals that leave some four digits of the largest mean, as papers print them."""
     largest = max((abs(mean.mean) for mean in column.values()), default=0.0)
     if not 1e-3 <= largest < math.inf:
         return 6 if 0 < largest < 1e-3 else 4
@@ -305,7 +286,7 @@ def _digits(column: Mapping[str, Interval]) -> int:
 
 
 def _fine(difference: Interval, digits: int) -> int:
-    """Decimals that leave two digits of a difference, be it small."""
+    """Choose decimals that leave two digits of a difference, be it small."""
     largest = max(abs(difference.low), abs(difference.high))
     if not 0 < largest < 10.0 ** (1 - digits):
         return digits
@@ -315,7 +296,7 @@ def _fine(difference: Interval, digits: int) -> int:
 def _ranks(
     means: Mapping[tuple[str, str], Interval], metric: MetricInfo, digits: int, methods: int
 ) -> dict[str, str]:
-    """The best and the second best of a column, of the methods that have all its images."""
+    """Rank the best and the second best of a column, of the methods that have all its images."""
     column = _column(means, metric.name)
     most = max((mean.count for mean in column.values()), default=0)
     values = {m: round(mean.mean, digits) for m, mean in column.items() if mean.count == most}
@@ -327,12 +308,12 @@ def _ranks(
 
 
 def _lead(
-    run: Run,
+    run: BenchmarkRun,
     metric: MetricInfo,
     methods: Iterable[MethodInfo],
     ranks: Mapping[tuple[str, str], str],
 ) -> Lead | None:
-    """None: there is nothing to lead."""
+    """Find who leads in a metric; None where nothing is ranked."""
     best, second = (
         tuple(m for m in methods if ranks.get((m.name, metric.name)) == rank)
         for rank in ("best", "second")

@@ -1,4 +1,4 @@
-"""The report's pictures: for each image its whole, its crops in every picture, and their scores."""
+"""Show the report's pictures: each image whole, its crops in every picture, their scores."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from livemoments.lab.report.markup import Markup, join, tag
 SCORES = 2  # under a crop
 
 
-def gallery(findings: Findings, shown: Iterable[ShownImage], kept: Encoded) -> Markup:
-    """All shown images."""
+def gallery(findings: Findings, shown: Iterable[ShownImage], encoded: Encoded) -> Markup:
+    """Show all chosen images."""
     scores = {(score.image, score.method): score for score in findings.run.scores}
-    wall = _Wall(findings=findings, kept=kept, scores=scores, metrics=_metrics(findings))
-    return join(wall.article(number, each) for number, each in enumerate(shown, 1))
+    images = _Gallery(findings=findings, encoded=encoded, scores=scores, metrics=_metrics(findings))
+    return join(images.article(number, each) for number, each in enumerate(shown, 1))
 
 
 def _metrics(findings: Findings) -> Sequence[MetricInfo]:
-    """The one that images are ordered by, then others against the same."""
+    """Return the metric that images are ordered by, then others against the same."""
     gauge = findings.gauge
     if gauge is None:
         return []
@@ -29,16 +29,16 @@ def _metrics(findings: Findings) -> Sequence[MetricInfo]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Wall:
-    """What the pictures hang on."""
+class _Gallery:
+    """What all images of the gallery share."""
 
     findings: Findings
-    kept: Encoded
+    encoded: Encoded
     scores: Mapping[tuple[str, str], ImageScore]  # by image and method
     metrics: Sequence[MetricInfo]  # that stand under a crop
 
     def article(self, number: int, shown: ShownImage) -> Markup:
-        """An image: its name, its whole, its crops."""
+        """Show an image: its name, the whole, its crops."""
         about = f"{shown.width} \N{MULTIPLICATION SIGN} {shown.height} px"
         if shown.image.source:
             about += f". {shown.image.source}"
@@ -52,7 +52,7 @@ class _Wall:
         )
 
     def _whole(self, shown: ShownImage) -> Markup | None:
-        """The whole picture, small, with the crops outlined."""
+        """Show the whole picture, small, with the crops outlined."""
         if shown.whole is None:
             return None
         unit = max(shown.width, shown.height) / 100
@@ -72,7 +72,7 @@ class _Wall:
         return tag("div", picture, drawing, class_="whole")
 
     def _crop(self, shown: ShownImage, which: int, crop: Crop) -> Markup:
-        """A place of an image, in every picture."""
+        """Show a place of an image, in every picture."""
         name = f"crop {which} of {shown.image.name}"
         head = tag("h4", tag("span", which, class_="place"), " ", crop.why)
         tiles = [self._tile(shown, crop, tile, name) for tile in crop.tiles]
@@ -81,7 +81,7 @@ class _Wall:
         return tag("section", head, row, class_="crop")
 
     def _tile(self, shown: ShownImage, crop: Crop, tile: Tile, where: str) -> Markup:
-        """A picture's part of a crop over its name and scores."""
+        """Show a picture's part of a crop over its name and scores."""
         if tile.picture is None:
             view = tag("p", "no picture: ", tile.missing, class_="missing")
         else:
@@ -98,12 +98,11 @@ class _Wall:
         return tag("li", tag("figure", tag("div", view, class_="view"), caption), class_=kind)
 
     def _scores(self, image: str, method: str) -> list[Markup]:
-        """A line for each metric that the method's picture has a value of."""
+        """Write a line for each metric that the method's picture has a value of."""
         score = self.scores.get((image, method))
         found = []
-        for metric in self.metrics if score else ():
-            value = score.values.get(metric.name) if score else None
-            if value is not None:
+        for metric in self.metrics:
+            if score and (value := score.values.get(metric.name)) is not None:
                 number = tag("span", printed(value, self.findings.digits[metric.name]))
                 found.append(tag("small", metric.name, " ", number, class_="score"))
         return found
@@ -111,5 +110,5 @@ class _Wall:
     def _img(
         self, number: int, alt: str, width: int | None = None, height: int | None = None
     ) -> Markup:
-        uri = Markup(self.kept.uris[number])
+        uri = Markup(self.encoded.uris[number])
         return tag("img", src=uri, alt=alt, width=width, height=height)

@@ -1,4 +1,4 @@
-"""The report in short, as Markdown for a README."""
+"""Write the report in short, as Markdown for a README."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 
 
 def markdown(findings: Findings) -> str:
-    """The main tables, what is missing, the paired comparison and how it was made."""
+    """Write the main tables, what is missing, the paired comparison and how it was made."""
     run = findings.run
     blocks = [f"# {_text(run.title)}", f"Set: {_text(run.set_name)}."]
     blocks += [" ".join(map(_sentence, summary(findings)))]
@@ -45,7 +45,7 @@ def _main_table(findings: Findings, columns: Sequence[Column]) -> str:
 
 
 def _mean(cell: Cell) -> str:
-    """A mean, bold where it is best."""
+    """Print a mean, bold where it is best."""
     return f"**{cell.text}**" if cell.rank == "best" else _text(cell.text)
 
 
@@ -67,7 +67,7 @@ def _difference(findings: Findings, other: MethodInfo, metric: MetricInfo) -> li
     if found is None:
         return [DASH] * 4 + ["no image in common"]
     wins = f"{found.wins} of {found.count}"
-    return [found.text, found.spread or DASH, wins, found.probability or DASH, found.verdict]
+    return [found.text, found.interval or DASH, wins, found.probability or DASH, found.verdict]
 
 
 def _listed(title: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
@@ -83,5 +83,5 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _text(value: object) -> str:
-    """Text with nothing in it that Markdown would take for its own, on one line."""
+    """Escape text for Markdown and bring it on one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(clean(str(value)).split()))

@@ -1,4 +1,4 @@
-"""HTML that is safe by construction: whatever is not markup already is escaped."""
+"""Write HTML that is safe by construction: whatever is not markup already is escaped."""
 
 import html
 import re
@@ -13,31 +13,31 @@ class Markup(str):
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Markup:
-    """An element. Children and values of attributes are escaped unless they are Markup.
+    """Make an element. Children and values of attributes are escaped unless they are Markup.
 
     Names of attributes lose a last underscore, and the others become hyphens: class_, aria_label.
     True stands for an attribute without a value; None and False leave it out.
     """
-    given = "".join(_attribute(key, value) for key, value in attributes.items())
+    inside = "".join(_attribute(key, value) for key, value in attributes.items())
     if name in VOID:
-        return Markup(f"<{name}{given}>")
-    return Markup(f"<{name}{given}>{join(children)}</{name}>")
+        return Markup(f"<{name}{inside}>")
+    return Markup(f"<{name}{inside}>{join(children)}</{name}>")
 
 
 def join(parts: Iterable[object], between: str = "") -> Markup:
-    """Parts after one another; None leaves nothing."""
+    """Join parts; None leaves nothing."""
     return Markup(between.join(escaped(part) for part in parts if part is not None))
 
 
 def escaped(value: object) -> Markup:
-    """A value as text of a page."""
+    """Escape a value as text of a page."""
     if isinstance(value, Markup):
         return value
     return Markup(html.escape(clean(str(value)), quote=True))
 
 
 def clean(text: str) -> str:
-    """Text without what no document may hold: control characters, halves of characters."""
+    """Replace what no document may hold: control characters, halves of characters."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

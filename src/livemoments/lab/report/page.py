@@ -1,4 +1,4 @@
-"""The report as one page of HTML that needs nothing beside it: no network, no other file."""
+"""Make the report as one page of HTML that needs no network and no other file."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from livemoments.lab.report.words import (
     summary,
 )
 
-# A browser itself then sees to it that nothing is fetched, whatever names a run holds.
+# With it the browser fetches nothing, whatever names a run holds.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-OPEN_ROWS = 60  # of the table of images, that is open at first
+OPEN_ROWS = 60  # of the table of images: with more, it is closed at first
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Section:
     """A part of the page."""
 
@@ -34,27 +34,25 @@ class _Section:
     content: Markup
 
 
-def page(findings: Findings, shown: Sequence[ShownImage], kept: Encoded) -> str:
-    """The whole document."""
-    sections = [
-        section
-        for section in (
-            _results(findings),
-            _plots(findings),
-            _paired(findings),
-            _pictures(findings, shown, kept),
-            _images(findings),
-            _published(findings),
-            _made(findings),
-        )
-        if section
+def page(findings: Findings, shown: Sequence[ShownImage], encoded: Encoded) -> str:
+    """Make the whole document."""
+    found = [
+        _results(findings),
+        _plots(findings),
+        _paired(findings),
+        _pictures(findings, shown, encoded),
+        _images(findings),
+        _published(findings),
+        _made(findings),
     ]
+    sections = [section for section in found if section]
     links = [tag("li", tag("a", s.title, href=f"#{s.name}")) for s in sections]
+    parts = [tag("section", tag("h2", s.title), s.content, id=s.name) for s in sections]
     body = tag(
         "body",
         _header(findings),
         tag("nav", tag("ol", *links), aria_label="Contents"),
-        tag("main", *map(_section, sections)),
+        tag("main", *parts),
         tag("script", _packaged("report.js")),
     )
     return f"<!doctype html>\n{tag('html', _head(findings.run.title), body, lang='en')}\n"
@@ -73,39 +71,44 @@ def _head(title: str) -> Markup:
 
 def _header(findings: Findings) -> Markup:
     run = findings.run
-    facts = (
-        ("set", run.set_name),
-        ("images", len(run.images)),
-        ("methods", len(findings.methods)),
-        ("metrics", len(findings.metrics)),
-    )
+    facts = {
+        "set": run.set_name,
+        "images": len(run.images),
+        "methods": len(findings.methods),
+        "metrics": len(findings.metrics),
+    }
+    pairs = (tag("div", tag("dt", name), tag("dd", value)) for name, value in facts.items())
     return tag(
         "header",
         tag("p", "livemoments benchmark", class_="above"),
         tag("h1", run.title),
-        tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in facts), class_="facts"),
+        tag("dl", *pairs, class_="facts"),
         tag("p", *map(_sentence, summary(findings)), class_="summary"),
     )
 
 
 def _sentence(sentence: Sentence) -> Markup:
-    subject = tag("b", sentence.subject) if sentence.subject else None
-    return join([subject, " " if subject else None, sentence.text, " "])
+    subject = [tag("b", sentence.subject), " "] if sentence.subject else []
+    return join([*subject, sentence.text, " "])
+
+
+def _note(text: str) -> Markup:
+    return tag("p", text, class_="note")
 
 
 def _results(findings: Findings) -> _Section:
     run = findings.run
-    missing = [(metric.name, metric.missing) for metric in run.metrics if metric.missing]
-    failed = [(named(m), m.failed) for m in run.methods if m.failed]
-    about = [(named(m), m.detail) for m in findings.methods if m.detail]
     content = [
-        tag("p", HOW_TO_READ, class_="note"),
+        _note(HOW_TO_READ),
         main_tables(findings),
-        _list("Metrics that are not available", missing),
-        _list("Methods that failed", failed),
-        _list("The methods", about),
+        _list(
+            "Metrics that are not available",
+            [(m.name, m.missing) for m in run.metrics if m.missing],
+        ),
+        _list("Methods that failed", [(named(m), m.failed) for m in run.methods if m.failed]),
+        _list("The methods", [(named(m), m.detail) for m in findings.methods if m.detail]),
     ]
-    return _Section(name="results", title="Results", content=join(content))
+    return _Section("results", "Results", join(content))
 
 
 def _plots(findings: Findings) -> _Section | None:
@@ -114,21 +117,20 @@ def _plots(findings: Findings) -> _Section | None:
     figures = [each for m in findings.metrics if (each := metric_figure(findings, m))]
     if not figures:
         return None
-    content = [tag("p", HOW_TO_SEE, class_="note"), tag("div", *figures, class_="plots")]
-    return _Section(name="plots", title="Metric by metric", content=join(content))
+    content = join([_note(HOW_TO_SEE), tag("div", *figures, class_="plots")])
+    return _Section("plots", "Metric by metric", content)
 
 
 def _paired(findings: Findings) -> _Section | None:
     if not findings.others or findings.reference is None or not findings.versus:
         return None
-    name = named(findings.reference)
     few = len(findings.run.images) < FEW_IMAGES
     note = f"{HOW_TO_COMPARE} {WITH_FEW}" if few else HOW_TO_COMPARE
-    content = join([tag("p", note, class_="note"), paired_tables(findings)])
-    return _Section(name="paired", title=f"{name} against the others", content=content)
+    title = f"{named(findings.reference)} against the others"
+    return _Section("paired", title, join([_note(note), paired_tables(findings)]))
 
 
-def _pictures(findings: Findings, shown: Sequence[ShownImage], kept: Encoded) -> _Section | None:
+def _pictures(findings: Findings, shown: Sequence[ShownImage], encoded: Encoded) -> _Section | None:
     if not shown:
         return None
     order, title = "In the order of the set.", "Pictures"
@@ -139,21 +141,17 @@ def _pictures(findings: Findings, shown: Sequence[ShownImage], kept: Encoded) ->
     total = len(findings.run.images)
     of = f"{len(shown)} of {counted(total, 'image')}. " if len(shown) < total else ""
     words = (
-        f"{of}{order} Crops of {CROP_PX} px, one pixel of the picture to one of the page, kept "
-        f"{kept.how}. Smaller pictures are enlarged to the size of the others; the key photo shows "
-        "the same place of the picture, which moved between the two moments. The scores are of "
-        "the whole image."
+        f"{of}{order} Crops of {CROP_PX} px, one pixel of the picture to one of the page, stored "
+        f"{encoded.how}. Smaller pictures are enlarged to the size of the others; the key photo "
+        "shows the same place of the picture, which moved between the two moments. The scores are "
+        "of the whole image."
     )
     hint = (
         "Press a crop to magnify its whole row, twice, then four times; move to look around. "
         "On the keyboard: Tab to a row, Enter, the arrow keys, Escape."
     )
-    content = [
-        tag("p", words, class_="note"),
-        tag("p", hint, class_="note scripted"),
-        gallery(findings, shown, kept),
-    ]
-    return _Section(name="pictures", title=title, content=join(content))
+    notes = [_note(words), tag("p", hint, class_="note scripted")]
+    return _Section("pictures", title, join([*notes, gallery(findings, shown, encoded)]))
 
 
 def _images(findings: Findings) -> _Section | None:
@@ -162,36 +160,29 @@ def _images(findings: Findings) -> _Section | None:
         return None
     table = image_table(findings)
     content = tag("details", tag("summary", counted(count, "line")), table, open=count <= OPEN_ROWS)
-    return _Section(name="images", title="Every image", content=content)
+    return _Section("images", "Every image", content)
 
 
 def _published(findings: Findings) -> _Section | None:
     tables = [published_table(table) for table in findings.run.published]
-    if not tables:
-        return None
-    return _Section(name="published", title="What the paper states", content=join(tables))
+    return _Section("published", "What the paper states", join(tables)) if tables else None
 
 
 def _made(findings: Findings) -> _Section:
     run = findings.run
-    notes = tag("ul", *(tag("li", note) for note in run.notes)) if run.notes else None
     about: dict[str, object] = {**run.environment, "seed of the bootstrap": run.seed}
     content = [
-        notes,
+        tag("ul", *(tag("li", note) for note in run.notes)) if run.notes else None,
         tag("pre", tag("code", run.command), tabindex=0) if run.command else None,
         _list("", about.items()),
     ]
-    return _Section(name="made", title="How this was made", content=join(content))
-
-
-def _section(section: _Section) -> Markup:
-    return tag("section", tag("h2", section.title), section.content, id=section.name)
+    return _Section("made", "How this was made", join(content))
 
 
 def _list(title: str, pairs: Iterable[tuple[str, object]]) -> Markup | None:
-    """Names and what is said of them."""
+    """List names, each with a text about it."""
     rows = [
-        tag("div", tag("dt", name), tag("dd", DASH if said == "" else said)) for name, said in pairs
+        tag("div", tag("dt", name), tag("dd", DASH if text == "" else text)) for name, text in pairs
     ]
     if not rows:
         return None
@@ -199,5 +190,5 @@ def _list(title: str, pairs: Iterable[tuple[str, object]]) -> Markup | None:
 
 
 def _packaged(name: str) -> Markup:
-    """A file that comes with the package, as it is."""
+    """Read a file of the package, as it is."""
     return Markup(files("livemoments.lab.report").joinpath(name).read_text(encoding="utf-8"))

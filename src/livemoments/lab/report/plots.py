@@ -1,4 +1,4 @@
-"""The report's plots, as SVG in the page: means with their intervals, and differences by image.
+"""Draw the report's plots, as SVG in the page: means with intervals, differences by image.
 
 Both have a line for each method and a dot for each image; the colours come from report.css. Where
 there are many images, a band holds 80 % of them instead.
@@ -39,7 +39,7 @@ class _Row:
     kind: str  # the class that colours it
 
     def extent(self) -> list[float]:
-        """What must be seen of it."""
+        """List the values that the axis should hold."""
         if self.mean is None:
             return []
         images = self.values
@@ -63,12 +63,12 @@ class _Axis:
         return cls(low=low - margin, high=high + margin)
 
     def at(self, value: float) -> float:
-        """Where a value is, px."""
+        """Return where a value is, px."""
         share = (value - self.low) / (self.high - self.low)
         return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
     def ticks(self) -> dict[str, float]:
-        """About four round values, and where they are."""
+        """Choose about four round values, and where they are."""
         rough = (self.high - self.low) / 4
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
@@ -78,7 +78,7 @@ class _Axis:
 
 
 def metric_figure(findings: Findings, metric: MetricInfo) -> Markup | None:
-    """Both plots of a metric; None: it has no values."""
+    """Draw both plots of a metric; None where it has no values."""
     rows = [
         _Row(
             method=method,
@@ -107,7 +107,7 @@ def metric_figure(findings: Findings, metric: MetricInfo) -> Markup | None:
 
 
 def _differences(findings: Findings, metric: MetricInfo) -> list[_Row]:
-    """The reference method less every other, image by image; nothing where there is no other."""
+    """Make rows of the reference method less every other; none where there is no other."""
     rows = []
     for method in findings.methods:
         difference = findings.difference(method, metric)
@@ -123,11 +123,11 @@ def _differences(findings: Findings, metric: MetricInfo) -> list[_Row]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Plot:
-    """What is drawn: rows over one axis."""
+    """A plot: rows over one axis."""
 
     metric: MetricInfo
     title: str
-    favour: str  # what the good end of the axis is called
+    favour: str  # the words at the good end of the axis
     rows: Sequence[_Row]
     zero: bool = False  # whether a line marks it
 
@@ -137,12 +137,12 @@ class _Plot:
 
     @property
     def words(self) -> str:
-        """The same for who does not see it."""
+        """The same in words, for readers who cannot see it."""
         means = [f"{named(r.method)} {printed(r.mean.mean, 4)}" for r in self.rows if r.mean]
         return f"{self.metric.name}, {self.title}: {'; '.join(means)}"
 
     def axis(self) -> _Axis:
-        """Of all rows, or all but one that lies so far off that the others could not be told."""
+        """Choose an axis for all rows, or for all but one so far off that it hides the others."""
         origin = [0.0] if self.zero else []
         extents = [row.extent() for row in self.rows]
         whole = _Axis.around([*origin, *(v for each in extents for v in each)])
@@ -157,7 +157,7 @@ class _Plot:
 
 
 def _draw(plot: _Plot) -> Markup:
-    """A plot with its grid and a line for each row."""
+    """Draw a plot with its grid and a line for each row."""
     axis, height = plot.axis(), plot.height
     bottom = height - BOTTOM
     grid = [_text(plot.title, LEFT, TOP - 12, "start", "title")]
@@ -175,7 +175,7 @@ def _draw(plot: _Plot) -> Markup:
 
 
 def _line(axis: _Axis, row: _Row, y: float) -> Markup:
-    """A method's name, its images, its interval and its mean."""
+    """Draw a method's name, its images, its interval and its mean."""
     label = named(row.method)
     name = _text(_shortened(label), LEFT - 12, y + 4, "end", "name", hint=label)
     if row.mean is None:
@@ -200,7 +200,7 @@ def _images(axis: _Axis, values: Sequence[float], y: float) -> Markup | None:
 
 
 def _far_off(axis: _Axis, mean: float, y: float) -> Markup:
-    """An arrow to a mean that lies beyond the axis."""
+    """Draw an arrow to a mean that lies beyond the axis."""
     text = printed(mean, 4 if abs(mean) < 1 else 2)
     if mean > axis.high:
         return _text(f"{text} \N{RIGHTWARDS ARROW}", WIDTH - RIGHT, y + 4, "end", "far")
@@ -208,7 +208,7 @@ def _far_off(axis: _Axis, mean: float, y: float) -> Markup:
 
 
 def _favour(plot: _Plot) -> Markup:
-    """Words under the axis, at the end that they are true of."""
+    """Write words under the axis, at the end that they describe."""
     if is_better(1, 0, plot.metric):
         return _text(f"{plot.favour} \N{RIGHTWARDS ARROW}", WIDTH - RIGHT, plot.height - 5, "end",
                      "hint")  # fmt: skip
@@ -221,7 +221,7 @@ def _text(words: str, x: float, y: float, anchor: str, kind: str, *, hint: str =
 
 
 def _shortened(name: str) -> str:
-    """A name that fits, with both its ends: names of one family begin alike."""
+    """Shorten a name and keep both its ends: names of one family begin with the same words."""
     if len(name) <= LETTERS:
         return name
     end = LETTERS // 2

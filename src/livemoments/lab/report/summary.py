@@ -1,15 +1,15 @@
-"""A run of the benchmark in the terminal: a table of means, and the same as plain values."""
+"""Summarise a run for the terminal: a table of means, and the same as plain values."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from livemoments.lab.benchmark.results import Run
+from livemoments.lab.benchmark.results import BenchmarkRun
 from livemoments.lab.report.findings import Findings, find
 
 
-def summary_lines(run: Run) -> list[str]:
-    """Tables of means, methods by metrics; the best marked, and what is missing with its reason."""
+def summary_lines(run: BenchmarkRun) -> list[str]:
+    """Write tables of means, the best marked, and what is missing with its reason."""
     found = find(run)
     lines = [f"{run.set_name}: {len(run.images)} images, {len(found.methods)} methods"]
     for table in _tables(found):
@@ -25,7 +25,7 @@ def summary_lines(run: Run) -> list[str]:
 
 
 def _tables(found: Findings) -> list[list[Sequence[str]]]:
-    """Rows of texts, the first of them the heads."""
+    """Make tables of texts, with the heads in their first rows."""
     tables: list[list[Sequence[str]]] = []
     for columns in found.tables() if found.methods else ():
         rows: list[Sequence[str]] = [["", *(f"{column.head} " for column in columns)]]
@@ -37,8 +37,8 @@ def _tables(found: Findings) -> list[list[Sequence[str]]]:
     return tables
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """The means with their intervals, what is best, and what is missing; plain values for JSON."""
+def summary(run: BenchmarkRun) -> dict[str, Any]:
+    """Return means with intervals, what is best and what is missing, as plain values for JSON."""
     found = find(run)
     return {
         "set": run.set_name,
@@ -52,13 +52,16 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def _of_method(found: Findings, method: str) -> dict[str, Any]:
-    means = {metric: asdict(mean) for (name, metric), mean in found.means.items() if name == method}
-    seconds = found.run.seconds(method)
-    return {"means": means, "seconds": asdict(seconds) if seconds else None}
+    means = {name: asdict(mean) for (of, name), mean in found.means.items() if of == method}
+    seconds = means.get("seconds")
+    return {
+        "means": {m.name: means[m.name] for m in found.metrics if m.name in means},
+        "seconds": seconds,
+    }
 
 
 def _best(found: Findings, metric: str) -> list[str]:
-    """The methods with the best mean; several where they are equal as printed."""
+    """Return the methods with the best mean; several where they are equal as printed."""
     return [
         method for (method, name), rank in found.ranks.items() if (name, rank) == (metric, "best")
     ]

@@ -1,4 +1,4 @@
-"""The report's tables: means, paired differences, every image's scores, the paper's figures."""
+"""Make the report's tables: means, paired differences, every image's scores, the paper's."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -20,7 +20,7 @@ UNCOMPARED = "Published, on other data: not comparable directly."
 
 
 def main_tables(findings: Findings) -> Markup:
-    """Methods by metrics: the means, their intervals and ranks; then what methods cost."""
+    """Make tables of methods by metrics: means, intervals and ranks; then what methods cost."""
     if not findings.methods:
         return Markup()
     return join(_main_table(findings, columns) for columns in findings.tables())
@@ -37,22 +37,22 @@ def _main_table(findings: Findings, columns: Sequence[Column]) -> Markup:
 
 
 def _mean_cell(cell: Cell) -> Markup:
-    """The mean, marked, over its interval."""
+    """Make the cell of a mean, marked, over its interval."""
     if cell.text == DASH:
-        return tag("td", _dash(cell.said))
+        return tag("td", _dash(cell.note))
     mark = {"best": "strong", "second": "u"}.get(cell.rank, "span")
     number = tag(mark, cell.text, class_="number", title=SPOKEN[cell.rank] or None)
-    notes = [tag("small", text) for text in (cell.spread, cell.said) if text]
+    notes = [tag("small", text) for text in (cell.interval, cell.note) if text]
     return tag("td", number, *notes)
 
 
 def paired_tables(findings: Findings) -> Markup:
-    """The reference method against each other method, metric by metric."""
+    """Make tables of the reference method against each other one, metric by metric."""
     if findings.reference is None:
         return Markup()
     name = named(findings.reference)
-    kept = [[c for c in each if c.metric in findings.by_image] for each in findings.tables()]
-    return join(_paired_table(findings, name, columns) for columns in kept if columns)
+    tables = [[c for c in each if c.metric in findings.by_image] for each in findings.tables()]
+    return join(_paired_table(findings, name, columns) for columns in tables if columns)
 
 
 def _paired_table(findings: Findings, name: str, columns: Sequence[Column]) -> Markup:
@@ -71,14 +71,15 @@ def _difference(findings: Findings, other: MethodInfo, metric: MetricInfo) -> Ma
     kind = found.verdict if found.verdict in ("better", "worse") else None
     sign = tag("span", SIGNS[found.verdict], class_="sign", role="img", aria_label=found.verdict)
     wins = f"{found.wins} of {found.count}"
-    chance = f", p {_equals(found.probability)}" if found.probability else ""
-    small = [tag("small", text) for text in (found.spread, wins + chance) if text]
+    equals = "" if found.probability.startswith("<") else "= "
+    chance = f", p {equals}{found.probability}" if found.probability else ""
+    small = [tag("small", text) for text in (found.interval, wins + chance) if text]
     number = tag("span", found.text, class_="number")
     return tag("td", sign, " ", number, *small, class_=kind, title=found.verdict)
 
 
 def image_table(findings: Findings) -> Markup:
-    """A line for every method and image, all scores."""
+    """Make a line for every method and image, with all scores."""
     places = {image.name: place for place, image in enumerate(findings.run.images)}
     methods = {method.name: place for place, method in enumerate(findings.run.methods)}
     labels = {method.name: named(method) for method in findings.run.methods}
@@ -101,21 +102,18 @@ def _score_row(
     cells = [tag("th", score.image, scope="row"), tag("td", label, class_="text")]
     for column in columns:
         value = score.values.get(column.name) if column.metric else score.seconds
-        said = score.said.get(column.name, "") if column.metric else ""
+        message = score.messages.get(column.name, "") if column.metric else ""
         if value is None:
-            cells.append(tag("td", _dash(said or _nothing(column))))
+            other = "no value was measured" if column.metric else "the picture was there before"
+            cells.append(tag("td", _dash(message or other)))
         else:
             number = printed(value, findings.digits[column.name])
-            cells.append(tag("td", number, title=said or None))
+            cells.append(tag("td", number, title=message or None))
     return tag("tr", *cells)
 
 
-def _nothing(column: Column) -> str:
-    return "no value was measured" if column.metric else "the picture was there before"
-
-
 def published_table(table: Mapping[str, Any]) -> Markup:
-    """A table of the paper, marked as not to be compared."""
+    """Make a table of the paper, marked as not to be compared."""
     columns = [str(column) for column in table.get("columns", ())]
     rows = []
     for row in table.get("rows", ()):
@@ -136,7 +134,7 @@ def _table(
     badge: Markup | None = None,
     wide: bool = False,
 ) -> Markup:
-    """A table in a frame that scrolls sideways where the page is narrow."""
+    """Make a table in a frame that scrolls sideways where the page is narrow."""
     caption = tag("caption", tag("span", badge, title))
     kind = "wide" if wide else None
     table = tag("table", caption, tag("thead", heads), tag("tbody", *rows), class_=kind)
@@ -144,7 +142,7 @@ def _table(
 
 
 def _heads(first: str, columns: Sequence[Column], *, sort: bool = False) -> Markup:
-    """A line with the groups and a line with the metrics; sort: with buttons, by script."""
+    """Make a line with the groups and one with the metrics; sort: with buttons, by script."""
     groups = [(group, len(list(each))) for group, each in groupby(columns, lambda c: c.group)]
     over = [tag("th", group, scope="colgroup", colspan=span) for group, span in groups]
     upper = tag("tr", tag("td"), *over, class_="groups") if len(over) > 1 else None
@@ -161,14 +159,9 @@ def _row(findings: Findings, method: MethodInfo, cells: Iterable[Markup]) -> Mar
     return tag("tr", tag("th", named(method), scope="row"), *cells, class_=ours)
 
 
-def _dash(said: str) -> Markup:
-    return tag("abbr", DASH, title=said)
+def _dash(reason: str) -> Markup:
+    return tag("abbr", DASH, title=reason)
 
 
 def _groups_in_words(columns: Sequence[Column]) -> str:
-    groups = list(dict.fromkeys(column.group for column in columns))
-    return listed(groups)
-
-
-def _equals(probability: str) -> str:
-    return probability if probability.startswith("<") else f"= {probability}"
+    return listed(dict.fromkeys(column.group for column in columns))

@@ -1,4 +1,4 @@
-"""The findings in sentences: who leads where, whether that is clear, and what to be careful of."""
+"""Put the findings into sentences: who leads, whether that is clear, what to be careful of."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ HOW_TO_COMPARE = (
     "large; and of twenty comparisons one may look clear by chance."
 )
 WITH_FEW = (
-    f"With fewer than {FEW_IMAGES} images both say too much: intervals are too narrow, and "
+    f"With fewer than {FEW_IMAGES} images both claim too much: intervals are too narrow, and "
     "differences look less probable than they are."
 )
 AHEAD = {
@@ -31,7 +31,7 @@ AHEAD = {
 
 @dataclass(frozen=True)
 class Sentence:
-    """What it begins with, to be emphasised, and how it goes on."""
+    """A sentence: a subject, to be emphasised, and how it goes on."""
 
     subject: str
     text: str
@@ -41,11 +41,11 @@ class Sentence:
 
 
 def summary(findings: Findings) -> list[Sentence]:
-    """The run in a paragraph."""
+    """Describe the run in a paragraph."""
     run, methods = findings.run, findings.methods
     if not methods:
-        said = "No method gave a picture that could be scored; the reasons stand below."
-        return [Sentence("", said)]
+        nothing = "No method gave a picture that could be scored; the reasons stand below."
+        return [Sentence("", nothing)]
     scope = f"{counted(len(methods), 'method')} on {counted(len(run.images), 'image')}"
     sentences = [Sentence("", f"{scope}, scored by {counted(len(findings.metrics), 'metric')}.")]
     if len(methods) == 1:
@@ -60,18 +60,18 @@ def summary(findings: Findings) -> list[Sentence]:
 
 
 def listed(words: Iterable[str]) -> str:
-    """Words in a row: a, b and c; nothing of none."""
+    """List words: a, b and c; nothing of none."""
     *rest, last = [*words] or [""]
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def counted(number: int, word: str) -> str:
-    """A number of things."""
+    """Count things: 1 image, 2 images."""
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _led_by(best: tuple[str, ...], leads: Sequence[Lead]) -> Sentence:
-    """What some methods, mostly one, lead in, and how clearly."""
+    """Describe where some methods, mostly one, lead, and how clearly."""
     if len(best) > 1:
         return Sentence(listed(best), f"are equal and best in {_metrics(leads)}.")
     pieces = [
@@ -83,7 +83,7 @@ def _led_by(best: tuple[str, ...], leads: Sequence[Lead]) -> Sentence:
 
 
 def _kind(lead: Lead) -> str:
-    """Which words of AHEAD describe it."""
+    """Return the key of its words in AHEAD."""
     if not lead.second:
         return "alone"
     if lead.metric.against == "set":

@@ -1,9 +1,9 @@
-"""The report of a benchmark: a page to look at, and a text for a README."""
+"""Write the report of a run: a page to look at, and a text for a README."""
 
 from pathlib import Path
 
 from livemoments.files import atomic_output
-from livemoments.lab.benchmark.results import Run
+from livemoments.lab.benchmark.results import BenchmarkRun
 from livemoments.lab.report.album import Album
 from livemoments.lab.report.crops import cut_crops
 from livemoments.lab.report.findings import find
@@ -13,16 +13,16 @@ from livemoments.lab.report.page import page
 PAGE, TEXT = "report.html", "report.md"
 
 
-def write_report(run: Run, folder: Path, set_folder: Path) -> list[Path]:
-    """Write report.html and report.md, whole or not at all; returns their paths.
+def write_report(run: BenchmarkRun, folder: Path, set_folder: Path) -> list[Path]:
+    """Write report.html and report.md, whole or not at all; return their paths.
 
     The page holds all it needs. A picture that is missing or cannot be read leaves its reason in
     its place.
 
     Args:
-        run: What was found.
-        folder: Of the run: the methods' pictures are there, and the report will be.
-        set_folder: Of the set: its frames, key photos and truths.
+        run: The results.
+        folder: The run's, with the methods' pictures, where the report will be.
+        set_folder: The set's, with its frames, key photos and truths.
 
     Raises:
         OutputError: the folder is not there, or cannot be written.

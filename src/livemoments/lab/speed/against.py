@@ -1,16 +1,15 @@
-"""What Real-ESRGAN costs on the same frame, machine and threads, in one run with our own restoring.
+"""Measure Real-ESRGAN and our own restoration on the same frame, machine and threads, in one run.
 
 Real-ESRGAN enlarges the clip's frame four times and brings that to the restored picture's size. It
 takes minutes, so a share of its tiles is timed and the whole worked out from how many pixels the
-network sees in them. One half of the tiles runs before our own restoring and the other after it, in
-float32 and bfloat16 by turns, so that a busy machine slows all of them alike.
+network sees in them. One half of the tiles runs before our own restoration and the other after it,
+in float32 and bfloat16 by turns, so that a busy machine slows all of them by as much.
 
 What favours whom: ours is the whole command, from starting Python to the written file; of
 Real-ESRGAN only the network and the final resizing count, with its weights already loaded.
 """
 
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,16 +19,20 @@ import numpy as np
 
 from livemoments.errors import ConfigError
 from livemoments.files import cache_folder
+from livemoments.imaging.pixels import fit_size
 from livemoments.lab.benchmark.baselines import (
     SCALE,
-    RealEsrgan,
+    Enlarger,
     cut,
     fetch_real_esrgan,
-    from_upscaled,
     has_bfloat16,
+    read_real_esrgan,
+    use_threads,
     with_padding,
 )
-from livemoments.lab.speed.restore import PICKED_FRAME, make_motion_photo, still_size, watch_restore
+from livemoments.lab.speed.made import PICKED_FRAME
+from livemoments.lab.speed.process import Watched, seconds_of
+from livemoments.lab.speed.restore import BenchJob
 from livemoments.livephoto import open_live_photo
 from livemoments.moments.choice import MomentChoice, pick_time
 from livemoments.progress import Progress
@@ -49,8 +52,9 @@ class RivalJob:
 
     def __post_init__(self) -> None:
         if self.name != "real-esrgan":
-            found = f"got {self.name!r}" if self.name else "which --all-tiles needs"
-            raise ConfigError(f"--against must be real-esrgan, {found}")
+            found = f"got {self.name!r}" if self.name else "which timing all tiles needs"
+            message = f"the rival must be real-esrgan, {found}"
+            raise ConfigError(message, settings=("against", "all_tiles"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +88,7 @@ class Comparison:
     real_esrgan: tuple[Rival, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         facts = asdict(self)
         facts["real_esrgan"] = [
             {**asdict(rival), "extrapolated": rival.extrapolated} for rival in self.real_esrgan
@@ -92,7 +96,7 @@ class Comparison:
         return facts
 
     def lines(self) -> list[str]:
-        """The same for people, in a few lines."""
+        """Return the same for people, in a few lines."""
         plural = "s" if self.threads > 1 else ""
         lines = [
             f"photo: {self.photo}; from a frame of {self.frame_width} x {self.frame_height} to "
@@ -115,82 +119,71 @@ class _Clock:
     """A network, and what its tiles took so far."""
 
     precision: str
-    network: RealEsrgan
+    network: Enlarger
     seconds: float = 0.0
     timed: list[Tile] = field(default_factory=list)
 
     def time(self, frame: np.ndarray, tile: Tile) -> None:
         """Run one tile and add what it takes."""
-        began_s = time.perf_counter()
-        self.network.upscale_tile(frame, tile)
-        self.seconds += time.perf_counter() - began_s
+        self.seconds += seconds_of(lambda: self.network.upscale_tile(frame, tile, SCALE))
         self.timed.append(tile)
 
     def whole_s(self, tiles: Sequence[Tile], height: int, width: int) -> float:
-        """Seconds for all tiles of an H x W frame: a convolution's time grows with its pixels."""
+        """Return the seconds for all tiles of an H x W frame: they grow with the pixels."""
         return self.seconds * _seen_px(tiles, height, width) / _seen_px(self.timed, height, width)
 
 
 def compare(
-    job: RivalJob,
-    photo: Path | None = None,
-    *,
-    video: Path | None = None,
-    steps: int = 1,
-    weights: Path | None = None,
-    megapixels: float | None = None,
-    progress: Progress | None = None,
+    rival: RivalJob, job: BenchJob | None = None, progress: Progress | None = None
 ) -> Comparison:
     """Measure `livemoments restore` and Real-ESRGAN on one moment of a photo.
 
     Args:
-        job: what to measure against, and how thoroughly.
-        photo: a Live Photo of one's own; its sharpest moment away from the key photo is taken.
-            Without it, a Motion Photo of 12 megapixels is made.
-        video: its clip, where it does not lead to it by itself.
-        steps: of the restoration.
-        weights: the folder of another compact model than the shipped one.
-        megapixels: of the photo that is made; None: 12.
-        progress: called while the photo is made and while the tiles are timed.
+        rival: what to measure against, and how thoroughly.
+        job: what is restored, and how.
+        progress: called while a photo is made and while the tiles are timed.
 
     Raises:
         LiveMomentsError: whatever is wrong with the photo, or the weights cannot be fetched.
     """
-    rivals_weights = _weights(progress)
+    job = job or BenchJob()
+    threads = use_threads()
+    clocks = _networks(_weights(progress))
     with tempfile.TemporaryDirectory(prefix="livemoments-bench-") as scratch:
-        size = None if megapixels is None else still_size(megapixels)
-        source = photo or make_motion_photo(Path(scratch) / "made.jpg", progress, still_size=size)
-        live = open_live_photo(source, video)
-        choice = MomentChoice(best=True) if photo else MomentChoice(frame=PICKED_FRAME)
+        source = job.prepare(Path(scratch), progress)
+        live = open_live_photo(source, job.video)
+        choice = MomentChoice(best=True) if job.photo else MomentChoice(frame=PICKED_FRAME)
         time_s = pick_time(live, choice, progress)
         frame = live.frame(time_s).image
         moment = ["--frame", str(live.clip.times_s.index(time_s))]
-
-        clocks = _networks(rivals_weights)
-        height, width = frame.shape[:2]
-        tiles = cut(height, width)
-        timed = tiles if job.all_tiles else spread(tiles, TIMED_TILES, height, width)
+        tiles = cut(*frame.shape[:2])
+        timed = tiles if rival.all_tiles else distribute(tiles, TIMED_TILES, *frame.shape[:2])
         for clock in clocks:
-            clock.network.upscale_tile(frame, timed[0])  # the first run also prepares
+            clock.network.upscale_tile(frame, timed[0], SCALE)  # the first run also prepares
         middle = len(timed) // 2
         _time(clocks, frame, timed[:middle], progress, done=0, total=len(timed))
-        run = watch_restore(
-            source, moment, Path(scratch), video=video, steps=steps, weights=weights
-        )
+        run = job.watch(source, moment, Path(scratch))
         _time(clocks, frame, timed[middle:], progress, done=middle, total=len(timed))
-    report = run.report
-    resize_s = _time_resizing(height, width, report["height"], report["width"])
-    seconds = [clock.whole_s(tiles, height, width) + resize_s for clock in clocks]
-    return Comparison(
-        photo=photo.name if photo else "made here",
-        width=report["width"],
-        height=report["height"],
-        frame_width=width,
-        frame_height=height,
-        threads=clocks[0].network.threads,
-        steps=report["steps"],
-        restore_seconds=round(run.seconds, 2),
-        real_esrgan=tuple(
+    return _comparison(job, run, clocks, tiles, frame.shape[:2], threads)
+
+
+def _comparison(
+    job: BenchJob,
+    run: Watched,
+    clocks: Sequence[_Clock],
+    tiles: Sequence[Tile],
+    size: tuple[int, int],
+    threads: int,
+) -> Comparison:
+    """Put together what was measured on a frame of a size (height, width)."""
+    height, width = size
+    to_size = run.report["height"], run.report["width"]
+    upscaled = np.full((SCALE * height, SCALE * width, 3), 0.5, np.float32)
+    resize_s = seconds_of(lambda: fit_size(upscaled, *to_size))
+    rivals = []
+    for clock in clocks:
+        taken = clock.whole_s(tiles, height, width) + resize_s
+        rivals.append(
             Rival(
                 precision=clock.precision,
                 seconds=round(taken, 1),
@@ -198,16 +191,22 @@ def compare(
                 tiles=len(tiles),
                 times_as_long=round(taken / run.seconds, 2),
             )
-            for clock, taken in zip(clocks, seconds, strict=True)
-        ),
+        )
+    return Comparison(
+        photo=job.name,
+        width=to_size[1],
+        height=to_size[0],
+        frame_width=width,
+        frame_height=height,
+        threads=threads,
+        steps=run.report["steps"],
+        restore_seconds=round(run.seconds, 2),
+        real_esrgan=tuple(rivals),
     )
 
 
-def spread(tiles: Sequence[Tile], count: int, height: int, width: int) -> list[Tile]:
-    """So many tiles of an H x W picture, evenly over it; so are the first of them and the rest.
-
-    Where there are no more than count: all.
-    """
+def distribute(tiles: Sequence[Tile], count: int, height: int, width: int) -> list[Tile]:
+    """Choose so many tiles of an H x W picture, or all: any first part of them is spread evenly."""
     if count >= len(tiles):
         return list(tiles)
     chosen: dict[Tile, None] = {}  # a set that keeps the order
@@ -224,7 +223,7 @@ def _holds(tile: Tile, y: float, x: float) -> bool:
 
 
 def _weights(progress: Progress | None) -> Path:
-    """The folder with Real-ESRGAN's weights, fetched where they are not there yet."""
+    """Return the folder with Real-ESRGAN's weights; fetch them where they are not there yet."""
     if progress:
         progress("fetching weights", 0, 1)
     folder = fetch_real_esrgan(cache_folder())
@@ -234,10 +233,10 @@ def _weights(progress: Progress | None) -> Path:
 
 
 def _networks(weights: Path) -> list[_Clock]:
-    """Real-ESRGAN in float32, and in bfloat16 where the processor has that."""
+    """Load Real-ESRGAN in float32, and in bfloat16 where the processor has that."""
     precisions = {"float32": False, "bfloat16": True} if has_bfloat16() else {"float32": False}
     return [
-        _Clock(precision=name, network=RealEsrgan(weights, bfloat16=bfloat16))
+        _Clock(precision=name, network=read_real_esrgan(weights, bfloat16=bfloat16))
         for name, bfloat16 in precisions.items()
     ]
 
@@ -259,15 +258,7 @@ def _time(
             progress("Real-ESRGAN", index, total)
 
 
-def _time_resizing(height: int, width: int, to_height: int, to_width: int) -> float:
-    """Seconds to bring what Real-ESRGAN makes of an H x W frame to another size."""
-    upscaled = np.full((SCALE * height, SCALE * width, 3), 0.5, np.float32)
-    began_s = time.perf_counter()
-    from_upscaled(upscaled, to_height, to_width)
-    return time.perf_counter() - began_s
-
-
 def _seen_px(tiles: Sequence[Tile], height: int, width: int) -> int:
-    """Pixels of an H x W frame that the network sees for tiles, surroundings included."""
+    """Count the pixels of an H x W frame that the network sees for tiles, margins included."""
     seen = [with_padding(tile, height, width) for tile in tiles]
     return sum(tile.height * tile.width for tile in seen)

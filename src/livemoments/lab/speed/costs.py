@@ -1,4 +1,4 @@
-"""What a tile costs by each method, as in Table 5 of the paper: each in a process of its own.
+"""Measure what a tile costs by each method, as in Table 5 of the paper: each in its own process.
 
 Millions of parameters, 10^12 operations (flops.py), the most memory that the process held,
 all that it loaded included, and seconds. Such a process is run as
@@ -7,7 +7,6 @@ all that it loaded included, and seconds. Such a process is run as
 
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,20 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from livemoments.align.flow import pixel_grid
 from livemoments.errors import ConfigError, LiveMomentsError
 from livemoments.files import cache_folder
 from livemoments.jobs.workers import Workers
 from livemoments.lab.benchmark.published import as_report_tables
-from livemoments.lab.benchmark.results import ImageInfo, ImageScore, MethodInfo, Run, write_run
+from livemoments.lab.benchmark.results import (
+    BenchmarkRun,
+    ImageInfo,
+    ImageScore,
+    MethodInfo,
+    write_run,
+)
 from livemoments.lab.benchmark.run import environment
 from livemoments.lab.benchmark.run_folder import RunFolder
 from livemoments.lab.experiments.published_rows import Experiment
 from livemoments.lab.report.write import write_report
-from livemoments.lab.speed.restore import watch
+from livemoments.lab.speed.made import make_tile
+from livemoments.lab.speed.process import seconds_of, watch
 from livemoments.models.compact import SHIPPED, load_compact
 from livemoments.models.sd3.config import Sd3Config
-from livemoments.models.tile import TileInput
 from livemoments.progress import Progress
 
 TABLES = ("5", "4")  # of the paper
@@ -77,21 +81,21 @@ def measure_costs(config: CostConfig, progress: Progress | None = None) -> Exper
     for done, (name, row) in enumerate(METHODS.items()):
         if progress:
             progress("measuring", done, len(METHODS) + bool(config.sd3))
-        measured.append(_watched(name, row, config))
+        measured.append(_measured(name, row, config))
     if config.sd3:
         measured.append(_sd3(config, config.sd3, progress))
     run = _run(config, measured)
     write_run(run, config.output)
     write_report(run, config.output, config.output)
     return Experiment(
-        table=TABLES[0], run=run, beside=dict.fromkeys(["livemoments", "sd3"], PAPERS)
+        table=TABLES[0], run=run, paper_rows=dict.fromkeys(["livemoments", "sd3"], PAPERS)
     )
 
 
-def _run(config: CostConfig, measured: Sequence[tuple[MethodInfo, float | None]]) -> Run:
-    """What was measured: of each method its costs, and the seconds of those that could be had."""
+def _run(config: CostConfig, measured: Sequence[tuple[MethodInfo, float | None]]) -> BenchmarkRun:
+    """Put the run together: of each method its costs, and the seconds where it could be had."""
     side = config.size_px
-    return Run(
+    return BenchmarkRun(
         title=f"Cost of one tile of {side} x {side}",
         set_name="a made-up tile",
         set_folder="",
@@ -113,8 +117,8 @@ def _run(config: CostConfig, measured: Sequence[tuple[MethodInfo, float | None]]
     )
 
 
-def _watched(name: str, row: Measured, config: CostConfig) -> tuple[MethodInfo, float | None]:
-    """A method's costs in a process of its own, and the seconds."""
+def _measured(name: str, row: Measured, config: CostConfig) -> tuple[MethodInfo, float | None]:
+    """Measure a method in a process of its own; return its costs and its seconds."""
     command = [sys.executable, "-m", "livemoments.lab.speed.costs", name, str(config.size_px)]
     try:
         found, _, memory = watch([*command, str(config.weights)])
@@ -130,7 +134,7 @@ def _watched(name: str, row: Measured, config: CostConfig) -> tuple[MethodInfo, 
 
 
 def _counted(row: Measured, config: CostConfig) -> dict[str, float]:
-    """What is not measured but counted: here, so that the memory it takes is not the method's."""
+    """Count parameters and operations: here, so that the memory it takes is not the method's."""
     if not row.steps:
         return {}
     from livemoments.lab.speed.flops import compact_tflops, onnx_parameters_m
@@ -144,7 +148,7 @@ def _counted(row: Measured, config: CostConfig) -> dict[str, float]:
 def _sd3(
     config: CostConfig, weights: str, progress: Progress | None
 ) -> tuple[MethodInfo, float | None]:
-    """The paper's model, by the way of `livemoments bench-sd3` that users have by default."""
+    """Measure the paper's model as `livemoments lab bench-sd3` does by default."""
     label, detail = "LiveMoments sd3", f"the paper's model, {PAPER_STEPS} steps"
     try:
         from livemoments.lab.speed.sd3 import measure_sd3
@@ -173,58 +177,43 @@ def main(name: str, size: str, folder: str) -> None:
 
 def _compact(size_px: int, folder: Path, *, steps: int) -> dict[str, float]:
     model = load_compact(folder)
-    tile = _tile(size_px)
+    tile = make_tile(size_px)
     return {"seconds": _fastest(lambda: model.restore_tile(tile, steps, np.random.default_rng(0)))}
 
 
 def _real_esrgan(size_px: int, folder: Path) -> dict[str, float]:
-    from livemoments.lab.benchmark.baselines import RealEsrgan, fetch_real_esrgan
+    from livemoments.lab.benchmark.baselines import fetch_real_esrgan, read_real_esrgan
 
-    return _enlarging(RealEsrgan(fetch_real_esrgan(cache_folder())), size_px)
+    return _enlarging(read_real_esrgan(fetch_real_esrgan(cache_folder())), size_px)
 
 
 def _span(size_px: int, folder: Path) -> dict[str, float]:
-    from livemoments.lab.benchmark.span import Span, fetch_span
+    from livemoments.lab.benchmark.span import fetch_span, read_span
 
-    return _enlarging(Span(fetch_span(cache_folder())), size_px)
+    return _enlarging(read_span(fetch_span(cache_folder())), size_px)
 
 
 def _enlarging(network: Any, size_px: int) -> dict[str, float]:  # noqa: ANN401 - see their rooms
-    """A frame of half the size enlarged; its operations are counted in the first run."""
+    """Enlarge a frame of half the size; count its operations in the first run."""
+    from livemoments.lab.benchmark.baselines import use_threads
     from livemoments.lab.speed.flops import torch_tflops
 
+    use_threads()
     frame = np.random.default_rng(0).random((size_px // 2, size_px // 2, 3), np.float32)
 
     def work() -> None:
         network.enlarge(frame, size_px, size_px)
 
-    began_s = time.perf_counter()
-    tflops = torch_tflops(work)
-    seconds = time.perf_counter() - began_s
+    counted: list[float] = []
+    seconds = seconds_of(lambda: counted.append(torch_tflops(work)))
     if seconds < SLOW_S:
         seconds = _fastest(work)
-    return {"parameters_m": network.parameters_m, "tflops": tflops, "seconds": seconds}
+    return {"parameters_m": network.parameters_m, "tflops": counted[0], "seconds": seconds}
 
 
 def _fastest(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of some runs: the first also prepares."""
-    seconds = []
-    for _ in range(RUNS):
-        began_s = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began_s)
-    return min(seconds)
-
-
-def _tile(size_px: int) -> TileInput:
-    """A made-up tile whose key photo lies a few pixels aside."""
-    frame = np.random.default_rng(1).random((size_px, size_px, 3), np.float32)
-    return TileInput(
-        frame=frame,
-        reference=np.roll(frame, (3, 5), (0, 1)),
-        positions=pixel_grid(size_px, size_px) + np.array([5, 3], np.float32),
-        confidence=np.ones((size_px, size_px), np.float32),
-    )
+    """Return the seconds of the fastest of some runs: the first also prepares."""
+    return min(seconds_of(work) for _ in range(RUNS))
 
 
 METHODS = {

@@ -1,4 +1,4 @@
-"""Operations of networks in convolutions and products of matrices: two for each product.
+"""Count the operations of networks in convolutions and matrix products: two for each product.
 
 Of PyTorch's networks its own counter tells; of ONNX files their nodes do, at the sizes that they
 have in a run. Both leave out what is done once per value: activations, norms, warps.
@@ -19,7 +19,7 @@ Sizes = Mapping[str, tuple[int, ...]]  # of a network's inputs
 
 
 def torch_tflops(work: Callable[[], object]) -> float:
-    """10^12 operations of the networks of PyTorch that some work runs."""
+    """Count the 10^12 operations of the networks of PyTorch that some work runs."""
     counter = FlopCounterMode(display=False)
     with counter:
         work()
@@ -27,7 +27,7 @@ def torch_tflops(work: Callable[[], object]) -> float:
 
 
 def compact_tflops(folder: Path, size_px: int, steps: int = 1) -> float:
-    """10^12 operations of the compact model on a tile of size_px a side, a multiple of 64.
+    """Count the 10^12 operations of the compact model on a tile of size_px, a multiple of 64.
 
     Raises:
         MissingExtraError: onnx is not installed.
@@ -47,7 +47,7 @@ def compact_tflops(folder: Path, size_px: int, steps: int = 1) -> float:
 
 
 def onnx_tflops(path: Path, sizes: Sizes) -> float:
-    """10^12 operations of one run of an ONNX file with float32 inputs of these sizes.
+    """Count the 10^12 operations of one run of an ONNX file with float32 inputs of these sizes.
 
     Raises:
         MissingExtraError: onnx is not installed.
@@ -55,9 +55,9 @@ def onnx_tflops(path: Path, sizes: Sizes) -> float:
     """
     model = _read(path)
     nodes = [node for node in model.graph.node if node.op_type in COUNTED]
-    told = _told_shapes(model, nodes)
+    known = _known_shapes(model, nodes)
     total = 0.0
-    for node, shape in zip(nodes, _run(model, path, sizes, told), strict=True):
+    for node, shape in zip(nodes, _run(model, path, sizes, known), strict=True):
         total += 2.0 * float(np.prod(shape["out"])) * _inner(node, shape["weight"])
     return total / 1e12
 
@@ -73,7 +73,7 @@ def onnx_parameters_m(folder: Path) -> float:
 
 
 def _features(path: Path, size_px: int) -> dict[str, tuple[int, ...]]:
-    """The sizes of ReferenceNet's feature maps for a tile."""
+    """Return the sizes of ReferenceNet's feature maps for a tile."""
     channels = {
         value.name: value.type.tensor_type.shape.dim[1].dim_value for value in _outputs(path)
     }
@@ -100,7 +100,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401
         raise WeightsError(f"{path}: not a network that can be read ({error})") from error
 
 
-def _told_shapes(model: Any, nodes: list[Any]) -> list[dict[str, str]]:  # noqa: ANN401
+def _known_shapes(model: Any, nodes: list[Any]) -> list[dict[str, str]]:  # noqa: ANN401
     """Let a model give nothing but the shapes of what nodes take and give; returns their names.
 
     What is between them is only known when it runs: windows of attention are cut by sizes that the
@@ -109,25 +109,25 @@ def _told_shapes(model: Any, nodes: list[Any]) -> list[dict[str, str]]:  # noqa:
     from onnx import TensorProto, helper
 
     del model.graph.output[:]
-    told = []
+    known = []
     for at, node in enumerate(nodes):
         names = {"out": node.output[0], "weight": node.input[1]}
-        told.append({part: f"livemoments_{at}_{part}" for part in names})
+        known.append({part: f"livemoments_{at}_{part}" for part in names})
         for part, name in names.items():
-            shape = told[-1][part]
+            shape = known[-1][part]
             model.graph.node.append(helper.make_node("Shape", [name], [shape]))
             info = helper.make_tensor_value_info(shape, TensorProto.INT64, [None])
             model.graph.output.append(info)
-    return told
+    return known
 
 
 def _run(
     model: Any,  # noqa: ANN401
     path: Path,
     sizes: Sizes,
-    told: list[dict[str, str]],
+    known: list[dict[str, str]],
 ) -> list[dict[str, np.ndarray]]:
-    """The shapes that were asked for, of a run on nothing."""
+    """Return the shapes that were asked for, of a run on nothing."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -136,17 +136,17 @@ def _run(
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        wanted = [name for parts in told for name in parts.values()]
+        wanted = [name for parts in known for name in parts.values()]
         feed = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
         found = dict(zip(wanted, session.run(wanted, feed), strict=True))
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{path}: it cannot be run on {dict(sizes)}: {reason}") from error
-    return [{part: found[name] for part, name in parts.items()} for parts in told]
+    return [{part: found[name] for part, name in parts.items()} for parts in known]
 
 
 def _inner(node: Any, weight: np.ndarray) -> float:  # noqa: ANN401
-    """How many products make one value of a node's output; weight is its second input's shape."""
+    """Return how many products make one value of a node; weight is its second input's shape."""
     if node.op_type == "Conv":
         return float(np.prod(weight[1:]))  # channels of a group, rows, columns
     turned = any(each.name == "transB" and each.i for each in node.attribute)

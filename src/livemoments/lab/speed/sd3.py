@@ -1,4 +1,4 @@
-"""What a tile costs with the sd3 tier, beside a plain statement of the official loop, in one run.
+"""Measure a tile with the sd3 model, next to a plain statement of the official loop, in one run.
 
 Random weights will do: what is measured does not depend on them. Needs the extra "sd3".
 """
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from livemoments import bridge
-from livemoments.align.flow import pixel_grid
+from livemoments.lab.speed.made import make_tile
 from livemoments.models.sd3.config import Sd3Config
 from livemoments.models.sd3.memory import resolve_device, resolve_dtype
 from livemoments.models.sd3.model import Sd3Model
@@ -60,11 +60,11 @@ class Row:
 
     name: str
     seconds: float  # per tile
-    peak_gb: float | None  # 10^9 bytes on the device; None: not told
+    peak_gb: float | None  # 10^9 bytes on the device; None: not known
     differs: float  # largest difference of a value in [0, 1] from the official loop's picture
 
     def line(self, first: "Row") -> str:
-        """For people; first is the row to compare with."""
+        """Return it as a line for people; first is the row to compare with."""
         memory = "-" if self.peak_gb is None else f"{self.peak_gb:.1f} GB"
         return (
             f"{self.name:34s} {self.seconds:9.2f} s  {first.seconds / self.seconds:5.2f} times"
@@ -86,11 +86,11 @@ class Sd3Bench:
     rows: tuple[Row, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """The same for people."""
+        """Return the same for people."""
         sizes = ", ".join(f"{name} {count:.2f} M" for name, count in self.parameters_m.items())
         best = min(self.rows, key=lambda row: row.seconds)
         return [
@@ -122,7 +122,7 @@ def measure_sd3(
     model = Sd3Model(
         parts, replace(config, sampler="euler", flow="alignment", compile=False, batch=1)
     )
-    tile = _tile(tile_px)
+    tile = make_tile(tile_px)
     flops = FlopCounterMode(display=False)
     with flops, plain_attention(model.dual):
         official_tile(model, tile)
@@ -155,7 +155,7 @@ def measure_sd3(
 
 
 def parameters_m(parts: Sd3Parts) -> dict[str, float]:
-    """Millions of parameters of each part, as in the paper's Table 4."""
+    """Count the millions of parameters of each part, as in the paper's Table 4."""
     dual = parts.dual
     modules: dict[str, nn.Module] = {
         "ReferenceNet": dual.reference,
@@ -170,7 +170,7 @@ def parameters_m(parts: Sd3Parts) -> dict[str, float]:
 
 
 def random_parts(dtype: torch.dtype) -> Sd3Parts:
-    """The full-size model with random weights, on the CPU."""
+    """Make the full-size model with random weights, on the CPU."""
     with torch.device("meta"):
         dual = DualBranch(
             make_transformer(SD3_MEDIUM, guided=True),
@@ -211,7 +211,7 @@ class PlainAttention(nn.Module):
         encoder_hidden_states: Tensor,
         attention_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The reference branch, without projection, notes; the other reads what was noted."""
+        """Note keys and values in the reference branch (no projection); read them in the other."""
         own = keys_and_values(attn, hidden_states, encoder_hidden_states)
         if self.projection is None:
             self.noted[self.block] = own
@@ -229,9 +229,9 @@ class PlainAttention(nn.Module):
 def plain_attention(dual: DualBranch) -> Iterator[None]:
     """Run the two transformers whole, by diffusers' own forward, as the release does."""
     noted: dict[int, KeysAndValues] = {}
-    kept = []
+    before = []
     for net, guided in ((dual.reference, False), (dual.restoration, True)):
-        kept.append((net, dict(net.attn_processors)))
+        before.append((net, dict(net.attn_processors)))
         plain = {
             f"transformer_blocks.{i}.attn.processor": PlainAttention(
                 i, noted, block.attn.processor.point_proj if guided else None
@@ -242,31 +242,28 @@ def plain_attention(dual: DualBranch) -> Iterator[None]:
     try:
         yield
     finally:
-        for net, processors in kept:
+        for net, processors in before:
             net.set_attn_processor(processors)
 
 
 @torch.inference_mode()
 def official_tile(model: Sd3Model, tile: TileInput) -> np.ndarray:
-    """The release's loop over one tile, with the latents' means and our seeded noise."""
+    """Run the release's loop over one tile, with the latents' means and our seeded noise."""
     dual, prompt = model.dual, model.prompt
-    frame, key, flow = model._views(tile)
-    rng = np.random.default_rng(0)
-    z_frame, z_key = model._encode([frame], [rng]), model._encode([key], [rng])
-    embeddings = dual.motion_encoder(model._tensor(flow.transpose(2, 0, 1)[None]))
+    latents = model.latents(tile, np.random.default_rng(0))
+    embeddings = dual.motion_encoder(latents.flow)
     for block in dual.restoration.transformer_blocks:
         block.attn.processor.embeddings = embeddings
-    noise = torch.from_numpy(rng.standard_normal(z_frame.shape, np.float32)).to(z_frame.device)
-    z = bridge.start(z_frame, noise)
+    z = bridge.start(latents.frame, latents.noise)
     dtype = model.placement.dtype
     times = bridge.official_times()
     for t, t_next in zip(times, times[1:], strict=False):
         at = torch.full((1,), TIMESTEPS * t, device=z.device)
         given = {"encoder_hidden_states": prompt.tokens, "pooled_projections": prompt.pooled}
-        dual.reference(z_key.to(dtype), timestep=at, **given)
+        dual.reference(latents.key.to(dtype), timestep=at, **given)
         velocity = dual.restoration(z.to(dtype), timestep=at, **given).sample.float()
         z = bridge.euler_step(z, velocity, t, t_next)
-    return model._decode(z)[0]
+    return model.decode(z)[0]
 
 
 def _row(
@@ -277,10 +274,8 @@ def _row(
     truth: np.ndarray,
     device: torch.device,
 ) -> Row:
-    """Our own way over the same tile, from the same noise, with Euler's steps like the release."""
-    model.config = config
-    if config.compile:
-        model.compile()
+    """Measure our own way over the same tile, from the same noise, with Euler's steps."""
+    model = model.with_config(config)
 
     def restore() -> np.ndarray:
         rngs = [np.random.default_rng(0) for _ in range(config.batch)]
@@ -294,7 +289,7 @@ def _row(
 def _timed(
     work: Callable[[], np.ndarray], device: torch.device, *, warm_up: bool = False
 ) -> tuple[np.ndarray, float, float | None]:
-    """The result, the seconds and the peak of memory on the device (10^9 bytes)."""
+    """Return the result, the seconds and the peak of memory on the device (10^9 bytes)."""
     on_cuda = device.type == "cuda"
     if on_cuda or warm_up:
         work()  # the first run chooses kernels, or compiles them
@@ -305,18 +300,6 @@ def _timed(
     seconds = time.perf_counter() - began_s
     peak = torch.cuda.max_memory_allocated(device) / 1e9 if on_cuda else None
     return result, seconds, peak
-
-
-def _tile(size: int) -> TileInput:
-    """A made-up tile whose key photo lies a few pixels aside."""
-    rng = np.random.default_rng(1)
-    frame = rng.random((size, size, 3), np.float32)
-    return TileInput(
-        frame=frame,
-        reference=np.roll(frame, (3, 5), (0, 1)),
-        positions=pixel_grid(size, size) + np.array([5, 3], np.float32),
-        confidence=np.ones((size, size), np.float32),
-    )
 
 
 def _name(device: torch.device) -> str:

@@ -1,9 +1,4 @@
-"""From a training checkpoint to the ONNX files that the package ships.
-
-Weights are stored as float16 and cast back when a session is made: half the size, and the
-arithmetic stays float32. The checkpoint's weights are rounded first, so that PyTorch and ONNX agree
-to rounding.
-"""
+"""Export a training checkpoint to the files that restore."""
 
 from pathlib import Path
 
@@ -14,7 +9,11 @@ from livemoments.lab.training.run.checkpoint import UNREADABLE
 
 
 def export(checkpoint: Path, folder: Path) -> list[Path]:
-    """Turn a checkpoint into the files of its model; returns them."""
+    """Turn a checkpoint into the files of its model; returns them.
+
+    Raises:
+        WeightsError: it is no checkpoint.
+    """
     model = _model_of(checkpoint)
     if model == "sd3":
         from livemoments.lab.training.sd3.export import export_sd3
@@ -28,7 +27,7 @@ def export(checkpoint: Path, folder: Path) -> list[Path]:
 
 
 def _model_of(checkpoint: Path) -> str:
-    """Which model it says it is of; what cannot be read says nothing."""
+    """Read the name of a checkpoint's model; empty where it cannot be read."""
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         return str(state["config"].get("model", ""))

@@ -6,7 +6,7 @@ from livemoments.lab.training.run.task import Task
 
 
 def task_of(config: TrainConfig) -> Task:
-    """The task of a configuration's model.
+    """Make the task of a configuration's model.
 
     Raises:
         MissingExtraError: the model needs packages that are not installed.

@@ -1,4 +1,4 @@
-"""Check whether a Live Photo obeys the rules of its own format, whichever that is."""
+"""Check a Live Photo against the rules of its own format, whichever that is."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from livemoments.livephoto.checking.apple import check_apple
 from livemoments.livephoto.checking.findings import Finding, failed
 from livemoments.livephoto.checking.motion_photo import check_motion_photo
 from livemoments.livephoto.checking.movie import check_movie
-from livemoments.livephoto.container.source import Source, sniff
+from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.metadata.xmp import parse_motion_facts
 from livemoments.livephoto.reading.motion_photo import find_embedded_clip
 from livemoments.livephoto.reading.packages import in_pvt, pvt_notes, unpack
@@ -35,7 +35,7 @@ class CheckedFile:
     """What check_file found."""
 
     files: tuple[Path, ...]  # the file, or the still's and the clip's
-    form: str  # the format whose rules were checked
+    form: str  # whose rules were held against them
     findings: tuple[Finding, ...]  # one for each rule
 
     @property
@@ -56,7 +56,7 @@ class CheckedFile:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Plain values for JSON."""
         return {
             "files": [str(path) for path in self.files],
             "form": self.form,
@@ -79,7 +79,7 @@ class CheckedFile:
 
 
 def check_file(path: Path, video: Path | None = None) -> CheckedFile:
-    """Check a Live Photo by the rules of its format; what the command line does.
+    """Hold a Live Photo against the rules of its form; what the command line does.
 
     Args:
         path: A motion photo, either half of a pair, their common name, a package, or a folder.
@@ -90,18 +90,18 @@ def check_file(path: Path, video: Path | None = None) -> CheckedFile:
     """
     if video is not None:
         for half, expected in ((path, "still"), (video, "video")):
-            if sniff(half) != expected:
+            if Source.whole(half).kind != expected:
                 raise UnsupportedFileError(f"{half.name}: expected a {expected}")
         return CheckedFile(
             files=(path, video), form=APPLE, findings=tuple(check_apple(path, video))
         )
     photo = resolve(path)
-    kind = sniff(photo)
-    if kind == "archive":
+    file = Source.whole(photo)
+    if file.kind == "archive":
         return _checked_archive(photo)
-    if kind == "video":
-        return _checked_pair(find_still(photo))
-    still = read_still(photo)
+    if file.kind == "video":
+        return _checked_pair(find_still(file))
+    still = read_still(photo, file=file)
     facts = parse_motion_facts(still.xmp)
     embedded = find_embedded_clip(still.source, facts)
     if embedded is not None:
@@ -145,6 +145,6 @@ def _checked_archive(path: Path) -> CheckedFile:
 
 
 def _container_alone(files: tuple[Path, ...], form: str, clip: Source) -> CheckedFile:
-    """Check the clip's container alone: no rules of the format itself are published."""
+    """Hold the clip's container against its rules: of the form itself none are published."""
     unknown = Finding(rule=NO_RULES, passed=None, found="its maker has published none")
     return CheckedFile(files=files, form=form, findings=(unknown, *check_movie(clip)))

@@ -1,7 +1,7 @@
-"""Judge a Live Photo by the rules of its format: one finding for each.
+"""Findings of a check of a Live or Motion Photo file: one for each rule of its format.
 
-A check never raises on a bad file: it says which rules hold, which are broken, and which the file
-gives no ground to judge.
+A check never raises on a bad file: it reports which rules hold, which are broken, and which the
+file gives no ground to judge.
 """
 
 import struct
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from livemoments.errors import InputError
 
-Verdict = tuple[bool | None, str]  # passed and found of a Finding
+Verdict = tuple[bool | None, str]  # what a Finding states about the rule
 Subject = TypeVar("Subject")
 
 
@@ -26,7 +26,7 @@ class Finding:
 
     @property
     def result(self) -> str:
-        """The verdict in a word or two: "pass", "fail", "quirk" or "not applicable"."""
+        """In a word or two: "pass", "fail", "quirk" or "not applicable"."""
         if self.passed is None:
             return "not applicable"
         if self.passed:
@@ -35,22 +35,22 @@ class Finding:
 
 
 def broken(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings of broken rules, quirks of phones too: what we write has none."""
+    """Return the findings whose rule the file breaks, quirks of phones too: ours have none."""
     return [finding for finding in findings if finding.passed is False]
 
 
 def failed(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings of rules that are broken otherwise than phones themselves do."""
+    """Return the findings whose rule the file breaks otherwise than phones themselves do."""
     return [finding for finding in broken(findings) if not finding.quirk]
 
 
 def with_quirk(finding: Finding, quirk: str) -> Finding:
-    """Return the finding, excused by the quirk where its rule is broken."""
+    """Excuse a finding whose rule is broken, if there is a known reason for it."""
     return replace(finding, quirk=quirk) if finding.passed is False else finding
 
 
 def judge(rules: Mapping[str, Callable[[Subject], Verdict]], subject: Subject) -> list[Finding]:
-    """Check a file, read as its rules want it, by each of them.
+    """Hold a file, read as its rules want it, against each of them.
 
     A file so damaged that a rule cannot even be looked at breaks it.
     """

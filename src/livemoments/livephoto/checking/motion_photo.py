@@ -1,4 +1,4 @@
-"""Check whether a motion photo keeps the rules of its format: Google's, MicroVideo, Samsung's.
+"""Check a motion photo against the rules of its format: Google's 1.0, MicroVideo, Samsung's.
 
 Rules are Google's. Where Samsung adds bytes by design (its trailer behind the clip) the rule does
 not apply; where its phones state wrong numbers the rule is broken, which is a quirk where the clip
@@ -111,7 +111,7 @@ class _Photo:
 
 
 def check_motion_photo(path: Path) -> list[Finding]:
-    """Check a motion photo by every rule of its format; never raises over what it finds.
+    """Hold every rule of its format against a motion photo; never raises over what it finds.
 
     Args:
         path: A JPEG, HEIC or AVIF that should hold a clip.
@@ -220,7 +220,7 @@ def _track_time(photo: _Photo) -> Verdict:
 
 
 def _of_version_1(rule: Callable[[_Photo], Verdict]) -> Callable[[_Photo], Verdict]:
-    """Restrict a rule to files that have a directory, or should have one."""
+    """Apply the rule only where the file has a directory, or should have one."""
 
     def verdict(photo: _Photo) -> Verdict:
         if photo.micro:

@@ -1,6 +1,6 @@
 """Check whether a MOV or MP4 is sound: its boxes whole, its index true of its media.
 
-For the clip of any Live or Motion Photo, by the rules of QuickTime and of ISO/IEC 14496-12.
+For the clip of any Live or Motion Photo; rules of both QuickTime and ISO/IEC 14496-12.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ SELF_CONTAINED = 1
 
 
 def check_movie(source: Source) -> list[Finding]:
-    """Check a clip by the rules of its container; never raises for what is in the file.
+    """Hold a clip against the rules of its container; never raises for what is in the file.
 
     Args:
         source: The clip's bytes: a file, or the part of one.

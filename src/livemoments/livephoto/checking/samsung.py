@@ -1,6 +1,6 @@
-"""Check Samsung's trailer (SEF) by its rules.
+"""Check Samsung's trailer (SEF) against its rules.
 
-Reading, in reading/samsung.py, passes over what is broken; here it is all reported.
+The reader in reading/samsung.py passes over what is broken; here everything broken is reported.
 """
 
 import struct
@@ -27,7 +27,7 @@ class _Entry:
 
 
 def check_trailer(photo: Source, clip: Source | None) -> list[Finding]:
-    """Check the trailer of a file by its rules.
+    """Hold the rules of the trailer against a file.
 
     Args:
         photo: The whole file.
@@ -52,7 +52,7 @@ def check_trailer(photo: Source, clip: Source | None) -> list[Finding]:
 
 
 def _entries(stream: ByteStream, head: int, end: int) -> list[_Entry] | None:
-    """Read the directory; None where there is none, or its size does not fit its count."""
+    """Return the directory's entries; None where it is none, or its size does not fit its count."""
     if head < 0:
         return None
     stream.seek(head)

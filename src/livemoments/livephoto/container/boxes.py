@@ -1,4 +1,4 @@
-"""Boxes of ISO base media files (MOV, MP4, HEIC), walked without trusting a single length.
+"""Walk the boxes of ISO base media files (MOV, MP4, HEIC), trusting no stated length.
 
 A box is u32 size, four letters, payload. Size 1 means that a u64 size follows, size 0 that the
 box runs to the end of what holds it. Nothing here reads a payload unless asked to, and every
@@ -18,21 +18,13 @@ MAX_PAYLOAD = 32 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """One box: its type and where it lies in the stream, in bytes.
+    """One box: its type and where it lies in the stream, in bytes."""
 
-    Attributes:
-        type: Four letters.
-        start: First byte of the header.
-        payload: First byte after the header.
-        end: One past the last byte, never beyond the parent.
-        complete: False where the declared size runs past the parent's end.
-    """
-
-    type: bytes
-    start: int
-    payload: int
-    end: int
-    complete: bool = True
+    type: bytes  # four letters
+    start: int  # first byte of the header
+    payload: int  # first byte after the header
+    end: int  # one past the last byte, never beyond the parent
+    complete: bool = True  # false where the declared size runs past the parent's end
 
     @property
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""A HEIC whose metadata are replaced and items added, while every picture stays byte for byte.
+"""Replace the metadata of a HEIC and add items, while every picture stays byte for byte.
 
 Metadata that got no longer is written where it was; what grew or is new goes into an 'mdat' of its
 own at the end, and its old place is blanked. As 'meta' grows by that, whatever lies behind it
@@ -61,7 +61,7 @@ class HeicEditor:
         self._edited = False
 
     def table(self, kind: bytes) -> bytes | None:
-        """The payload of a box in 'meta', or None."""
+        """Return the payload of a box in 'meta', or None."""
         return next((payload for name, payload in self._children if name == kind), None)
 
     def put_table(self, kind: bytes, payload: bytes) -> None:
@@ -106,7 +106,7 @@ class HeicEditor:
             self._place(replace(row, extents=(extent,)))
 
     def to_bytes(self) -> bytes:
-        """The file, its tables anew where anything moved.
+        """Return the file, its tables written anew where anything moved.
 
         Raises:
             DamagedFileError: Its tables hold numbers that no file has.
@@ -146,7 +146,7 @@ class HeicEditor:
         self._edited = True
 
     def _is_shared(self, item: HeifItem) -> bool:
-        """Whether another item has bytes of this one."""
+        """Return whether another item has bytes of this one."""
         start, length = item.extents[0]
         return any(
             other.id != item.id and low < start + length and start < low + size
@@ -160,7 +160,7 @@ class HeicEditor:
         return box_bytes(b"meta", head + b"".join(box_bytes(*each) for each in held))
 
     def _at_new_place(self, place: ItemPlace, grown: int) -> ItemPlace:
-        """An item's place in the file when 'meta' has grown by so many bytes."""
+        """Return an item's place in the file when 'meta' has grown by so many bytes."""
         if place.method != IN_FILE or place.reference:
             return place
         if grown and any(box.type == b"moov" for box in self._boxes):

@@ -1,4 +1,4 @@
-"""A HEIC's EXIF and XMP, read and replaced; and what other pictures it holds."""
+"""Read and replace a HEIC's EXIF and XMP, and list what other pictures it holds."""
 
 import io
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def heic_metadata(data: bytes) -> HeicMetadata:
 
 
 def heic_with_metadata(data: bytes, *, exif: bytes | None, xmp: bytes | None) -> bytes:
-    """The HEIC with this EXIF and XMP for its primary picture; None leaves what there is.
+    """Give a HEIC's primary picture this EXIF and XMP; None leaves what there is.
 
     Raises:
         DamagedFileError: Its tables are broken.
@@ -70,7 +70,7 @@ def auxiliary_kinds(data: bytes) -> tuple[str, ...]:
 
 
 def _about_primary(editor: HeicEditor, kind: bytes) -> HeifItem | None:
-    """The item of this kind that describes the primary picture; or the only one, if EXIF."""
+    """Return the item of this kind that describes the primary picture; or the only one, if EXIF."""
     for item in editor.items.describing(editor.primary):
         if item.type == kind and (kind != b"mime" or item.content_type == XMP_MIME):
             return item
@@ -86,6 +86,6 @@ def _put(editor: HeicEditor, item: HeifItem | None, kind: bytes, payload: bytes)
 
 
 def _exif_head(stored: bytes) -> bytes:
-    """What stands before TIFF in an EXIF item: u32 its distance, then so many bytes."""
+    """Return what stands before TIFF in an EXIF item: u32 its distance, then so many bytes."""
     end = 4 + int.from_bytes(stored[:4], "big")
     return stored[:end] if stored[end : end + 4] in (b"II*\0", b"MM\0*") else EXIF_HEAD

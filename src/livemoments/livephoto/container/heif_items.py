@@ -1,4 +1,4 @@
-"""The items of a HEIC file (ISO/IEC 23008-12): what there is, where it lies, what refers to it.
+"""List the items of a HEIC file (ISO/IEC 23008-12): where each lies, and what refers to it.
 
 Decoders hand out pictures; the XMP that belongs to an auxiliary picture has to be looked up here.
 """
@@ -24,18 +24,12 @@ MAX_INDEX = 4 * 1024 * 1024  # bytes of one table: a phone's have some kilobytes
 
 @dataclass(frozen=True, kw_only=True)
 class HeifItem:
-    """One item.
+    """One item."""
 
-    Attributes:
-        id: Its number.
-        type: Four letters: "hvc1", "grid", "Exif", "mime", "tmap", ...
-        content_type: MIME type of a "mime" item; else empty.
-        extents: First byte in the file, and length, of each of its pieces.
-    """
-
-    id: int
-    type: bytes
-    content_type: bytes = b""
+    id: int  # its number
+    type: bytes  # four letters: "hvc1", "grid", "Exif", "mime", "tmap", ..
+    content_type: bytes = b""  # MIME type of a "mime" item; else empty
+    # First byte in the file, and length, of each of its pieces.
     extents: tuple[tuple[int, int], ...] = ()
 
 
@@ -82,7 +76,7 @@ def read_items(stream: ByteStream, length: int) -> HeifItems:
 
 
 def item_bytes(stream: ByteStream, item: HeifItem, limit: int) -> bytes:
-    """An item's bytes.
+    """Return an item's bytes.
 
     Raises:
         DamagedFileError: They are not all there, or more than limit.

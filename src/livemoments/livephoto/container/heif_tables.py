@@ -1,8 +1,8 @@
-"""The tables of a HEIC's index, read and written: 'iloc', 'iinf' and 'iref'.
+"""Read and write the tables of a HEIC's index: 'iloc', 'iinf' and 'iref'.
 
 A HEIC's pictures and metadata are items (ISO/IEC 14496-12, 8.11): 'iinf' names them, 'iloc' says
-where in the file their bytes lie, 'iref' what describes or belongs to what. Each table is one
-box's payload here. Widths of numbers are as the table's version says; they are kept.
+where in the file their bytes lie, 'iref' what describes or belongs to what. Each table is one box's
+payload here. The widths of numbers stay as the table's version has them.
 """
 
 import io
@@ -76,7 +76,7 @@ def whole_index() -> Iterator[None]:
 
 
 def box_bytes(kind: bytes, payload: bytes) -> bytes:
-    """A box."""
+    """Return a box with this payload."""
     return struct.pack(">I4s", 8 + len(payload), kind) + payload
 
 
@@ -118,14 +118,12 @@ def read_iloc(data: bytes) -> PlaceTable:
 
 
 def iloc_bytes(table: PlaceTable, *, wide: bool) -> bytes:
-    """The table with whole offsets and no bases; its length does not depend on the numbers.
+    """Write a table with whole offsets and no bases; its length does not depend on the numbers.
 
-    Args:
-        table: What it shall say.
-        wide: Whether offsets and lengths take eight bytes, not four.
+    wide: offsets and lengths take eight bytes, not four.
 
     Raises:
-        DamagedFileError: A number in it is too large.
+        DamagedFileError: a number in it is too large.
     """
     size = 8 if wide else 4
     name_size = 4 if table.version == 2 else 2
@@ -158,7 +156,7 @@ def read_iinf(data: bytes) -> Iterator[ItemEntry]:
 
 
 def with_entries(data: bytes, entries: Sequence[ItemEntry]) -> bytes:
-    """'iinf' with more items, none of them a picture to be shown."""
+    """Add items to 'iinf', none of them a picture to be shown."""
     with whole_index():
         size = 2 if data[0] == 0 else 4
         rows = [box_bytes(*row) for row in _inner(data, 4 + size)]
@@ -182,7 +180,7 @@ def read_iref(data: bytes) -> Iterator[Reference]:
 
 
 def with_references(data: bytes, references: Sequence[Reference]) -> bytes:
-    """'iref' with more references."""
+    """Add references to 'iref'."""
     with whole_index():
         letter = "I" if data[0] else "H"
         rows = [box_bytes(*row) for row in _inner(data, 4)]

@@ -1,4 +1,4 @@
-"""IPTC-IIM in a JPEG: authors, captions, keywords of photo agencies, which newsrooms still use.
+"""Read IPTC-IIM in a JPEG and move its dates: authors, captions, keywords of photo agencies.
 
 APP13 holds Photoshop's resources, each '8BIM', u16 number, a padded name, u32 size and a padded
 value; number 0x0404 is a run of data sets: 0x1C, record, number, u16 size, value (IPTC-IIM 4.2).
@@ -23,19 +23,19 @@ DataSet = tuple[int, int, bytes]  # record, number, value
 
 
 def iptc_of(resources: Any) -> bytes | None:  # noqa: ANN401 - Pillow's info holds anything
-    """The IPTC among Photoshop's resources as Pillow reads them, by number; or None."""
+    """Return the IPTC among Photoshop's resources, which Pillow lists by number; or None."""
     value = resources.get(IPTC_RESOURCE) if isinstance(resources, Mapping) else None
     return value if isinstance(value, bytes) and value[:1] == bytes([MARK]) else None
 
 
 def iptc_segment(iptc: bytes) -> bytes:
-    """The APP13 segment of a JPEG with this IPTC, of at most JPEG_IPTC_ROOM bytes."""
+    """Return the APP13 segment of a JPEG with this IPTC, of at most JPEG_IPTC_ROOM bytes."""
     resource = b"8BIM" + struct.pack(">H2xI", IPTC_RESOURCE, len(iptc)) + iptc
     return segment_bytes(APP13, RESOURCES_NAME + resource + bytes(len(iptc) % 2))
 
 
 def data_sets(iptc: bytes) -> list[DataSet]:
-    """The data sets up to the first that is broken."""
+    """Yield the data sets up to the first that is broken."""
     found, at = [], 0
     while at + 5 <= len(iptc) and iptc[at] == MARK:
         size = int.from_bytes(iptc[at + 3 : at + 5], "big")
@@ -47,7 +47,7 @@ def data_sets(iptc: bytes) -> list[DataSet]:
 
 
 def moved_iptc(iptc: bytes, shift_s: float) -> bytes:
-    """The IPTC with its dates moved, to whole seconds; dates without a time of day stay."""
+    """Move the dates of IPTC, to whole seconds; dates without a time of day stay."""
     sets = data_sets(iptc)
     for names in (CREATED, DIGITISED):
         places = [next((i for i, s in enumerate(sets) if s[:2] == name), None) for name in names]

@@ -1,8 +1,8 @@
-"""A JPEG's metadata replaced while its picture stays as it is, byte for byte.
+"""Replace a JPEG's metadata while its picture stays as it is, byte for byte.
 
 EXIF and XMP are two of the segments before the picture's data; only these change. Behind the
 picture's end other whole pictures may follow, named by XMP's container (a gain map) or by the
-multi-picture index (MPF). They move with the picture, and MPF is told where to.
+multi-picture index (MPF). They move with the picture, and MPF gets their new places.
 """
 
 import io
@@ -38,7 +38,7 @@ class JpegParts:
     picture: bytes  # from the first SOS to EOI
 
     def to_bytes(self) -> bytes:
-        """The whole picture."""
+        """Return the whole picture."""
         return START + b"".join(self.segments) + self.picture
 
 
@@ -67,32 +67,25 @@ def split_jpeg(data: bytes) -> JpegParts:
 
 
 def with_metadata(parts: JpegParts, *, exif: bytes | None, xmp: bytes | None) -> JpegParts:
-    """The JPEG with this EXIF and this XMP in the places of its own; None for none.
+    """Put this EXIF and this XMP (None: none) into a JPEG, in the places of its own.
 
-    Args:
-        parts: The JPEG.
-        exif: TIFF bytes, at most JPEG_EXIF_ROOM of write.py.
-        xmp: A packet, at most JPEG_XMP_ROOM; without one, a packet's extension goes too.
+    exif is TIFF bytes of at most JPEG_EXIF_ROOM (still/write.py), xmp a packet of at most
+    JPEG_XMP_ROOM; without one, a packet's extension goes too.
     """
-    kept = [each for each in parts.segments if not each.startswith(HONOR_NAME, 4)]
-    if exif != _joined(kept, EXIF_NAME):
-        start = 1 if kept and kept[0][1:2] == bytes([APP0]) else 0
-        kept = _put(kept, EXIF_NAME, exif, start)
-    if xmp != _joined(kept, XMP_NAME):
-        names = [index for index, each in enumerate(kept) if _is(each, EXIF_NAME)]
-        kept = _put(kept, XMP_NAME, xmp, names[-1] + 1 if names else 0)
+    segments = [each for each in parts.segments if not each.startswith(HONOR_NAME, 4)]
+    if exif != _joined(segments, EXIF_NAME):
+        start = 1 if segments and segments[0][1:2] == bytes([APP0]) else 0
+        segments = _put(segments, EXIF_NAME, exif, start)
+    if xmp != _joined(segments, XMP_NAME):
+        names = [index for index, each in enumerate(segments) if _is(each, EXIF_NAME)]
+        segments = _put(segments, XMP_NAME, xmp, names[-1] + 1 if names else 0)
     if xmp is None:
-        kept = [each for each in kept if not _is(each, EXTENSION_NAME)]
-    return replace(parts, segments=tuple(kept))
+        segments = [each for each in segments if not _is(each, EXTENSION_NAME)]
+    return replace(parts, segments=tuple(segments))
 
 
 def attached_pictures(data: bytes, items: Sequence[ContainerItem]) -> tuple[AttachedPicture, ...]:
-    """The whole pictures behind a JPEG's own, as its container and its MPF index name them.
-
-    Args:
-        data: The file.
-        items: Its container's directory.
-    """
+    """Return the whole pictures behind a JPEG's own, as its container and its MPF name them."""
     end = picture_end(io.BytesIO(data), len(data)) or len(data)
     named: dict[int, tuple[int, ContainerItem | None]] = {}
     at = end + (items[0].padding if items else 0)
@@ -114,14 +107,10 @@ def attached_pictures(data: bytes, items: Sequence[ContainerItem]) -> tuple[Atta
 
 
 def with_index(parts: JpegParts, old: JpegParts, attached: Sequence[AttachedPicture]) -> JpegParts:
-    """The JPEG with an MPF index that is true of the pictures which will follow it.
+    """Give a JPEG an MPF index that is true of the pictures which will follow it.
 
-    An index that names other pictures too is left out.
-
-    Args:
-        parts: The JPEG, but for its MPF index, as it will be.
-        old: The JPEG as it was.
-        attached: The pictures behind it, in order; their starts are the old ones.
+    An index that names other pictures too is left out. parts is the JPEG, but for its index, as it
+    will be; old as it was; attached the pictures behind it in order, with their old starts.
     """
     index = next((n for n, each in enumerate(parts.segments) if _is(each, MPF_NAME)), None)
     if index is None:
@@ -141,12 +130,12 @@ def with_index(parts: JpegParts, old: JpegParts, attached: Sequence[AttachedPict
 def _put(old: list[bytes], name: bytes, payload: bytes | None, start: int) -> list[bytes]:
     """Replace all segments of a name by one, where the first was, or else at `start`."""
     places = [index for index, each in enumerate(old) if _is(each, name)]
-    kept = [each for each in old if not _is(each, name)]
+    segments = [each for each in old if not _is(each, name)]
     if payload is not None:
         if len(name) + len(payload) > MOST_PAYLOAD:
             raise DamagedFileError(f"{len(payload)} bytes of metadata do not fit in a JPEG")
-        kept.insert(places[0] if places else start, segment_bytes(APP1, name + payload))
-    return kept
+        segments.insert(places[0] if places else start, segment_bytes(APP1, name + payload))
+    return segments
 
 
 def _is(segment: bytes, name: bytes) -> bool:
@@ -155,13 +144,13 @@ def _is(segment: bytes, name: bytes) -> bool:
 
 
 def _joined(parts: Sequence[bytes], name: bytes) -> bytes | None:
-    """The payloads of all segments of a name, as decoders join them; None where there is none."""
+    """Join the payloads of all segments of a name; return None where there is none."""
     found = [each[4 + len(name) :] for each in parts if _is(each, name)]
     return b"".join(found) if found else None
 
 
 def _offset_of(parts: Sequence[bytes]) -> int:
-    """Where in the file the TIFF of the MPF index begins."""
+    """Return where in the file the TIFF of the MPF index begins."""
     at = 2
     for each in parts:
         if _is(each, MPF_NAME):

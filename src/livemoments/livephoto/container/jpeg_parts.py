@@ -1,4 +1,4 @@
-"""The parts of a JPEG, walked without decoding it: its segments, and where the picture ends.
+"""Walk the parts of a JPEG without decoding it: its segments, and where the picture ends.
 
 What stands before the picture's data is a run of segments {0xFF, marker, u16 length of itself and
 what follows, payload}. Behind the end other pictures or a clip may follow.
@@ -52,7 +52,7 @@ def segments(stream: ByteStream, start: int = 0) -> Iterator[Segment]:
 
 
 def picture_end(stream: ByteStream, length: int) -> int | None:
-    """The position after a JPEG's end marker; None where there is no whole JPEG in so many bytes.
+    """Return the position after a JPEG's end marker; None where no whole one is in so many bytes.
 
     Segments are skipped by their lengths, so a thumbnail's own end marker is not mistaken for
     the picture's.
@@ -66,7 +66,7 @@ def picture_end(stream: ByteStream, length: int) -> int | None:
 
 
 def named(parts: Sequence[Segment], marker: int, name: bytes) -> bytes | None:
-    """What is behind the name in the first segment that has it; or None."""
+    """Return what is behind the name in the first segment that has it; or None."""
     for part in parts:
         if part.marker == marker and part.payload.startswith(name):
             return part.payload[len(name) :]
@@ -74,18 +74,18 @@ def named(parts: Sequence[Segment], marker: int, name: bytes) -> bytes | None:
 
 
 def segment_bytes(marker: int, payload: bytes) -> bytes:
-    """A segment; its payload is at most MOST_PAYLOAD bytes."""
+    """Return a segment; its payload is at most MOST_PAYLOAD bytes."""
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
 def with_segment(picture: bytes, segment: bytes) -> bytes:
-    """A JPEG with a segment behind its EXIF and XMP."""
+    """Put a segment into a JPEG, behind its EXIF and XMP."""
     at = behind_metadata(picture)
     return picture[:at] + segment + picture[at:]
 
 
 def behind_metadata(picture: bytes) -> int:
-    """Where a JPEG's first segments, JFIF, EXIF and XMP, end."""
+    """Return where a JPEG's first segments, JFIF, EXIF and XMP, end."""
     at = len(START)
     for part in segments(io.BytesIO(picture)):
         if part.marker not in (APP0, APP1):

@@ -1,4 +1,4 @@
-"""The index of several pictures in one JPEG file: MPF, the Multi-Picture Format (CIPA DC-007).
+"""Read and write the index of several pictures in one JPEG: MPF (CIPA DC-007).
 
 An APP2 segment with a small TIFF, whose entries state per picture its attributes, its size, and
 its offset from that TIFF's first byte. The offset of the first picture is 0.
@@ -36,12 +36,10 @@ def further_pictures(parts: Sequence[Segment]) -> list[tuple[int, int]]:
 
 
 def mpf_segment(picture_length: int, at: int, next_length: int) -> bytes:
-    """The index of a picture and one right behind it, to be put into the first.
+    """Return the index of a picture and one right behind it, to be put into the first.
 
-    Args:
-        picture_length: Bytes of the first without this segment.
-        at: Where in it this segment goes.
-        next_length: Bytes of the second.
+    The first has picture_length bytes without this segment, which goes to byte `at` of it; the
+    second has next_length bytes.
     """
     entries_at = 8 + 2 + 3 * 12 + 4
     length = picture_length + TIFF_AT + entries_at + 2 * ENTRY
@@ -58,12 +56,9 @@ def mpf_segment(picture_length: int, at: int, next_length: int) -> bytes:
 
 
 def moved_index(segment: bytes, places: dict[int, int], first_size: int) -> bytes | None:
-    """An MPF segment that is true of pictures which moved; None where it names others too.
+    """Make an MPF segment true of pictures that moved; return None where it names others too.
 
-    Args:
-        segment: It, marker and length included.
-        places: New offsets by old ones.
-        first_size: Bytes of the first picture.
+    segment includes marker and length; places are new offsets by old ones; first_size is in bytes.
     """
     tiff = bytearray(segment[TIFF_AT:])
     try:

@@ -1,4 +1,4 @@
-"""A run of bytes: a whole file, the clip inside a photo, or what was unpacked from an archive."""
+"""A run of bytes to read from: a whole file, the clip inside a photo, or a part of an archive."""
 
 import io
 import os
@@ -97,25 +97,40 @@ class FileSlice(io.RawIOBase):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where media bytes lie: a file, and a range of it.
+    """Where media bytes lie: a file, and a range of it."""
 
-    Attributes:
-        path: The file.
-        start: First byte.
-        length: Number of bytes.
-        data: The bytes counted by start, where they were unpacked from the file; else None.
-    """
-
-    path: Path
-    start: int
-    length: int
+    path: Path  # the file
+    start: int  # first byte
+    length: int  # number of bytes
+    # The bytes counted by start, where they were unpacked from the file; else None.
     data: bytes | None = field(default=None, repr=False)
+    # The file's first bytes, where they were read with its length.
+    head: bytes | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def whole(cls, path: Path) -> "Source":
-        """Return the whole of a file, which must be there and not be empty."""
-        length = file_size(path)
-        return cls(path=path, start=0, length=length)
+        """Return the whole of a file, which must be there and not be empty; opens it once."""
+        try:
+            if path.exists() and not path.is_file():
+                what = "a folder" if path.is_dir() else "not a regular file"
+                raise UnsupportedFileError(f"{path}: is {what}, expected a picture or a video")
+            with path.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+                length = file.seek(0, os.SEEK_END)
+        except (OSError, ValueError) as error:
+            raise _cannot_open(path, error) from error
+        if length == 0:
+            raise DamagedFileError(f"{path.name}: the file is empty (0 bytes); copy it again")
+        return cls(path=path, start=0, length=length, head=head)
+
+    @property
+    def kind(self) -> FileKind:
+        """Still, video or archive, by the first bytes, whatever the name says."""
+        head = self.head
+        if head is None:
+            with self.open() as stream:
+                head = stream.read(HEAD_BYTES)
+        return kind_of(head)
 
     @property
     def embedded(self) -> bool:
@@ -139,32 +154,6 @@ class Source:
             return FileSlice(file, self.start, self.length, calls)
         except OSError as error:
             raise _cannot_open(self.path, error) from error
-
-
-def file_size(path: Path) -> int:
-    """Return the size of a readable, non-empty file; otherwise raise an error that names it."""
-    try:
-        if path.exists() and not path.is_file():
-            what = "a folder" if path.is_dir() else "not a regular file"
-            raise UnsupportedFileError(f"{path}: is {what}, expected a picture or a video")
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-    except (OSError, ValueError) as error:
-        raise _cannot_open(path, error) from error
-    if size == 0:
-        raise DamagedFileError(f"{path.name}: the file is empty (0 bytes); copy it again")
-    return size
-
-
-def sniff(path: Path) -> FileKind:
-    """Tell a still from a video by the file's first bytes, whatever its name says."""
-    file_size(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-    except OSError as error:
-        raise _cannot_open(path, error) from error
-    return kind_of(head)
 
 
 def kind_of(head: bytes) -> FileKind:

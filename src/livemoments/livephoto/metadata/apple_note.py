@@ -1,4 +1,4 @@
-"""The fields of Apple's maker note: read, put in without harm to the others, taken out.
+"""Read the fields of Apple's maker note, put fields in without harm to the others, take them out.
 
 A note: "Apple iOS" and a zero byte, u16 1, "MM" or "II", u16 count, 12-byte fields as in TIFF,
 u32 offset of a next table, values. Offsets count from the note's first byte.
@@ -36,12 +36,12 @@ class NoteField:
 
 
 def new_note(identifier: str) -> bytes:
-    """The smallest note that names a Live Photo."""
+    """Return the smallest note that names a Live Photo."""
     return with_identifier(EMPTY_NOTE, identifier)
 
 
 def is_apple_note(note: bytes) -> bool:
-    """Whether a maker note is Apple's, and its table of fields whole."""
+    """Return whether a maker note is Apple's, and its table of fields whole."""
     try:
         note_fields(note)
     except struct.error:
@@ -50,12 +50,12 @@ def is_apple_note(note: bytes) -> bool:
 
 
 def note_order(note: bytes) -> str:
-    """The note's byte order, as struct writes it."""
+    """Return the note's byte order, as struct writes it."""
     return "<" if note[12:14] == b"II" else ">"
 
 
 def note_fields(note: bytes) -> list[NoteField]:
-    """The fields of an Apple maker note.
+    """Return the fields of an Apple maker note.
 
     Raises:
         struct.error: It is none, or cut short.
@@ -69,13 +69,13 @@ def note_fields(note: bytes) -> list[NoteField]:
 
 
 def with_identifier(note: bytes, identifier: str) -> bytes:
-    """The note with this content identifier; see with_field."""
+    """Put this content identifier into a note; see with_field."""
     text = identifier.encode("ascii", "replace") + b"\0"
     return with_field(note, TAG_CONTENT_IDENTIFIER, ASCII, text)
 
 
 def with_field(note: bytes, tag: int, kind: int, value: bytes) -> bytes:
-    """The note with a field of more than four bytes; every other field keeps its own.
+    """Put a field of more than four bytes into a note; every other field keeps its own.
 
     The value takes the place of one as long, or of a gap, else it goes to the end. Where the table
     of fields has no room to grow, the values move, and the offsets that point at them too.
@@ -112,7 +112,7 @@ def with_field(note: bytes, tag: int, kind: int, value: bytes) -> bytes:
 
 
 def without_fields(note: bytes, tags: Collection[int]) -> bytes:
-    """The note, as long as it was, without some fields; no other value moves.
+    """Take some fields out of a note, which stays as long as it was; no other value moves.
 
     Raises:
         struct.error: It is no Apple maker note, or cut short.
@@ -133,7 +133,7 @@ def without_fields(note: bytes, tags: Collection[int]) -> bytes:
 
 
 def _gap(body: bytearray, start: int, taken: list[tuple[int, int]], size: int) -> int:
-    """Where so many bytes fit: a run of zeros between values, or the end."""
+    """Return where so many bytes fit: a run of zeros between values, or the end."""
     at = start
     for begin, end in [*sorted(taken), (len(body), len(body))]:
         if begin - at >= size and not any(body[at:begin]):
@@ -180,6 +180,6 @@ def maker_note_identifier(maker_note: bytes) -> str | None:
 
 
 def _in_one_line(identifier: str) -> str | None:
-    """An identifier as messages and `info` may show it: a damaged one holds anything."""
+    """Return an identifier as messages and `info` may show it: a damaged one holds anything."""
     printable = "".join(letter for letter in identifier if letter.isprintable())
     return printable.strip()[:MAX_IDENTIFIER] or None

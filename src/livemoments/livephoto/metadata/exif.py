@@ -77,7 +77,7 @@ class ExifEditor:
             self._drop_thumbnail(main)
 
     def get(self, table: TableName, tag: int) -> bytes | None:
-        """A field's bytes, or None where it is absent or lies outside the data."""
+        """Return a field's bytes, or None where it is absent or lies outside the data."""
         found = self._tables[table].fields.get(tag)
         if found is None:
             return None
@@ -88,7 +88,7 @@ class ExifEditor:
         return bytes(self._data[start : start + size]) if start + size <= len(self._data) else None
 
     def get_text(self, table: TableName, tag: int) -> str | None:
-        """An ASCII field up to its first zero byte, or None."""
+        """Return an ASCII field up to its first zero byte, or None."""
         found = self._tables[table].fields.get(tag)
         value = self.get(table, tag)
         if value is None or found is None or found.kind != ASCII:
@@ -138,7 +138,7 @@ class ExifEditor:
         self._wanted.pop((table, old), None)
 
     def to_bytes(self) -> bytes:
-        """The edited EXIF.
+        """Return the edited EXIF.
 
         Raises:
             BrokenExif: Parts of the EXIF overlap, so that edits destroyed each other.

@@ -1,4 +1,4 @@
-"""The few facts a motion photo's XMP states; the XML may come from anywhere, so it is not trusted.
+"""Read the few facts of a motion photo's XMP; the XML may come from anywhere, so it is not trusted.
 
 Google Motion Photo 1.0 and MicroVideo v1: developer.android.com/media/platform/motion-photo-format
 """
@@ -27,25 +27,18 @@ class ContainerItem:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionFacts:
-    """What XMP says about a clip inside the photo; nothing here is verified yet.
+    """What XMP says about a clip inside the photo; nothing here is verified yet."""
 
-    Attributes:
-        motion_photo: Camera:MotionPhoto is 1.
-        micro_video: Camera:MicroVideo is 1 (the form before version 1.0).
-        micro_video_offset: Bytes from the clip's first byte to the end of the file, or None.
-        timestamp_us: The key photo's time in the clip, microseconds; None when absent or -1.
-        items: The container's directory, in order.
-        oplus_video_length: Bytes of the clip as OPPO's own words state them, or None.
-        namespaces: Every namespace that a word of the packet belongs to.
-    """
-
-    motion_photo: bool = False
-    micro_video: bool = False
+    motion_photo: bool = False  # camera:MotionPhoto is 1
+    micro_video: bool = False  # camera:MicroVideo is 1 (the form before version 1.0)
+    # Bytes from the clip's first byte to the end of the file, or None.
     micro_video_offset: int | None = None
+    # The key photo's time in the clip, microseconds; None when absent or -1.
     timestamp_us: int | None = None
-    items: tuple[ContainerItem, ...] = ()
+    items: tuple[ContainerItem, ...] = ()  # the container's directory, in order
+    # Bytes of the clip as OPPO's own words state them, or None.
     oplus_video_length: int | None = None
-    namespaces: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()  # every namespace that a word of the packet belongs to
 
     @property
     def promises_clip(self) -> bool:
@@ -87,7 +80,7 @@ def parse_motion_facts(xmp: bytes | None) -> MotionFacts:
 
 
 def harmless_text(xmp: bytes | None) -> str | None:
-    """The packet as text that an XML parser may see; None if there is none, or a hostile one."""
+    """Return the packet as text for an XML parser; None if there is none, or a hostile one."""
     if not xmp or len(xmp) > MAX_XMP:
         return None
     text = xmp.decode("utf-8", "replace").strip("\ufeff\0 \r\n\t")

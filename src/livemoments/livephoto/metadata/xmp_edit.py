@@ -1,4 +1,4 @@
-"""XMP of a still made true for a picture restored from its clip."""
+"""Make the XMP of a still true for a picture restored from its clip."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -47,17 +47,14 @@ def carry_xmp(
     software: str,
     moved: Mapping[str, str] | None = None,
 ) -> bytes | None:
-    """The packet for the new picture.
+    """Return the packet for the new picture; None without one to read, empty if nothing is left.
 
     Args:
-        xmp: The still's packet.
-        time_shift_s: How far its dates move, seconds.
-        software: Replaces the creator tool, where one is named.
-        moved: Dates of EXIF, old -> new, both "YYYY-MM-DDTHH:MM:SS[.f]": a date that XMP has only
+        xmp: the still's packet.
+        time_shift_s: how far its dates move, seconds.
+        software: replaces the creator tool, where one is named.
+        moved: dates of EXIF, old -> new, both "YYYY-MM-DDTHH:MM:SS[.f]": a date that XMP has only
             to the second follows EXIF's.
-
-    Returns:
-        None where there is no packet or it cannot be read; empty where nothing of it is left.
     """
     root = parse_packet(xmp)
     if root is None:
@@ -105,7 +102,7 @@ def moved_iso_date(text: str, shift_s: float, moved: Mapping[str, str]) -> str:
 
 
 def parse_packet(xmp: bytes | None) -> minidom.Element | None:
-    """The root element of a packet, or None where there is none or it cannot be read."""
+    """Return the root element of a packet, or None where there is none or it cannot be read."""
     text = harmless_text(xmp)
     if text is None:
         return None
@@ -116,7 +113,7 @@ def parse_packet(xmp: bytes | None) -> minidom.Element | None:
 
 
 def element_of(text: str) -> minidom.Element:
-    """The root element of XML that was written here."""
+    """Return the root element of XML that was written here."""
     root = minidom.parseString(text).documentElement
     if root is None:
         raise ValueError("text without an element")
@@ -124,7 +121,7 @@ def element_of(text: str) -> minidom.Element:
 
 
 def rdf_of(root: minidom.Element) -> minidom.Element | None:
-    """The element that holds a packet's descriptions: it may be the root itself."""
+    """Return the element that holds a packet's descriptions: it may be the root itself."""
     if (root.namespaceURI, root.localName) == (RDF, "RDF"):
         return root
     found = root.getElementsByTagNameNS(RDF, "RDF")
@@ -176,7 +173,7 @@ def _set(node: minidom.Attr | minidom.Text, text: str) -> None:
 
 
 def _says_something(root: minidom.Element) -> bool:
-    """Whether any description still has a property."""
+    """Return whether any description still has a property."""
     for element in root.getElementsByTagNameNS(RDF, "Description"):
         properties = [a for a in element.attributes.values() if a.namespaceURI not in (XMLNS, RDF)]
         children = any(isinstance(node, minidom.Element) for node in element.childNodes)

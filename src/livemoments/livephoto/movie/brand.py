@@ -57,7 +57,7 @@ class ConvertedMovie:
 
 
 def is_quicktime(movie: Movie) -> bool:
-    """Whether a movie is a MOV; the oldest have no 'ftyp'."""
+    """Return whether a movie is a MOV; the oldest have no 'ftyp'."""
     return not movie.ftyp or movie.ftyp[:4] == b"qt  "
 
 
@@ -108,7 +108,7 @@ def movie_as_mp4(source: Source) -> ConvertedMovie:
 
 
 def _picture_track(movie: Movie) -> Node:
-    """The track that is shown; a decoder may find one whose boxes have wrong sizes, we do not."""
+    """Return the track that is shown; unlike some decoders, none whose boxes have wrong sizes."""
     shown = shown_track(movie)
     if shown is None:
         raise DamagedFileError(
@@ -263,7 +263,7 @@ def _sound_version(entry: Node) -> int:
 
 
 def _has_all_sets(entry: bytes) -> bool:
-    """Whether an HEVC description holds every parameter set, as the name 'hvc1' promises."""
+    """Return whether an HEVC description holds every parameter set, as the name 'hvc1' promises."""
     setup = parse_box(b"", entry[PICTURE_HEAD:]).payload("hvcC")
     if len(setup) < 23:
         return False

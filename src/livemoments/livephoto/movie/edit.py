@@ -41,19 +41,13 @@ CHUNK = 1 << 20
 
 @dataclass(eq=False)
 class Node:
-    """A box in memory.
+    """A box in memory."""
 
-    Attributes:
-        type: Four letters, or the number of an 'ilst' entry.
-        data: A leaf's payload; of a box that holds boxes, what comes before the first of them.
-        children: The boxes in it, or None for a leaf.
-        tail: What follows the last whole child: a terminator, padding, or damage.
-    """
-
-    type: bytes
+    type: bytes  # four letters, or the number of an 'ilst' entry
+    # A leaf's payload; of a box that holds boxes, what comes before the first of them.
     data: bytes = b""
-    children: list["Node"] | None = None
-    tail: bytes = b""
+    children: list["Node"] | None = None  # the boxes in it, or None for a leaf
+    tail: bytes = b""  # what follows the last whole child: a terminator, padding, or damage
 
     @property
     def nodes(self) -> list["Node"]:
@@ -61,16 +55,16 @@ class Node:
         return self.children if self.children is not None else []
 
     def to_bytes(self) -> bytes:
-        """The whole box."""
+        """Return the whole box."""
         payload = self.data + b"".join(child.to_bytes() for child in self.nodes) + self.tail
         return struct.pack(">I4s", 8 + len(payload), self.type) + payload
 
     def all(self, kind: str) -> list["Node"]:
-        """Its children of one type."""
+        """Return its children of one type."""
         return [child for child in self.nodes if child.type == kind.encode("latin-1")]
 
     def find(self, path: str) -> "Node | None":
-        """The first box below at a path such as 'mdia/minf/stbl', or None."""
+        """Return the first box below at a path such as 'mdia/minf/stbl', or None."""
         kind, _, rest = path.partition("/")
         for child in self.all(kind):
             found = child.find(rest) if rest else child
@@ -79,7 +73,7 @@ class Node:
         return None
 
     def payload(self, path: str) -> bytes:
-        """The payload of the first leaf at a path; empty where there is none."""
+        """Return the payload of the first leaf at a path; empty where there is none."""
         found = self.find(path)
         return found.data if found is not None else b""
 
@@ -124,25 +118,18 @@ def parse_box(kind: bytes, payload: bytes) -> Node:
 
 @dataclass(eq=False)
 class Movie:
-    """A MOV or MP4: its index in memory, its media in the file.
+    """A MOV or MP4: its index in memory, its media in the file."""
 
-    Attributes:
-        source: The file's bytes.
-        boxes: The boxes at its top.
-        ftyp: Payload of 'ftyp', empty for none.
-        moov: The index. Chunk offsets in it count in the source, beyond its end in `brought`, and
-            beyond that in `media`.
-        media: New samples.
-        brought: Samples of another file. To be set before anything is added to `media`.
-        dropped: Runs of bytes (start, end) of the source's media that are left out, ascending.
-    """
-
-    source: Source
-    boxes: tuple[Box, ...]
-    ftyp: bytes
+    source: Source  # the file's bytes
+    boxes: tuple[Box, ...]  # the boxes at its top
+    ftyp: bytes  # payload of 'ftyp', empty for none
+    # The index. Chunk offsets in it count in the source, beyond its end in `brought`, and beyond
+    # that in `media`.
     moov: Node
-    media: bytearray = field(default_factory=bytearray)
+    media: bytearray = field(default_factory=bytearray)  # new samples
+    # Samples of another file. To be set before anything is added to `media`.
     brought: Source | None = None
+    # Runs of bytes (start, end) of the source's media that are left out, ascending.
     dropped: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -161,7 +148,7 @@ class Movie:
         return self.source.length + (self.brought.length if self.brought else 0)
 
     def to_bytes(self) -> bytes:
-        """The whole file."""
+        """Return the whole file."""
         stream = io.BytesIO()
         self.write(stream)
         return stream.getvalue()
@@ -222,7 +209,7 @@ def naming_damage(source: Source) -> Iterator[None]:
 
 
 def chunk_offsets(track: Node) -> list[int]:
-    """Where a track's chunks lie, as its 'stco' or 'co64' says."""
+    """Return where a track's chunks lie, as its 'stco' or 'co64' states."""
     wide = track.payload(f"{TABLES}/co64")
     table, letter = (wide, "Q") if wide else (track.payload(f"{TABLES}/stco"), "I")
     if len(table) < 8:
@@ -256,7 +243,7 @@ class _Run:
 
 
 def _laid_out(movie: Movie) -> list[bytes | _Run]:
-    """The parts of the file in order: boxes to copy, and bytes.
+    """Return the parts of the file in order: boxes to copy, and bytes.
 
     The index's length decides where media lie, and how far away they lie decides the length of
     the index's own tables: so it is laid out until it no longer grows.
@@ -285,7 +272,7 @@ class _Moves:
     news: list[int]
 
     def new(self, offset: int) -> int:
-        """The new place of a byte."""
+        """Return the new place of a byte."""
         index = bisect_right(self.starts, offset) - 1
         if index < 0 or offset > self.ends[index]:
             raise DamagedFileError(
@@ -296,7 +283,7 @@ class _Moves:
 
 
 def _places(movie: Movie, moov: bytes) -> tuple[list[bytes | _Run], _Moves]:
-    """The parts of the file with this index, and where each run of its media comes to lie."""
+    """Return the parts of the file with this index, and where each run of its media lies then."""
     parts: list[bytes | _Run] = []
     runs: list[tuple[int, int, int]] = []
     at = 0
@@ -322,10 +309,10 @@ def _places(movie: Movie, moov: bytes) -> tuple[list[bytes | _Run], _Moves]:
                 put(bytes(movie.media), movie.added_at)
             put(moov)
         elif box.type == b"mdat" and _loses(box, movie.dropped):
-            kept = _kept(box, movie.dropped)
-            if kept:
-                put(_mdat_header(sum(end - start for start, end in kept)))
-            for start, end in kept:
+            remaining = _remaining(box, movie.dropped)
+            if remaining:
+                put(_mdat_header(sum(end - start for start, end in remaining)))
+            for start, end in remaining:
                 put(_Run(source=movie.source, start=start, end=end), start)
         elif box.type != b"ftyp":
             put(_Run(source=movie.source, start=box.start, end=box.end, box=True), box.start)
@@ -340,26 +327,26 @@ def _places(movie: Movie, moov: bytes) -> tuple[list[bytes | _Run], _Moves]:
 
 
 def _loses(box: Box, dropped: tuple[tuple[int, int], ...]) -> bool:
-    """Whether some of a box's payload is left out."""
+    """Return whether some of a box's payload is left out."""
     return any(start < box.end and end > box.payload for start, end in dropped)
 
 
-def _kept(box: Box, dropped: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
-    """The runs of a box's payload that are not left out."""
-    kept, at = [], box.payload
+def _remaining(box: Box, dropped: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+    """Return the runs of a box's payload that are not left out."""
+    remaining, at = [], box.payload
     for start, end in dropped:
         if end <= at or start >= box.end:
             continue
         if start > at:
-            kept.append((at, start))
+            remaining.append((at, start))
         at = min(end, box.end)
     if at < box.end:
-        kept.append((at, box.end))
-    return kept
+        remaining.append((at, box.end))
+    return remaining
 
 
 def _mdat_header(length: int) -> bytes:
-    """The header of an 'mdat' with so many bytes of media."""
+    """Return the header of an 'mdat' with so many bytes of media."""
     if length + 8 > MOST_32:
         return struct.pack(">I4sQ", 1, b"mdat", length + 16)
     return struct.pack(">I4s", length + 8, b"mdat")

@@ -1,4 +1,4 @@
-"""Pictures coded as H.264 or HEVC, through PyAV, into a MOV that holds them alone.
+"""Encode pictures as H.264 or HEVC, through PyAV, into a MOV that holds them alone.
 
 Made to be put in the place of a clip's own pictures: coded in the order in which they are shown,
 key frames where they are asked for, so that a phone's index stays true of them. The quality is a
@@ -32,17 +32,13 @@ MOST_PIXELS, MOST_SIDE = 35_600_000, 8192  # of both codings' highest levels
 
 @dataclass(frozen=True, kw_only=True)
 class CodingChoice:
-    """How pictures are coded.
+    """How pictures are coded."""
 
-    Attributes:
-        crf: Constant quality, 0 to 51, lower is better; None: what cannot be seen.
-        preset: The encoder's own word for how long it searches; None: that of PRESETS.
-        threads: 0: one per core.
-    """
-
+    # Constant quality, 0 to 51, lower is better; None: what cannot be seen.
     crf: float | None = None
+    # The encoder's own word for how long it searches; None: that of PRESETS.
     preset: str | None = None
-    threads: int = 0
+    threads: int = 0  # 0: one per core
 
     def __post_init__(self) -> None:
         if self.crf is not None and not 0 <= self.crf <= 51:
@@ -53,27 +49,18 @@ class CodingChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class PictureForm:
-    """What all pictures of a track have in common.
+    """What all pictures of a track have in common."""
 
-    Attributes:
-        coding: "h264" or "hevc".
-        layout: A key of planes.LAYOUTS.
-        width: In pixels.
-        height: In pixels.
-        rate: Pictures a second, on average; only said to players of the bare stream.
-        colour: What the numbers mean, stated as it is.
-    """
-
-    coding: str
-    layout: str
-    width: int
-    height: int
-    rate: Fraction
-    colour: ClipColour = field(default_factory=ClipColour)
+    coding: str  # "h264" or "hevc"
+    layout: str  # a key of planes.LAYOUTS
+    width: int  # in pixels
+    height: int  # in pixels
+    rate: Fraction  # pictures a second, on average; a hint to players of the bare stream
+    colour: ClipColour = field(default_factory=ClipColour)  # what the numbers mean, stated as it is
 
 
 def coding_for(clip_codec: str) -> tuple[str, tuple[str, ...]]:
-    """The coding that pictures of a clip get, and notes: its own, where there is an encoder.
+    """Choose the coding for a clip's new pictures: its own, where there is an encoder; with notes.
 
     Raises:
         OutputError: There is no encoder at all.

@@ -1,8 +1,8 @@
-"""What a picture track says of its pictures: their coding, and their size.
+"""Write what a picture track states of its pictures: their coding, and their size.
 
-The sample description ('stsd') gets the new coding's setup; colour, pixel shape, aperture and
-light levels stay. What the old coding alone had (Dolby Vision's instructions, a second eye's
-pictures) goes, and is said.
+The sample description ('stsd') gets the new coding's setup; colour, pixel shape, aperture and light
+levels stay. What the old coding alone had (Dolby Vision's instructions, a second eye's pictures)
+goes, with a note.
 """
 
 import struct
@@ -13,7 +13,18 @@ PICTURE_HEAD = 78  # of a sample description: width and height at 24, then resol
 WIDTH = 24
 SETUPS = {b"avc1": b"avcC", b"hvc1": b"hvcC"}
 # What describes the pictures, however they are coded.
-KEPT = (b"colr", b"pasp", b"clap", b"fiel", b"gama", b"clli", b"mdcv", b"amve", b"cclv", b"chrm")
+UNCHANGED = (
+    b"colr",
+    b"pasp",
+    b"clap",
+    b"fiel",
+    b"gama",
+    b"clli",
+    b"mdcv",
+    b"amve",
+    b"cclv",
+    b"chrm",
+)
 DOLBY_VISION = {b"dvcC", b"dvvC", b"dvwC"}
 SECOND_EYE = {b"lhvC", b"vexu"}
 
@@ -35,9 +46,9 @@ def describe_as(track: Node, coded: Node) -> tuple[str, ...]:
         each for each in parse_box(b"", new.data[PICTURE_HEAD:]).nodes
         if each.type == SETUPS.get(new.type)
     ]  # fmt: skip
-    kept = [each for each in old if each.type in KEPT]
+    unchanged = [each for each in old if each.type in UNCHANGED]
     head = entry.data[:PICTURE_HEAD]
-    payload = head + b"".join(each.to_bytes() for each in (*setup, *kept))
+    payload = head + b"".join(each.to_bytes() for each in (*setup, *unchanged))
     # A QuickTime description may end in four zeros; they are no box, and nothing needs them.
     table.data = table.data[:8] + Node(new.type, payload).to_bytes()
     gone = {each.type for each in old}

@@ -1,4 +1,4 @@
-"""A decoded picture of a clip becomes RGB, and is turned upright."""
+"""Turn a decoded picture of a clip into RGB, upright."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ PLANAR = {"yuv420p": 8, "yuvj420p": 8, "yuv420p10le": 10, "yuv420p12le": 12}
 
 
 def picture_to_rgb(picture: "av.VideoFrame", colour: ClipColour) -> np.ndarray:
-    """A decoded picture -> R'G'B' float32 (H, W, 3) in [0, 1], not turned.
+    """Convert a decoded picture to R'G'B' float32 (H, W, 3) in [0, 1], not turned.
 
     libswscale's 8-bit conversion rounds down (by one half to one level) and repeats chroma
     samples; here chroma is interpolated and nothing is rounded.

@@ -1,4 +1,4 @@
-"""Counts in a video's index, held against what is there before libavformat believes them.
+"""Check the counts in a video's index against the file, before libavformat allocates by them.
 
 libavformat takes memory for as many entries as a table states: a few changed bytes in a file of
 some kilobytes then cost gigabytes. A box's own size is no such danger, as it is bounded by the
@@ -49,7 +49,7 @@ def _check(box: Box, count: int, entry_bytes: int, held: int) -> None:
 
 
 def _number(stream: ByteStream, box: Box, offset: int) -> int:
-    """The u32 at an offset of the payload; 0 where the box is too short for one."""
+    """Return the u32 at an offset of the payload; 0 where the box is too short for one."""
     if box.size < offset + 4:
         return 0
     stream.seek(box.payload + offset)

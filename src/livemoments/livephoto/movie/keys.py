@@ -13,7 +13,7 @@ CONTENT_IDENTIFIER = "com.apple.quicktime.content.identifier"
 
 
 def shown_track(movie: Movie) -> Node | None:
-    """The picture track with the most samples: the one that is shown, as in video.py."""
+    """Return the picture track with the most samples: the one that is shown, as in video.py."""
     pictures = [track for track in movie.tracks if handler(track) == "vide"]
     return max(pictures, key=sample_count, default=None)
 
@@ -29,27 +29,27 @@ def drop_movie_keys(moov: Node, prefixes: tuple[str, ...]) -> None:
             (kind, keys.data[start:end])
             for kind, start, end in small_boxes(keys.data, 8, len(keys.data))
         ]
-        kept = [
+        remaining = [
             index for index, (_, name) in enumerate(named)
             if not name.decode("utf-8", "replace").startswith(prefixes)
         ]  # fmt: skip
-        numbers = {struct.pack(">I", old + 1): new + 1 for new, old in enumerate(kept)}
+        numbers = {struct.pack(">I", old + 1): new + 1 for new, old in enumerate(remaining)}
         entries = [struct.pack(">I4s", 8 + len(named[i][1]), named[i][0]) + named[i][1]
-                   for i in kept]  # fmt: skip
-        keys.data = keys.data[:4] + struct.pack(">I", len(kept)) + b"".join(entries)
+                   for i in remaining]  # fmt: skip
+        keys.data = keys.data[:4] + struct.pack(">I", len(remaining)) + b"".join(entries)
         values.children = [node for node in values.nodes if node.type in numbers]
         for node in values.nodes:
             node.type = struct.pack(">I", numbers[node.type])
 
 
 def quicktime_handler(component: bytes, kind: bytes, name: str) -> Node:
-    """A 'hdlr' as QuickTime has it: a component type, and a name counted by its first byte."""
+    """Return a 'hdlr' as QuickTime has it: a component type, and a name with its length first."""
     counted = bytes([len(name)]) + name.encode("ascii", "replace")
     return Node(b"hdlr", bytes(4) + component + kind + b"appl" + bytes(8) + counted)
 
 
 def _key_store(moov: Node) -> Node:
-    """The box with a movie's QuickTime keys; made where there is none."""
+    """Return the box with a movie's QuickTime keys; make it where there is none."""
     for meta in moov.all("meta"):
         if meta.payload("hdlr")[8:12] == b"mdta":
             return meta

@@ -1,4 +1,4 @@
-"""The planes of a decoded picture: read, enlarged, changed where RGB was changed, written.
+"""Read, enlarge, change and write the planes of a decoded picture.
 
 A changed picture is not the RGB turned into Y'CbCr: only what RGB changed by is, and is added to
 the planes. Samples where nothing changed keep their value to the bit.
@@ -26,17 +26,11 @@ LAYOUTS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Planes:
-    """Y', Cb and Cr of a picture, uint8 or uint16 code values.
+    """Y', Cb and Cr of a picture, uint8 or uint16 code values."""
 
-    Attributes:
-        layout: A key of LAYOUTS.
-        luma: (H, W).
-        chroma: Cb and Cr, smaller as the layout says.
-    """
-
-    layout: str
-    luma: np.ndarray
-    chroma: tuple[np.ndarray, np.ndarray]
+    layout: str  # a key of LAYOUTS
+    luma: np.ndarray  # (H, W)
+    chroma: tuple[np.ndarray, np.ndarray]  # cb and Cr, smaller as the layout says
 
     @property
     def bits(self) -> int:
@@ -45,7 +39,7 @@ class Planes:
 
 
 def layout_of(name: str) -> str:
-    """The layout of a picture of libavutil's name; whether its range is full is said elsewhere.
+    """Return the layout of a picture format of libavutil's name; its range is not part of it.
 
     Raises:
         UnsupportedFileError: It is none that can be written.
@@ -67,7 +61,7 @@ def read_planes(picture: "av.VideoFrame") -> Planes:
 
 
 def to_picture(planes: Planes) -> "av.VideoFrame":
-    """A picture of these planes, with no time and no tags."""
+    """Make a picture of these planes, with no time and no tags."""
     import av
 
     height, width = planes.luma.shape
@@ -78,7 +72,7 @@ def to_picture(planes: Planes) -> "av.VideoFrame":
 
 
 def enlarge(planes: Planes, scale: int) -> Planes:
-    """The planes of a picture whose sides are scale times as long, by cubic interpolation."""
+    """Enlarge the planes of a picture `scale` times a side, by cubic interpolation."""
     if scale == 1:
         return planes
     _, across, down = LAYOUTS[planes.layout]
@@ -143,7 +137,7 @@ def _changed(change: np.ndarray) -> tuple[int, int, int, int] | None:
 
 
 def _reduced(values: np.ndarray, across: int, down: int) -> np.ndarray:
-    """Full-size chroma at the places where a layout has samples."""
+    """Reduce full-size chroma to the places where a layout has samples."""
     height, width = values.shape
     values = np.pad(values, ((0, height % down), (0, width % across)), mode="edge")
     if down == 2:
@@ -157,7 +151,7 @@ def _reduced(values: np.ndarray, across: int, down: int) -> np.ndarray:
 def _added(
     plane: np.ndarray, change: np.ndarray, area: tuple[slice, slice], bits: int
 ) -> np.ndarray:
-    """A copy of a plane with a change added in an area, rounded."""
+    """Return a copy of a plane with a change added in an area, rounded."""
     result = plane.copy()
     part = result[area]
     part[...] = np.clip(np.rint(part + change), 0, 2**bits - 1).astype(plane.dtype)
@@ -167,7 +161,7 @@ def _added(
 def _enlarged(
     plane: np.ndarray, scale: int, size: tuple[int, int], shift: float, top: int
 ) -> np.ndarray:
-    """A plane at a size (width, height); its samples lie `shift` too far left of their place."""
+    """Enlarge a plane to a size (width, height); its samples lie `shift` too far left."""
     half = (scale - 1) / 2
     matrix = np.array([[1 / scale, 0, (shift - half) / scale], [0, 1 / scale, -half / scale]])
     values = cv2.warpAffine(
@@ -182,7 +176,7 @@ def _kind(layout: str) -> np.dtype:
 
 
 def _view(plane: Any, kind: np.dtype) -> np.ndarray:  # noqa: ANN401 - av.video.plane.VideoPlane
-    """The samples of a plane (height, width), in place."""
+    """Return the samples of a plane (height, width), in place."""
     row = plane.line_size // kind.itemsize
     values = np.frombuffer(plane, kind)[: row * plane.height].reshape(plane.height, row)
     return values[:, : plane.width]

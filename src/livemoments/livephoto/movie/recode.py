@@ -1,4 +1,4 @@
-"""A clip with changed pictures: its picture track is coded anew, everything else stays bit for bit.
+"""Change a clip's pictures: its picture track is coded anew, all else stays bit for bit.
 
 Sound, timed metadata, other tracks, edit lists, keys and user data are those of the clip, and so is
 every picture's time. Only the shown picture track gets other samples and tables. It is decoded
@@ -58,17 +58,11 @@ SCALES = (1, 2, 4)
 
 @dataclass(frozen=True, kw_only=True)
 class RewriteChoice:
-    """How a clip's pictures are written anew.
+    """How a clip's pictures are written anew."""
 
-    Attributes:
-        scale: The sides' length in the clip's; more than 1 enlarges by cubic interpolation.
-        quicktime: Whether it becomes a MOV, else an MP4; None: what it is.
-        coding: How they are coded.
-    """
-
-    scale: int = 1
-    quicktime: bool | None = None
-    coding: CodingChoice = field(default_factory=CodingChoice)
+    scale: int = 1  # the sides' length in the clip's; more than 1 enlarges by cubic interpolation
+    quicktime: bool | None = None  # whether it becomes a MOV, else an MP4; None: what it is
+    coding: CodingChoice = field(default_factory=CodingChoice)  # how they are coded
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
@@ -94,16 +88,16 @@ def rewrite_pictures(
     """Change a clip's pictures, and nothing else of it.
 
     Args:
-        clip: As open_clip gives it; itself it stays as it is.
-        change: Called once for every frame that is shown, in ascending order.
-        scratch: A folder for the coded pictures until the movie is written.
-        choice: How.
-        progress: Told of every picture, stage "writing".
+        clip: as open_clip gives it; itself it stays as it is.
+        change: called once for every frame that is shown, in ascending order.
+        scratch: a folder for the coded pictures until the movie is written.
+        choice: how.
+        progress: called for every picture, stage "writing".
 
     Raises:
-        DamagedFileError: The clip's index is broken, or nothing of it can be decoded.
-        UnsupportedFileError: It is no MOV or MP4, or is built so that it cannot be written anew.
-        OutputError: It cannot be encoded.
+        DamagedFileError: the clip's index is broken, or nothing of it can be decoded.
+        UnsupportedFileError: it is no MOV or MP4, or is built so that it cannot be written anew.
+        OutputError: it cannot be encoded.
     """
     choice = choice or RewriteChoice()
     converted = _in_brand(clip, choice.quicktime)
@@ -129,13 +123,13 @@ def rewrite_pictures(
 
 
 def frame_in(clip: Clip, picture: "av.VideoFrame") -> np.ndarray:
-    """A decoded picture of a clip, of any size, as Clip.frames gives its own."""
+    """Convert a decoded picture of a clip, of any size, as Clip.frames does its own."""
     rgb = picture_to_rgb(picture, clip.colour)
     return np.ascontiguousarray(turn(to_still_space(rgb, clip.colour, clip.target), clip.display))
 
 
 def _in_brand(clip: Clip, quicktime: bool | None) -> RewrittenMovie:
-    """The clip's index, told as the wanted kind of file."""
+    """Return the clip's index as the wanted kind of file."""
     source = clip.source
     if clip.movie is None:
         raise UnsupportedFileError(f"{source.name}: only a MOV or MP4 can be written anew")
@@ -147,7 +141,7 @@ def _in_brand(clip: Clip, quicktime: bool | None) -> RewrittenMovie:
 
 
 def _frame_numbers(clip: Clip, samples: Sequence[Sample]) -> dict[int, int]:
-    """The clip's frame that each sample's picture is shown as: show time -> index.
+    """Find the clip's frame that each sample's picture is shown as: show time -> index.
 
     Raises:
         UnsupportedFileError: The samples are not the clip's, or its edit list turns their order.
@@ -225,7 +219,7 @@ class _Job:
         encoder.add(to_picture(planes), key=key)
 
     def _as_coded(self, picture: np.ndarray) -> np.ndarray:
-        """A frame back in the clip's own R'G'B', turned as it is coded."""
+        """Bring a frame back into the clip's own R'G'B', turned as it is coded."""
         a, b, c, d = self.clip.display
         turned = turn(picture, (a, c, b, d))
         return from_still_space(turned, self.clip.colour, self.clip.target)
@@ -246,10 +240,10 @@ class _Job:
         )  # fmt: skip
 
     def _decoded(self) -> Iterator[tuple["av.VideoFrame", int]]:
-        """Every picture with the time at which it is shown, in that order."""
+        """Yield every picture with the time at which it is shown, in that order."""
         import av
 
-        # The container knows how many pictures wait for others, which the decoder has to be told;
+        # The container knows how many pictures wait for others, which has to be set in the decoder;
         # but it leaves out what an edit list hides, so the samples are read here.
         with (
             opened_container(self.clip.source) as container,

@@ -1,4 +1,4 @@
-"""The samples of a track one by one, and a track's samples exchanged for others of the same times.
+"""Read a track's samples one by one, and exchange them for others of the same times.
 
 Each sample has two times in the track's media, in its time scale: when it is decoded, which is the
 sum of the durations before it ('stts'), and when it is shown, which is later where samples are
@@ -24,27 +24,18 @@ from livemoments.livephoto.movie.tables import (
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One sample of a track.
+    """One sample of a track."""
 
-    Attributes:
-        offset: Its first byte in the file.
-        size: In bytes.
-        decode_time: In the track's time scale.
-        show_time: In the track's time scale.
-        duration: Until the next one is decoded.
-        key: Whether it can be decoded without others.
-    """
-
-    offset: int
-    size: int
-    decode_time: int
-    show_time: int
-    duration: int
-    key: bool
+    offset: int  # its first byte in the file
+    size: int  # in bytes
+    decode_time: int  # in the track's time scale
+    show_time: int  # in the track's time scale
+    duration: int  # until the next one is decoded
+    key: bool  # whether it can be decoded without others
 
 
 def read_samples(track: Node, name: str) -> list[Sample]:
-    """The samples of a track, in the order in which they are decoded.
+    """Return the samples of a track, in the order in which they are decoded.
 
     Args:
         track: Of a movie.
@@ -83,7 +74,7 @@ def read_samples(track: Node, name: str) -> list[Sample]:
 
 
 def byte_runs(samples: Sequence[Sample]) -> tuple[tuple[int, int], ...]:
-    """Where samples lie, (start, end) ascending, those that touch as one."""
+    """Return where samples lie, (start, end) ascending, those that touch as one."""
     runs: list[tuple[int, int]] = []
     for each in sorted(samples, key=lambda sample: sample.offset):
         start, end = each.offset, each.offset + each.size
@@ -101,14 +92,14 @@ def exchange_samples(
 
     The new samples are decoded in the order in which they are shown. Where the old ones were too,
     their durations stay as they were; where not, each lasts until the next one is shown. What the
-    old coding said of single samples (dependencies, groups, shortest delays) goes.
+    old coding stated of single samples (dependencies, groups, shortest delays) goes.
 
     Args:
-        track: Its tables of samples are replaced.
-        old: Its samples.
-        coded: A track of another file with as many samples, in the order of showing.
-        box: Where that file's media lie.
-        first_offset: Of the first byte of those media in this movie.
+        track: its tables of samples are replaced.
+        old: its samples.
+        coded: a track of another file with as many samples, in the order of showing.
+        box: where that file's media lie.
+        first_offset: of the first byte of those media in this movie.
     """
     tables = track.find(TABLES)
     if tables is None:
@@ -134,7 +125,7 @@ def exchange_samples(
 
 
 def media_box(boxes: Sequence[Box], track: Node) -> Box | None:
-    """The one 'mdat' that holds all of a track's chunks, or None."""
+    """Return the one 'mdat' that holds all of a track's chunks, or None."""
     places = list(chunks(track))
     for box in boxes:
         if box.type == b"mdat" and all(
@@ -149,7 +140,7 @@ def _tables(track: Node) -> Node:
 
 
 def _delays(track: Node) -> list[tuple[int, int]]:
-    """Runs of (samples, from decoding to showing each)."""
+    """Return runs of (samples, from decoding to showing each)."""
     data = track.payload(f"{TABLES}/ctts")
     if len(data) < 8:
         return []
@@ -168,7 +159,7 @@ def _key_numbers(track: Node) -> set[int] | None:
 
 
 def _counted(kind: bytes, values: Sequence[int]) -> Node:
-    """A table of runs of equal numbers; those below 0 make it one of version 1."""
+    """Return a table of runs of equal numbers; those below 0 make it one of version 1."""
     runs: list[list[int]] = []
     for value in values:
         if runs and runs[-1][1] == value:

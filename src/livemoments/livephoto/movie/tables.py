@@ -1,4 +1,4 @@
-"""Numbers of a movie's index: time scales, durations, edit lists, and the tables of samples.
+"""Read and set numbers of a movie's index: time scales, durations, edit lists, tables of samples.
 
 Every header has a short form (version 0, 32-bit numbers) and a long one (version 1, 64-bit).
 """
@@ -23,18 +23,12 @@ _TRACK = {0: (12, 20), 1: (20, 28)}  # tkhd
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """One entry of an edit list.
+    """One entry of an edit list."""
 
-    Attributes:
-        duration: Of the movie, in its time scale.
-        media_time: Where in the track's media it starts, in the media's time scale; -1: nothing
-            is shown.
-        rate: 16.16 fixed point; 0x10000 is normal speed.
-    """
-
-    duration: int
+    duration: int  # of the movie, in its time scale
+    # Where in the track's media it starts, in the media's time scale; -1: nothing is shown.
     media_time: int
-    rate: int = 0x10000
+    rate: int = 0x10000  # 16.16 fixed point; 0x10000 is normal speed
 
 
 def timescale(header: Node) -> int:
@@ -57,18 +51,18 @@ def set_duration(header: Node, value: int) -> None:
 
 
 def track_id(track: Node) -> int:
-    """A track's number."""
+    """Return a track's number."""
     header = track.find("tkhd")
     return _long(header.data, _places(header)[0]) if header is not None else 0
 
 
 def handler(track: Node) -> str:
-    """What a track is: 'vide', 'soun', 'meta', ..."""
+    """Return what a track is: 'vide', 'soun', 'meta', ..."""
     return track.payload("mdia/hdlr")[8:12].decode("latin-1")
 
 
 def edits(track: Node) -> list[Edit]:
-    """A track's edit list; empty where it has none."""
+    """Return a track's edit list; empty where it has none."""
     data = track.payload("edts/elst")
     if len(data) < 8:
         return []
@@ -144,7 +138,7 @@ def refine_scale(moov: Node, least: int) -> None:
 
 
 def sample_count(track: Node) -> int:
-    """How many samples a track has, as the table of their sizes says."""
+    """Return how many samples a track has, by the table of their sizes."""
     fixed, sizes = _sizes(track)
     return len(sizes) if fixed == 0 else _long(track.payload(f"{TABLES}/stsz"), 8)
 
@@ -156,7 +150,7 @@ def sample_sizes(track: Node) -> list[int]:
 
 
 def sample_durations(track: Node) -> list[tuple[int, int]]:
-    """Runs of (samples, duration of each) of a track, in its media's time scale."""
+    """Return runs of (samples, duration of each) of a track, in its media's time scale."""
     data = track.payload(f"{TABLES}/stts")
     return [(count, each) for count, each in _rows(data, ">II")]
 
@@ -171,7 +165,7 @@ def chunks(track: Node) -> Iterator[tuple[int, int]]:
 
 
 def first_sample(track: Node) -> tuple[int, int] | None:
-    """(offset, bytes) of a track's first sample, or None."""
+    """Return (offset, bytes) of a track's first sample, or None."""
     fixed, sizes = _sizes(track)
     offsets = chunk_offsets(track)
     if not offsets or not (fixed or sizes):
@@ -180,7 +174,7 @@ def first_sample(track: Node) -> tuple[int, int] | None:
 
 
 def samples_per_chunk(track: Node) -> list[int]:
-    """How many samples each chunk of a track holds."""
+    """Return how many samples each chunk of a track holds."""
     rows = list(_rows(track.payload(f"{TABLES}/stsc"), ">III"))
     total = len(chunk_offsets(track))
     counts: list[int] = []
@@ -206,7 +200,7 @@ def set_one_sample(track: Node, offset: int, size: int) -> None:
 
 
 def sample_entries(track: Node) -> list[tuple[str, bytes]]:
-    """(format, what follows it) of every sample description of a track."""
+    """Return (format, what follows it) of every sample description of a track."""
     data = track.payload(f"{TABLES}/stsd")
     box = parse_box(b"", data[8:])
     return [(node.type.decode("latin-1"), node.data) for node in box.nodes]
@@ -238,13 +232,13 @@ def _places(header: Node) -> tuple[int, int]:
 
 
 def _long(data: bytes, at: int, *, wide: bool = False) -> int:
-    """A number, 0 where the data end before it."""
+    """Return a number, 0 where the data end before it."""
     size = 8 if wide else 4
     return int.from_bytes(data[at : at + size], "big") if at + size <= len(data) else 0
 
 
 def _long_form(header: Node) -> bytes:
-    """A short header's payload with 64-bit times."""
+    """Rewrite a short header's payload with 64-bit times."""
     data = header.data
     created, modified = struct.unpack_from(">II", data, 4)
     times = b"\1" + data[1:4] + struct.pack(">QQ", created, modified)

@@ -1,4 +1,4 @@
-"""The tracks of a MOV or MP4: what each is, how it is turned, when it starts."""
+"""Read the tracks of a MOV or MP4: what each is, how it is turned, when it starts."""
 
 import struct
 from collections.abc import Iterator
@@ -14,39 +14,27 @@ IDENTITY = (1.0, 0.0, 0.0, 1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """One track.
+    """One track."""
 
-    Attributes:
-        id: Track number, as libavformat gives it in Stream.id.
-        handler: 'vide' picture, 'auxv' auxiliary picture, 'soun' sound, 'meta' timed metadata.
-        start_s: When its first sample is shown, seconds, by its edit list.
-        matrix: Display matrix (a, b, c, d): x' = a x + c y, y' = b x + d y, y downwards.
-        keys: Timed-metadata keys by their number in the samples ('mebx' tracks only).
-        sample: Where the first sample lies in the stream: (offset, size) in bytes, or None.
-    """
-
-    id: int
-    handler: str
-    start_s: float
+    id: int  # track number, as libavformat gives it in Stream.id
+    handler: str  # 'vide' picture, 'auxv' auxiliary picture, 'soun' sound, 'meta' timed metadata
+    start_s: float  # when its first sample is shown, seconds, by its edit list
+    # Display matrix (a, b, c, d): x' = a x + c y, y' = b x + d y, y downwards.
     matrix: tuple[float, float, float, float] = IDENTITY
+    # Timed-metadata keys by their number in the samples ('mebx' tracks only).
     keys: dict[int, str] = field(default_factory=dict)
+    # Where the first sample lies in the stream: (offset, size) in bytes, or None.
     sample: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MovieFacts:
-    """What the index ('moov') of a MOV or MP4 says, read without decoding.
+    """What the index ('moov') of a MOV or MP4 says, read without decoding."""
 
-    Attributes:
-        tracks: Every readable track, in file order.
-        metadata: QuickTime keys with text values, such as
-            'com.apple.quicktime.content.identifier'.
-        cut_short: Whether the file ends within a box: its last frames may be missing.
-    """
-
-    tracks: tuple[Track, ...]
+    tracks: tuple[Track, ...]  # every readable track, in file order
+    # QuickTime keys with text values, such as 'com.apple.quicktime.content.identifier'.
     metadata: dict[str, str]
-    cut_short: bool = False
+    cut_short: bool = False  # whether the file ends within a box: its last frames may be missing
 
 
 def read_movie(source: Source) -> MovieFacts:
@@ -120,7 +108,7 @@ def _payload(stream: ByteStream, parent: Box, path: str) -> bytes:
 
 
 def _start_s(edits: bytes, movie_scale: int, media_scale: int) -> float:
-    """When a track's first sample is shown: its empty edits, less the media skipped after them."""
+    """Return when a track's first sample is shown: its empty edits, less the media skipped then."""
     if len(edits) < 8:
         return 0.0
     long_form, count = edits[0] == 1, struct.unpack_from(">I", edits, 4)[0]
@@ -163,7 +151,7 @@ def small_boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int,
 
 
 def first_sample(stream: ByteStream, trak: Box) -> tuple[int, int] | None:
-    """Where a track's first sample lies in the stream, (offset, size) in bytes; or None."""
+    """Return where a track's first sample lies in the stream, (offset, size) in bytes; or None."""
     sizes = _payload(stream, trak, "mdia/minf/stbl/stsz")
     offsets = _payload(stream, trak, "mdia/minf/stbl/stco")
     width = ">I"

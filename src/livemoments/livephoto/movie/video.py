@@ -1,4 +1,4 @@
-"""The clip: which track is shown, when each frame is, and frames decoded upright by time.
+"""Read the clip: which track is shown, when each frame is, and frames decoded upright by time.
 
 Frames are found by their presentation times (pts), never by number / rate: phones write
 variable frame timing. Opening reads the index and the packets' times, and decodes nothing.
@@ -32,58 +32,37 @@ SLACK_S = 0.05  # a time this little outside the clip means its first or last fr
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """One picture of the clip.
+    """One picture of the clip."""
 
-    Attributes:
-        image: float32 (H, W, 3) RGB in [0, 1], upright, in the still's colour space.
-        time_s: Seconds of the clip.
-        index: Number among the clip's frames, from 0.
-    """
-
-    image: np.ndarray
-    time_s: float
-    index: int
+    image: np.ndarray  # float32 (H, W, 3) RGB in [0, 1], upright, in the still's colour space
+    time_s: float  # seconds of the clip
+    index: int  # number among the clip's frames, from 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clip:
-    """A clip, opened but not decoded. Sizes are those of the upright frame.
+    """A clip, opened but not decoded. Sizes are those of the upright frame."""
 
-    Attributes:
-        source: Where its bytes are.
-        width: Pixels.
-        height: Pixels.
-        codec: Such as "h264" or "hevc".
-        times_s: Presentation time of every frame of the chosen track, seconds, ascending.
-        duration_s: Length of the clip, seconds: at least the last frame's time.
-        display: Display matrix (a, b, c, d): x' = a x + c y, y' = b x + d y, y downwards.
-        colour: What the clip's numbers mean.
-        target: Colour space in which frames come out: the still's.
-        audio_codec: Such as "aac"; None without sound.
-        tracks: A word on every track, such as "hevc 1920x1440, 42 frames".
-        movie: What the index says; None where the container is not MOV or MP4.
-        pts: Times of times_s in units of the track's time base.
-        stream_index: Which track is shown.
-        video_tracks: How many tracks hold pictures.
-        pixel_format: libavutil's name.
-    """
-
-    source: Source
-    width: int
-    height: int
-    codec: str
+    source: Source  # where its bytes are
+    width: int  # pixels
+    height: int  # pixels
+    codec: str  # such as "h264" or "hevc"
+    # Presentation time of every frame of the chosen track, seconds, ascending.
     times_s: tuple[float, ...]
-    duration_s: float
+    duration_s: float  # length of the clip, seconds: at least the last frame's time
+    # Display matrix (a, b, c, d): x' = a x + c y, y' = b x + d y, y downwards.
     display: tuple[float, float, float, float] = IDENTITY
-    colour: ClipColour = field(default_factory=ClipColour)
+    colour: ClipColour = field(default_factory=ClipColour)  # what the clip's numbers mean
+    # Colour space in which frames come out: the still's.
     target: ColourSpace = field(default_factory=ColourSpace)
-    audio_codec: str | None = None
-    tracks: tuple[str, ...] = ()
+    audio_codec: str | None = None  # such as "aac"; None without sound
+    tracks: tuple[str, ...] = ()  # a word on every track, such as "hevc 1920x1440, 42 frames"
+    # What the index says; None where the container is not MOV or MP4.
     movie: MovieFacts | None = None
-    pts: tuple[int, ...] = ()
-    stream_index: int = 0
-    video_tracks: int = 1
-    pixel_format: str = ""
+    pts: tuple[int, ...] = ()  # times of times_s in units of the track's time base
+    stream_index: int = 0  # which track is shown
+    video_tracks: int = 1  # how many tracks hold pictures
+    pixel_format: str = ""  # libavutil's name
 
     @property
     def path(self) -> Path:
@@ -357,7 +336,7 @@ def _display(movie: MovieFacts | None, track_id: int) -> tuple[float, float, flo
 def _quarter_turn(
     matrix: tuple[float, float, float, float],
 ) -> tuple[float, float, float, float]:
-    """The turns and mirrors nearest to any display matrix: a damaged one may be singular."""
+    """Return the turns and mirrors nearest to a display matrix: a damaged one may be singular."""
     a, b, c, d = (-1.0 if value < 0 else 1.0 for value in matrix)
     return (a, 0.0, 0.0, d) if abs(matrix[0]) >= abs(matrix[1]) else (0.0, b, c, 0.0)
 

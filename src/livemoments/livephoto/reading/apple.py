@@ -1,4 +1,4 @@
-"""Apple's half of the format: identifiers, the key photo's time, and how it lies on the clip.
+"""Read what Apple's files state: identifiers, the key photo's time, how it lies on the clip.
 
 The still names its Live Photo in maker note tag 17, the MOV in a QuickTime key; the two texts
 are equal. A timed-metadata track of one sample says when the still was taken: the time is the
@@ -27,17 +27,13 @@ MAX_SAMPLE = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class StillImageTime:
-    """What the still-image-time track says.
+    """What the still-image-time track says."""
 
-    Attributes:
-        time_s: When the still was taken, seconds of the clip.
-        transform: Raw 3x3 matrix, float64: frame -> still in reference units, sensor
-            orientation, origin at the bottom left; None where the file has none.
-        reference_size: Width and height of those units in pixels, or None.
-    """
-
-    time_s: float
+    time_s: float  # when the still was taken, seconds of the clip
+    # Raw 3x3 matrix, float64: frame -> still in reference units, sensor orientation, origin at the
+    # bottom left; None where the file has none.
     transform: np.ndarray | None = None
+    # Width and height of those units in pixels, or None.
     reference_size: tuple[float, float] | None = None
 
 
@@ -117,7 +113,7 @@ def key_transform(
 
 
 def _upright(display: tuple[float, float, float, float], width: float, height: float) -> np.ndarray:
-    """3x3 from sensor coordinates to upright ones, both with the origin at the top left."""
+    """Return 3x3 from sensor coordinates to upright ones, both with the origin at the top left."""
     a, b, c, d = (float(np.sign(round(value, 3))) for value in display)
     left = -min(0.0, a * width + c * height)
     top = -min(0.0, b * width + d * height)
@@ -125,6 +121,6 @@ def _upright(display: tuple[float, float, float, float], width: float, height: f
 
 
 def _to_units(size: tuple[int, int], reference: tuple[float, float]) -> np.ndarray:
-    """3x3 from pixel centres of a picture of this size to reference units (corner = 0)."""
+    """Return 3x3 from pixel centres of a picture of this size to reference units (corner = 0)."""
     x, y = reference[0] / size[0], reference[1] / size[1]
     return np.array([[x, 0.0, x / 2], [0.0, y, y / 2], [0.0, 0.0, 1.0]])

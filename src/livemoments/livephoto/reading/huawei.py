@@ -1,4 +1,4 @@
-"""The footer of Huawei, HarmonyOS and Honor: texts of 20 bytes each, padded, at the file's end.
+"""Read the footer of Huawei, HarmonyOS and Honor: texts of 20 bytes, padded, at the file's end.
 
     [picture][MP4][cinemagraph]['v3_f<frame>'][<start>:<cover> in ms]['LIVE_<n>']
 
@@ -24,18 +24,12 @@ PLAY = re.compile(rb"\d{1,9}:(\d{1,9})\b")
 
 @dataclass(frozen=True, kw_only=True)
 class LiveFooter:
-    """What the footer says; nothing here is verified yet.
+    """What the footer says; nothing here is verified yet."""
 
-    Attributes:
-        start: Where the clip starts.
-        end: First byte of the footer.
-        frame: Number of the clip's frame that is the key photo, from 0; or None.
-        cover_ms: Time of the key photo, milliseconds of the clip; None when absent or unset.
-    """
-
-    start: int
-    end: int
-    frame: int | None = None
+    start: int  # where the clip starts
+    end: int  # first byte of the footer
+    frame: int | None = None  # number of the clip's frame that is the key photo, from 0; or None
+    # Time of the key photo, milliseconds of the clip; None when absent or unset.
     cover_ms: int | None = None
 
 
@@ -62,7 +56,7 @@ def read_footer(source: Source) -> LiveFooter | None:
 
 
 def is_honor(stream: ByteStream, start: int) -> bool:
-    """Whether Honor's marker stands before the clip that starts at this byte."""
+    """Return whether Honor's marker stands before the clip that starts at this byte."""
     if start < len(HONOR_MARKER):
         return False
     stream.seek(start - len(HONOR_MARKER))

@@ -1,4 +1,4 @@
-"""When in the clip the still was taken: what the file says, checked where it cannot be believed."""
+"""Find when in the clip the still was taken: as the file states, checked where that is doubtful."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ XMP = "XMP presentation timestamp"
 FOOTER_FRAME, FOOTER_COVER = "footer frame number", "footer cover time"
 VIVO_FRAME, VIVO_COVER = "vivo frame number", "vivo cover time"
 MATCHED = "matched"
-# Phones take the still up to some frames after the last one kept; more is not believed.
+# Phones take the still up to some frames after the clip's last one; more is not believed.
 MOST_PAST_END_S = 1.0
 # How much better another frame must fit before a stated time of zero is called wrong.
 CLEARLY_BETTER = 0.05
 CERTAIN = 0.8
 # Below this likeness no frame is the still's: neighbouring moments of one scene reach 0.8.
-ALIKE = 0.4
+SIMILAR = 0.4
 # Two statements about one moment differ by at most a frame or so.
 SAME_MOMENT_S = 0.1
 
@@ -74,18 +74,15 @@ def stated_key_time(
 ) -> KeyTime:
     """Take the first statement that can be; match the pictures where there is none.
 
-    Args:
-        still: The key photo.
-        clip: Its clip.
-        stated: What the file says, the most trusted first.
-        where: What should have said it.
+    stated is what the file states, the most trusted first; `where` names what should have stated
+    it.
     """
     statements = list(stated)
     possible = [(each, each.resolve(clip)) for each in statements]
     times = [(each, time_s) for each, time_s in possible if time_s is not None]
     if not times:
-        said = "; ".join(f"{each}, which the clip has not" for each in statements)
-        return _matched(still, clip, said or f"{where} states no key time")
+        reasons = "; ".join(f"{each}, which the clip has not" for each in statements)
+        return _matched(still, clip, reasons or f"{where} states no key time")
     (first, time_s), *others = times
     key = _compared_if_zero(still, clip, time_s, first.source, "zero was probably written unasked")
     notes = tuple(
@@ -97,13 +94,13 @@ def stated_key_time(
 
 
 def xmp_times(facts: MotionFacts) -> tuple[StatedTime, ...]:
-    """What XMP states."""
+    """Return what XMP states."""
     stamp = facts.timestamp_us
     return () if stamp is None else (StatedTime(source=XMP, time_s=stamp / 1e6),)
 
 
 def footer_times(footer: LiveFooter | None) -> tuple[StatedTime, ...]:
-    """What Huawei's or Honor's footer states: HarmonyOS itself goes by the frame's number."""
+    """Return what Huawei's or Honor's footer states: HarmonyOS itself goes by the frame number."""
     if footer is None:
         return ()
     cover_s = None if footer.cover_ms is None else footer.cover_ms / 1000
@@ -114,7 +111,7 @@ def footer_times(footer: LiveFooter | None) -> tuple[StatedTime, ...]:
 
 
 def tail_times(tail: VivoTail | None) -> tuple[StatedTime, ...]:
-    """What vivo's tail states: a cover chosen later replaces the frame of the shutter."""
+    """Return what vivo's tail states: a cover chosen later replaces the frame of the shutter."""
     if tail is None:
         return ()
     cover_s = None if tail.cover_ms is None else tail.cover_ms / 1000
@@ -130,7 +127,7 @@ def matched_key_time(still: Still, clip: Clip) -> KeyTime:
 
 
 def _given(*statements: StatedTime) -> tuple[StatedTime, ...]:
-    """Those that say something."""
+    """Return those that state something."""
     return tuple(each for each in statements if each.time_s is not None or each.frame is not None)
 
 
@@ -166,6 +163,6 @@ def _matched(still: Still, clip: Clip, why: str | None) -> KeyTime:
     match = match_still(still, clip)
     found = f"the key time was found by comparing pictures (likeness {match.likeness:.2f})"
     notes: tuple[str, ...] = (f"{why}; {found}" if why else found,)
-    if match.likeness < ALIKE:
+    if match.likeness < SIMILAR:
         notes += ("no frame of the clip looks like the still; the key time is a guess",)
     return KeyTime(time_s=match.time_s, source=MATCHED, notes=notes)

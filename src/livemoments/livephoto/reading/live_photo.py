@@ -15,33 +15,25 @@ SHAPE_TOLERANCE = 0.02
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LivePhoto:
-    """A still and its clip.
+    """A still and its clip."""
 
-    Attributes:
-        still: The key photo.
-        clip: The clip; its frames come out in the still's colour space.
-        key_time_s: When the still was taken, seconds of the clip. May lie past the last frame.
-        key_time_source: How that is known: "still-image-time track", "XMP presentation
-            timestamp", "footer frame number", "footer cover time" (Huawei, Honor), "vivo cover
-            time", "vivo frame number" or "matched" (to the frame most like the still).
-        kind: How it is stored. Two files: "apple-pair", "vivo-pair", "pair-by-name" or
-            "pair-by-hand". One file: "google-motion-photo", "microvideo", "samsung", "xiaomi",
-            "oppo" (OnePlus and realme too), "vivo", "huawei" (HarmonyOS too) or "honor". A
-            package of two: "livp" or "pvt". docs/formats.md describes each.
-        identifiers: What names the halves: {"still": ..., "video": ...}; empty without any.
-        notes: What is unusual, one sentence each.
-        key_transform: 3x3 float64 homography: pixel (x, y) of the upright clip frame at the key
-            time -> pixel of the upright still, pixel centres at whole numbers; None where the
-            file has none.
-    """
-
-    still: Still
-    clip: Clip
-    key_time_s: float
+    still: Still  # the key photo
+    clip: Clip  # the clip; its frames come out in the still's colour space
+    key_time_s: float  # when the still was taken, seconds of the clip. May lie past the last frame
+    # How that is known: "still-image-time track", "XMP presentation timestamp", "footer frame
+    # number", "footer cover time" (Huawei, Honor), "vivo cover time", "vivo frame number" or
+    # "matched" (to the frame most like the still).
     key_time_source: str
+    # How it is stored. Two files: "apple-pair", "vivo-pair", "pair-by-name" or "pair-by-hand". One
+    # file: "google-motion-photo", "microvideo", "samsung", "xiaomi", "oppo" (OnePlus and realme
+    # too), "vivo", "huawei" (HarmonyOS too) or "honor". A package of two: "livp" or "pvt".
+    # docs/formats.md describes each.
     kind: str
+    # What names the halves: {"still": ..., "video": ...}; empty without any.
     identifiers: dict[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what is unusual, one sentence each
+    # 3x3 float64 homography: pixel (x, y) of the upright clip frame at the key time -> pixel of the
+    # upright still, pixel centres at whole numbers; None where the file has none.
     key_transform: np.ndarray | None = None
 
     @property
@@ -126,12 +118,12 @@ def _video_facts(clip: Clip) -> dict[str, Any]:
 
 
 def same_shape(still: Still, clip: Clip) -> bool:
-    """Whether still and clip have the same aspect ratio, within what rounding explains."""
+    """Return whether still and clip have the same aspect ratio, within what rounding explains."""
     return abs(still.width / still.height / (clip.width / clip.height) - 1) <= SHAPE_TOLERANCE
 
 
 def unusual(still: Still, clip: Clip) -> tuple[str, ...]:
-    """What is unusual about a still and a clip, whatever holds them."""
+    """List what is unusual about a still and a clip, whatever holds them."""
     notes = []
     # The standard-gamut primaries differ too little to speak of.
     wide = still.colour.name != "sRGB" or clip.colour.primaries_name in ("p3", "bt2020")

@@ -1,7 +1,7 @@
-"""Finding the key photo's time by its content, where no metadata tells it.
+"""Find the key photo's time by its content, where no metadata state it.
 
 Still and frames are made small and grey, freed of tone (local mean and contrast removed), each
-frame is laid on the still by a small shift, and their correlation says how alike they are.
+frame is laid on the still by a small shift, and their correlation measures how similar they are.
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,12 @@ SHIFT_COST = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """Which frame is most like the still.
+    """Which frame is most like the still."""
 
-    Attributes:
-        index: The frame.
-        time_s: Its time.
-        likeness: Correlation with the still, at most 1, less the cost of its shift.
-        scores: Likeness of every frame looked at, by index.
-    """
-
-    index: int
-    time_s: float
-    likeness: float
-    scores: dict[int, float]
+    index: int  # the frame
+    time_s: float  # its time
+    likeness: float  # correlation with the still, at most 1, less the cost of its shift
+    scores: dict[int, float]  # likeness of every frame looked at, by index
 
 
 def match_still(still: Still, clip: Clip) -> Match:

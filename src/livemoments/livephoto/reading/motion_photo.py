@@ -1,4 +1,4 @@
-"""A clip inside the photo's own file: Google Motion Photo, MicroVideo, Samsung, Huawei, Honor.
+"""Find the clip in the photo's own file: Google Motion Photo, MicroVideo, Samsung, Huawei, Honor.
 
 Stated lengths are hints: every candidate is checked for a real video before it is believed.
 """
@@ -31,19 +31,13 @@ FIRST_BOX = re.compile(rb"\0\0[\0-\x0f][\0-\xff]ftyp")
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedClip:
-    """A clip found inside a photo.
+    """A clip found inside a photo."""
 
-    Attributes:
-        source: Its bytes.
-        kind: "google-motion-photo", "microvideo", "samsung", "huawei" or "honor".
-        stated: What the file says of the key photo's time, the most trusted first.
-        notes: What is unusual about how it is stored.
-    """
-
-    source: Source
-    kind: str
+    source: Source  # its bytes
+    kind: str  # "google-motion-photo", "microvideo", "samsung", "huawei" or "honor"
+    # What the file says of the key photo's time, the most trusted first.
     stated: tuple[StatedTime, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what is unusual about how it is stored
 
 
 def find_embedded_clip(photo: Source, facts: MotionFacts) -> EmbeddedClip | None:
@@ -94,7 +88,7 @@ def _before_footer(
 
 
 def _with_footer(photo: Source, stream: ByteStream, start: int, footer: LiveFooter) -> EmbeddedClip:
-    """The clip that starts here and has Huawei's or Honor's footer behind it."""
+    """Return the clip that starts here and has Huawei's or Honor's footer behind it."""
     end, kind = footer.end, "huawei"
     if is_honor(stream, start):
         kind, clean = "honor", before_private_box(stream, start, end)
@@ -124,7 +118,7 @@ def _stated_starts(photo: Source, facts: MotionFacts) -> Iterator[tuple[int, str
 
 
 def _video_at(stream: ByteStream, start: int, end: int) -> bool:
-    """Whether an MP4 with an index starts at this byte."""
+    """Return whether an MP4 with an index starts at this byte."""
     if start < 0:
         return False
     first = next(iter_boxes(stream, start, end), None)

@@ -1,4 +1,4 @@
-"""Opening a Live Photo or Motion Photo, however it is stored."""
+"""Open a Live Photo or Motion Photo, however it is stored."""
 
 from dataclasses import replace
 from os import PathLike
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from livemoments.errors import MissingFileError, PairingError, UnsupportedFileError
-from livemoments.livephoto.container.source import FileKind, Source, sniff
+from livemoments.livephoto.container.source import FileKind, Source
 from livemoments.livephoto.metadata.xmp import MotionFacts, parse_motion_facts
 from livemoments.livephoto.movie.video import Clip, open_clip
 from livemoments.livephoto.reading.apple import StillImageTime, key_transform, still_image_time
@@ -57,12 +57,13 @@ def open_live_photo(
     if video is not None:
         return _open_by_hand(Path(path), Path(video))
     photo = resolve(Path(path))
-    kind = _kind(photo)
+    file = Source.whole(photo)
+    kind = _kind(file)
     if kind == "archive":
         return _open_archive(photo)
     if kind == "video":
-        return _open_pair(_in_package(find_still(photo)))
-    still = read_still(photo)
+        return _open_pair(_in_package(find_still(file)))
+    still = read_still(photo, file=file)
     facts = parse_motion_facts(still.xmp)
     embedded = find_embedded_clip(still.source, facts)
     if embedded is not None:
@@ -78,11 +79,11 @@ def open_live_photo(
         raise
 
 
-def _kind(path: Path) -> FileKind:
-    kind = sniff(path)
+def _kind(file: Source) -> FileKind:
+    kind = file.kind
     if kind == "other":
         raise UnsupportedFileError(
-            f"{path.name}: neither a picture nor a video that livemoments reads;"
+            f"{file.name}: neither a picture nor a video that livemoments reads;"
             " expected JPEG, HEIC, PNG, MOV, MP4 or LIVP"
         )
     return kind
@@ -91,11 +92,11 @@ def _kind(path: Path) -> FileKind:
 def _open_by_hand(path: Path, video: Path) -> LivePhoto:
     if not path.exists():
         raise MissingFileError(f"{path}: no such file")
-    for half, expected in ((path, "still"), (video, "video")):
+    photo, source = Source.whole(path), Source.whole(video)
+    for half, expected in ((photo, "still"), (source, "video")):
         if _kind(half) != expected:
             raise UnsupportedFileError(f"{half.name}: expected a {expected}, found something else")
-    still = read_still(path)
-    source = Source.whole(video)
+    still = read_still(path, file=photo)
     pair = Pair(still=still, video=source, video_identifier=video_identifier(source))
     return _open_pair(pair, unpaired="pair-by-hand")
 
@@ -116,7 +117,7 @@ def _open_archive(path: Path) -> LivePhoto:
 
 
 def _in_package(pair: Pair) -> Pair:
-    """The pair with what is known of the folder it was found in."""
+    """Add to the pair what is known of the folder it was found in."""
     path = pair.still.path
     if path is None or not in_pvt(path):
         return pair
@@ -158,7 +159,7 @@ def _open_pair(pair: Pair, *, unpaired: str = "pair-by-name") -> LivePhoto:
 
 
 def _pairs_key_time(kind: str, still: Still, clip: Clip, track: StillImageTime | None) -> KeyTime:
-    """The key time of halves that belong together."""
+    """Find the key time of halves that belong together."""
     stated = tail_times(video_tail(clip.source)) if track is None else ()
     if kind == "vivo-pair" or stated:
         return stated_key_time(still, clip, stated, where="the clip's tail")
@@ -185,7 +186,7 @@ def _open_embedded(still: Still, embedded: EmbeddedClip, facts: MotionFacts) -> 
 def _transform(
     track: StillImageTime | None, key: KeyTime, still: Still, clip: Clip
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Apple's homography between upright pictures, where it is there and can hold."""
+    """Return Apple's homography between upright pictures, where it is there and can hold."""
     if track is None or track.transform is None or track.reference_size is None:
         return None, ()
     if key.source == MATCHED:

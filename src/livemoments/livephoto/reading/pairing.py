@@ -1,4 +1,4 @@
-"""Finding the other half of a Live Photo kept in two files.
+"""Find the other half of a Live Photo stored in two files.
 
 The identifier decides, Apple's or vivo's; names only say where to look first. Programs rename the
 halves: IMG_1.HEIC + IMG_1.MOV, IMG_1_3.mov (Photos' library), IMG_1_HEVC.MOV (iCloud downloaders).
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from livemoments.errors import InputError, MissingFileError, PairingError
-from livemoments.livephoto.container.source import Source, sniff
+from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.metadata.xmp import parse_motion_facts
 from livemoments.livephoto.movie.tracks import read_movie
 from livemoments.livephoto.reading.apple import movie_identifier
@@ -25,23 +25,15 @@ LISTED = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two files that make a Live Photo.
+    """Two files that make a Live Photo."""
 
-    Attributes:
-        still: The key photo's facts.
-        video: The clip's bytes.
-        video_identifier: Identifier of the video, Apple's or vivo's, or None.
-        by_name: True where only their names, or what holds both, say that they belong together.
-        package: "livp" or "pvt" where such a package holds both, else None.
-        notes: What is unusual about how they are kept.
-    """
-
-    still: Still
-    video: Source
-    video_identifier: str | None
+    still: Still  # the key photo's facts
+    video: Source  # the clip's bytes
+    video_identifier: str | None  # identifier of the video, Apple's or vivo's, or None
+    # True where only their names, or what holds both, say that they belong together.
     by_name: bool = False
-    package: str | None = None
-    notes: tuple[str, ...] = ()
+    package: str | None = None  # "livp" or "pvt" where such a package holds both, else None
+    notes: tuple[str, ...] = ()  # what is unusual about how they are stored
 
 
 def resolve(path: Path) -> Path:
@@ -78,59 +70,66 @@ def find_video(still: Still) -> Pair:
     wanted_id = still_identifier(still)
     unlike: tuple[Path, str] | None = None
     for video in videos if wanted_id else ():
-        identifier = video_identifier(video)
-        if same_identifier(identifier, wanted_id):
-            return Pair(still=still, video=Source.whole(video), video_identifier=identifier)
+        source, identifier = _identified(video)
+        if source is not None and same_identifier(identifier, wanted_id):
+            return Pair(still=still, video=source, video_identifier=identifier)
         if identifier and _same_stem(path, video):
             unlike = unlike or (video, identifier)
     if unlike is not None:
         raise mismatch(still, *unlike)
     for video in videos:
         if _same_stem(path, video):
-            return Pair(
-                still=still,
-                video=Source.whole(video),
-                video_identifier=video_identifier(video),
-                by_name=True,
-            )
+            source, identifier = _identified(video)
+            source = source or Source.whole(video)
+            return Pair(still=still, video=source, video_identifier=identifier, by_name=True)
     wanted = f"{path.stem}.MOV or {path.stem}.MP4"
     if wanted_id:
         wanted += f", or a video with the content identifier {wanted_id}"
-    raise PairingError(f"{path.name}: no video beside it; expected {wanted} in the same folder")
+    raise PairingError(f"{path.name}: no video next to it; expected {wanted} in the same folder")
 
 
-def find_still(video: Path) -> Pair:
+def _identified(video: Path) -> tuple[Source | None, str | None]:
+    """Look at a video once: its bytes, None where it cannot be opened, and its identifier."""
+    try:
+        source = Source.whole(video)
+    except InputError:
+        return None, None
+    return source, video_identifier(source)
+
+
+def find_still(video: Source) -> Pair:
     """Find the still of a clip, in its folder.
 
     Raises:
         PairingError: There is none, or the one of the same name belongs to another clip.
     """
+    path = video.path
     identifier = video_identifier(video, strict=True)
     by_name: Still | None = None
-    for path in _candidates(video, STILL_SUFFIXES):
-        same = _same_stem(path, video)
+    for each in _candidates(path, STILL_SUFFIXES):
+        same = _same_stem(each, path)
         if not same and identifier is None:
             continue
         try:
-            still = read_still(path)
+            still = read_still(each)
         except InputError:
-            if same and path.stem.lower() == video.stem.lower():
+            if same and each.stem.lower() == path.stem.lower():
                 raise
             continue
         if same_identifier(identifier, still_identifier(still)):
-            return Pair(still=still, video=Source.whole(video), video_identifier=identifier)
+            return Pair(still=still, video=video, video_identifier=identifier)
         if same and by_name is None:
             by_name = still
     if by_name is None:
-        wanted = f"{video.stem}.HEIC or {video.stem}.JPG"
+        wanted = f"{path.stem}.HEIC or {path.stem}.JPG"
         if identifier:
             wanted += f", or a still with the content identifier {identifier}"
         raise PairingError(
-            f"{video.name}: no still beside it; expected {wanted} in the same folder"
+            f"{video.name}: no still next to it; expected {wanted} in the same folder"
         )
     if identifier and still_identifier(by_name):
-        raise mismatch(by_name, video, identifier)
-    return Pair(still=by_name, video=Source.whole(video), video_identifier=identifier, by_name=True)
+        raise mismatch(by_name, path, identifier)
+    return Pair(still=by_name, video=video, video_identifier=identifier, by_name=True)
 
 
 def mismatch(still: Still, video: Path, identifier: str) -> PairingError:
@@ -150,17 +149,14 @@ def still_identifier(still: Still) -> str | None:
     return tail.identifier if tail is not None else None
 
 
-def video_identifier(video: Path | Source, *, strict: bool = False) -> str | None:
+def video_identifier(video: Source, *, strict: bool = False) -> str | None:
     """Return a video's Apple content identifier, else vivo's, else None.
 
-    Args:
-        video: The file, or its bytes.
-        strict: Raise on a file that cannot be read, instead of returning None.
+    strict raises on a file that cannot be read, instead of returning None.
     """
     try:
-        source = video if isinstance(video, Source) else Source.whole(video)
-        tail = video_tail(source)
-        return movie_identifier(read_movie(source)) or (tail.identifier if tail else None)
+        tail = video_tail(video)
+        return movie_identifier(read_movie(video)) or (tail.identifier if tail else None)
     except InputError:
         if strict:
             raise
@@ -168,13 +164,13 @@ def video_identifier(video: Path | Source, *, strict: bool = False) -> str | Non
 
 
 def same_identifier(one: str | None, other: str | None) -> bool:
-    """Whether two content identifiers are there and equal, whatever their case."""
+    """Return whether two content identifiers are there and equal, whatever their case."""
     return bool(one and other) and str(one).upper() == str(other).upper()
 
 
 def _path(still: Still) -> Path:
     if still.path is None:
-        raise PairingError("this still has no file, so no clip can be looked for beside it")
+        raise PairingError("this still has no file, so no clip can be looked for next to it")
     return still.path
 
 
@@ -201,13 +197,13 @@ def _distance(path: Path, other: Path) -> tuple[int, str]:
 
 
 def _same_stem(one: Path, other: Path) -> bool:
-    """Whether two names are one stem, but for an ending after '_' on the video's side."""
+    """Return whether two names are one stem, but for an ending after '_' on the video's side."""
     a, b = sorted((one.stem.lower(), other.stem.lower()), key=len)
     return a == b or (b.startswith(a + "_") and b[len(a) + 1 :] in ("3", "hevc"))
 
 
 def _only_one(folder: Path) -> Path:
-    """The still (or motion photo) of the one Live Photo in a folder."""
+    """Return the still (or motion photo) of the one Live Photo in a folder."""
     files = _files(folder)
     stills = [each for each in files if each.suffix.lower() in STILL_SUFFIXES | ARCHIVE_SUFFIXES]
     live = [each for each in stills[:MAX_CANDIDATES] if _has_clip(each)]
@@ -223,10 +219,11 @@ def _only_one(folder: Path) -> Path:
 
 def _has_clip(path: Path) -> bool:
     try:
-        if sniff(path) == "archive":
+        file = Source.whole(path)
+        if file.kind == "archive":
             return True
-        still = read_still(path)
-        if find_embedded_clip(Source.whole(path), parse_motion_facts(still.xmp)) is not None:
+        still = read_still(path, file=file)
+        if find_embedded_clip(file, parse_motion_facts(still.xmp)) is not None:
             return True
         find_video(still)
     except InputError:

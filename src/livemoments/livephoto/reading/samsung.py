@@ -1,4 +1,4 @@
-"""Samsung's trailer (SEF): a directory at the very end of the file that names its blocks.
+"""Read Samsung's trailer (SEF): a directory at the very end of the file that names its blocks.
 
 Block: {u16 0, u16 type, u32 name length, name, data}, little-endian. Directory: 'SEFH', u32
 version, u32 count, count x {u16 0, u16 type, u32 offset backwards from 'SEFH', u32 size}, then

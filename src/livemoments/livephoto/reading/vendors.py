@@ -1,4 +1,4 @@
-"""Whose form of Google's Motion Photo a file has: vivo, Xiaomi, or OPPO with OnePlus and realme.
+"""Tell vendors' versions of Google's Motion Photo apart: vivo, Xiaomi, OPPO, OnePlus and realme.
 
 All store the clip as Google does and add words of their own, which only name the form.
 """

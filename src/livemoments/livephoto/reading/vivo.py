@@ -1,4 +1,4 @@
-"""vivo's private tail: which photo and clip belong together, and which frame the photo is.
+"""Read vivo's private tail: which photo and clip belong together, and which frame the photo is.
 
 Tail: 'vivo', JSON, u32 length of the JSON, 'cameralbum!', u32 19 + length of the identifier,
 identifier, FF FF FF FF and a signature of 11 bytes. It ends a JPEG, or a 'uuid' box of the type
@@ -32,17 +32,13 @@ MOST = 100_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class VivoTail:
-    """What a tail says; of a photo usually the identifier alone.
+    """What a tail says; of a photo usually the identifier alone."""
 
-    Attributes:
-        identifier: What photo and clip share, or None.
-        frame: Number of the clip's frame that was the key photo when it was taken, from 0.
-        cover_ms: Time of the key photo that was chosen later in the gallery, milliseconds of the
-            clip; None where it never was changed.
-    """
-
-    identifier: str | None
+    identifier: str | None  # what photo and clip share, or None
+    # Number of the clip's frame that was the key photo when it was taken, from 0.
     frame: int | None = None
+    # Time of the key photo that was chosen later in the gallery, milliseconds of the clip; None
+    # where it never was changed.
     cover_ms: int | None = None
 
 
@@ -65,7 +61,7 @@ def video_tail(source: Source) -> VivoTail | None:
 
 
 def _tail(stream: ByteStream, start: int, end: int) -> VivoTail | None:
-    """The tail that ends bytes [start, end) of a stream."""
+    """Read the tail that ends bytes [start, end) of a stream."""
     start = max(start, end - MAX_TAIL)
     stream.seek(max(start, end - len(SIGNATURES[0])))
     if stream.read(len(SIGNATURES[0])) not in SIGNATURES:
@@ -88,7 +84,7 @@ def _tail(stream: ByteStream, start: int, end: int) -> VivoTail | None:
 
 
 def _json_object(data: bytes) -> dict[str, Any]:
-    """The JSON object behind the last 'vivo{'; empty where there is none that can be read."""
+    """Read the JSON object behind the last 'vivo{'; empty where there is none that can be read."""
     start = data.rfind(b'vivo{"')
     if start < 0:
         return {}
@@ -101,7 +97,7 @@ def _json_object(data: bytes) -> dict[str, Any]:
 
 
 def _closing_identifier(data: bytes) -> str | None:
-    """The identifier behind the marker, by its length and up to the signature."""
+    """Return the identifier behind the marker, by its length and up to the signature."""
     at = data.rfind(MARKER) + len(MARKER)
     if at < len(MARKER):
         return None
@@ -117,7 +113,7 @@ def _usable(identifier: str) -> bool:
 
 
 def _count(value: object) -> int | None:
-    """A whole number that can count frames or milliseconds, or None."""
+    """Return a whole number that can count frames or milliseconds, or None."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST:

@@ -1,4 +1,4 @@
-"""Read the key photo: facts from its header, its pixels on demand, always upright."""
+"""Read the key photo: its facts from the header, its pixels on demand, always upright."""
 
 import io
 import logging
@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError, first_line
 from livemoments.imaging.colour import ColourSpace, recognise_profile
 from livemoments.livephoto.container.iptc import iptc_of
-from livemoments.livephoto.container.source import HEAD_BYTES, Source, file_size, kind_of, sniff
+from livemoments.livephoto.container.source import HEAD_BYTES, Source, kind_of
 from livemoments.livephoto.metadata.apple_note import maker_note_identifier
 
 # Twice Pillow's own warning threshold, where Pillow refuses too: 179 megapixels.
@@ -61,27 +61,32 @@ _WARNINGS_LOCK = threading.RLock()
 class Still:
     """A still picture. Every size is that of the upright picture, orientation applied."""
 
-    path: Path | None  # None for a picture that never was a file
+    path: Path | None  # the file, or None for a picture that never was one
     format: str  # "JPEG", "HEIC", "PNG", "TIFF", "WEBP", "AVIF" or "BMP"
     width: int  # pixels
     height: int  # pixels
-    colour: ColourSpace = field(default_factory=ColourSpace)  # of what pixels() returns
-    exif: bytes | None = None  # TIFF bytes without 'Exif' prefix, orientation as in the file
-    xmp: bytes | None = None  # a packet
-    iptc: bytes | None = None  # IPTC-IIM of a JPEG
-    orientation: int = 1  # EXIF's, 1-8, as in the file; 1 for HEIC, whose decoder turns it
-    make: str | None = None  # maker of the camera
-    model: str | None = None  # of the camera
-    software: str | None = None  # or system version that wrote the file
-    taken: datetime | None = None  # with a time zone where EXIF has one
-    identifier: str | None = None  # Apple's content identifier
-    mode: str = "RGB"  # Pillow's name of the pixel layout in the file
+    # Colour space of what pixels() returns.
+    colour: ColourSpace = field(default_factory=ColourSpace)
+    # EXIF as TIFF bytes (no 'Exif' prefix), orientation tag as in the file; or None.
+    exif: bytes | None = None
+    xmp: bytes | None = None  # XMP packet, or None
+    iptc: bytes | None = None  # IPTC-IIM of a JPEG, or None
+    # EXIF orientation, 1-8, as in the file; 1 for HEIC, whose decoder turns it.
+    orientation: int = 1
+    make: str | None = None  # maker of the camera, or None
+    model: str | None = None  # camera model, or None
+    software: str | None = None  # software or system version that wrote the file, or None
+    taken: datetime | None = None  # when it was taken, with a time zone where EXIF has one; or None
+    identifier: str | None = None  # Apple content identifier, or None
+    mode: str = "RGB"  # pillow's name of the pixel layout in the file, such as "RGB" or "CMYK"
     # The picture's bytes, where it was unpacked from the file; None where it is the file.
     data: bytes | None = field(default=None, repr=False)
+    # The file as it was found when the still was read.
+    file: Source | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
-        """The file's name, for messages."""
+        """The file's name, as messages say it."""
         return self.path.name if self.path else "still"
 
     @property
@@ -90,7 +95,7 @@ class Still:
         if self.path is None:
             raise InputError("this still has no file")
         if self.data is None:
-            return Source.whole(self.path)
+            return self.file or Source.whole(self.path)
         return Source(path=self.path, start=0, length=len(self.data), data=self.data)
 
     def pixels(self) -> np.ndarray:
@@ -110,7 +115,7 @@ class Still:
     def _decode(self, side: int | None) -> np.ndarray:
         if self.path is None:
             raise InputError("this still has no file to read pixels from")
-        with opened(self.path, self.data) as image:
+        with opened(self.path, self.data, self.file) as image:
             if side is not None:
                 image.draft("RGB", (2 * side, 2 * side))
             icc = image.info.get("icc_profile")
@@ -121,19 +126,21 @@ class Still:
             return np.array(to_rgb(upright, icc))
 
 
-def read_still(path: Path, data: bytes | None = None) -> Still:
+def read_still(path: Path, data: bytes | None = None, file: Source | None = None) -> Still:
     """Read a still's facts; its pixels stay in the file.
 
     Args:
         path: The file.
         data: The picture's bytes, where it was unpacked from that file.
+        file: The whole file, where it was looked at before.
 
     Raises:
         MissingFileError: It is not there or cannot be opened.
         DamagedFileError: It is empty, truncated or broken.
         UnsupportedFileError: It is no picture, of an unknown kind, or too large.
     """
-    with opened(path, data) as image:
+    file = file or Source.whole(path)
+    with opened(path, data, file) as image:
         info = image.info
         exif = _raw_exif(image)
         tags = image.getexif()
@@ -159,24 +166,27 @@ def read_still(path: Path, data: bytes | None = None) -> Still:
             identifier=_identifier(maker_note),
             mode=image.mode,
             data=data,
+            file=file,
         )
 
 
 @contextmanager
-def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
+def opened(
+    path: Path, data: bytes | None = None, file: Source | None = None
+) -> Iterator[Image.Image]:
     """Open a picture, pixels not yet decoded; any decoder's fault becomes one of our errors."""
-    file_size(path)
+    found = file or Source.whole(path)
     formats = picture_formats()
     try:
         with _WARNINGS_LOCK, warnings.catch_warnings():
             # Decoders warn about odd metadata; what matters is noted or raised by us.
             warnings.simplefilter("ignore")
-            file = path if data is None else io.BytesIO(data)
-            with Image.open(file, formats=formats) as image:
+            packed = path if data is None else io.BytesIO(data)
+            with Image.open(packed, formats=formats) as image:
                 _check_size(path, image)
                 yield image
     except UnidentifiedImageError as error:
-        if (sniff(path) if data is None else kind_of(data[:HEAD_BYTES])) == "still":
+        if (found.kind if data is None else kind_of(data[:HEAD_BYTES])) == "still":
             raise DamagedFileError(f"{path.name}: the picture is truncated or damaged") from error
         raise UnsupportedFileError(
             f"{path.name}: not a picture livemoments reads; expected JPEG, HEIC or PNG"
@@ -224,7 +234,7 @@ def _through_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Reduce wide grey to 8 bits; the values of 'I' and 'F' show whether they hold 16 bits or 8."""
+    """Reduce grey of 16 bits and more to 8; 'I' and 'F' hold 16 bits or 8, as their values show."""
     values = np.asarray(image).astype(np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     wide = image.mode.startswith("I;16") or values.max(initial=0.0) > 255
@@ -252,7 +262,7 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
 
 @cache
 def picture_formats() -> tuple[str, ...]:
-    """Teach Pillow HEIC, once; return which of our formats it reads."""
+    """Teach Pillow HEIC, once, when the first picture is opened; return what it reads of ours."""
     import pillow_heif
 
     Image.init()
@@ -276,7 +286,7 @@ def _too_large() -> str:
 
 
 def _colour(image: Image.Image) -> ColourSpace:
-    """Return the colour space of the RGB made of a picture: sRGB where it was not RGB."""
+    """Colour space of the RGB made from a picture: its own, or sRGB where it was not RGB."""
     icc = image.info.get("icc_profile")
     if not icc or image.mode in ("CMYK", "LAB", "L", "LA", "1") or image.mode.startswith("I"):
         return ColourSpace()
@@ -310,7 +320,7 @@ def _text(value: Any) -> str | None:  # noqa: ANN401 - EXIF holds anything
 
 
 def _taken(tags: Image.Exif, details: dict[int, Any]) -> datetime | None:
-    """Read DateTimeOriginal (else DateTime), with fractions and offset where EXIF has them."""
+    """DateTimeOriginal (else DateTime), with fractions and offset where EXIF has them."""
     text = details.get(ExifTags.Base.DateTimeOriginal) or tags.get(ExifTags.Base.DateTime)
     try:
         taken = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
@@ -324,7 +334,7 @@ def _taken(tags: Image.Exif, details: dict[int, Any]) -> datetime | None:
 
 
 def _offset(text: str) -> timezone | None:
-    """Parse a time zone such as '+09:00', or return None."""
+    """Parse a time zone such as '+09:00'; return None for others."""
     try:
         hours, minutes = int(text[1:3]), int(text[4:6])
         sign = {"+": 1, "-": -1}[text[0]]

@@ -65,11 +65,6 @@ def convert_file(
     return _convert(live, out, file_format, overwrite=overwrite)
 
 
-def check_own_form_output(live: LivePhoto, out: Path, *, overwrite: bool = False) -> None:
-    """Raise what with_other_clip would raise at a path; for a look before long work."""
-    check_place(out, format_of_source(live), overwrite=overwrite, inputs=live.files)
-
-
 def with_other_clip(live: LivePhoto, clip: Clip, out: Path, *, overwrite: bool = False) -> Written:
     """Write a Live Photo with another clip in the place of its own, in the format that it has.
 

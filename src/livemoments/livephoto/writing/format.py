@@ -24,7 +24,9 @@ def format_called(name: str) -> Format:
         ConfigError: There is no such format.
     """
     if name not in [*Format]:
-        raise ConfigError(f"the format must be one of {', '.join(Format)}; got {name!r}")
+        raise ConfigError(
+            f"the format must be one of {', '.join(Format)}; got {name!r}", settings=("to",)
+        )
     return Format(name)
 
 

@@ -1,1 +1,1 @@
-"""The sd3 model, the paper's own; this room needs PyTorch."""
+"""Run the sd3 model, the paper's own. This room needs PyTorch."""

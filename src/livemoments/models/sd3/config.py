@@ -1,6 +1,6 @@
-"""How the sd3 tier runs: settings alone, so that the core can read them without PyTorch."""
+"""The settings of the sd3 tier; they need no PyTorch, so that the core can read them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from livemoments.errors import ConfigError
@@ -26,16 +26,14 @@ class Sd3Config:
     base: Path | str = SD3_MEDIUM  # not read where weights has a `vae` folder of its own
     official: bool = False  # the release's choices: Euler, its times, sampled latents, tile flow
     sampler: str = "exact"  # exact bridge steps, or the release's "euler"
-    flow: str = (
-        "alignment"  # key photo -> frame, for the MotionEncoder; or of the tile, by dis, raft
-    )
+    flow: str = "alignment"  # of the whole picture, for the MotionEncoder; or a tile's: dis, raft
     raft: Path | None = None  # RAFT's weights; None: torchvision's own
     device: str = "auto"
     precision: str = "auto"  # bf16 on CUDA and CPU, fp16 on MPS
     batch: int = 1  # tiles at a time
     reference_per: str = "step"  # or "tile": ReferenceNet runs once, at the bridge's start; faster
     compile: bool = False  # torch.compile: a minute or two first, then faster
-    offload: str = "auto"  # "blocks": they visit the GPU one by one; auto: where they do not fit
+    offload: str = "auto"  # "blocks": they visit the GPU one by one; auto: if they do not fit
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -51,14 +49,10 @@ class Sd3Config:
 
     @property
     def euler(self) -> bool:
-        """Whether the bridge is walked in Euler's steps."""
+        """Return whether the bridge is walked in Euler's steps."""
         return self.official or self.sampler == "euler"
 
     @property
     def tile_flow(self) -> str:
-        """Where a tile's motion comes from: the release has no flow of the whole picture for it."""
+        """The source of a tile's motion: the release has no flow of the whole picture for it."""
         return "dis" if self.official and self.flow == "alignment" else self.flow
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain values."""
-        return asdict(self)

@@ -1,4 +1,4 @@
-"""Where the sd3 tier's parts go: device, arithmetic, and whether the memory will do."""
+"""Choose device and arithmetic for the sd3 tier, check its memory, and move its parts there."""
 
 import os
 from collections.abc import Iterator
@@ -31,58 +31,51 @@ class Placement:
     dtype: torch.dtype  # of the transformers
     offload: bool  # blocks stay in main memory and visit the device one by one
     needs_gb: float  # estimated peak on the device, 10^9 bytes
-    has_gb: float | None  # free there before loading; None: not told
 
 
 def resolve_device(config: Sd3Config) -> torch.device:
-    """The device a config asks for, or the best there is.
+    """Return the device a config asks for, or the best there is.
 
     Raises:
         DeviceError: it is not there.
     """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if config.device == "auto":
-        return torch.device(next(name for name, found in there.items() if found))
-    if not there[config.device]:
-        found = ", ".join(name for name, available in there.items() if available)
+    there = ["cuda"] if torch.cuda.is_available() else []
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    there += ["cpu"]
+    if config.device not in ("auto", *there):
         raise DeviceError(
-            f"device {config.device}: PyTorch finds none here; there is {found} (--device)"
+            f"device {config.device}: PyTorch finds none here; there is {', '.join(there)}",
+            settings=("device",),
         )
-    return torch.device(config.device)
+    return torch.device(there[0] if config.device == "auto" else config.device)
 
 
 def resolve_dtype(config: Sd3Config, device: torch.device) -> torch.dtype:
-    """The arithmetic a config asks for, or the device's best."""
+    """Return the arithmetic a config asks for, or the device's best."""
     if config.precision != "auto":
         return DTYPES[config.precision]
     return torch.float16 if device.type == "mps" else torch.bfloat16
 
 
 def autoencoder_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """The autoencoder's: with bfloat16's 8 bits, smooth places would show steps."""
+    """Return the autoencoder's: with bfloat16's 8 bits, smooth places would show steps."""
     if dtype == torch.bfloat16:
         return torch.float32 if device.type == "cpu" else torch.float16
     return dtype
 
 
 def weights_bytes(*modules: nn.Module) -> int:
-    """What the parameters and buffers of modules take."""
-    return sum(
-        x.numel() * x.element_size() for m in modules for x in (*m.parameters(), *m.buffers())
-    )
+    """Count the bytes of the parameters and buffers of modules."""
+    return sum(tensor.nbytes for m in modules for tensor in (*m.parameters(), *m.buffers()))
 
 
 def estimate_gb(
     parts: Sd3Parts, config: Sd3Config, dtype: torch.dtype, tile_px: int, *, offload: bool
 ) -> float:
-    """The peak of memory on the device, estimated, in 10^9 bytes.
+    """Estimate the peak of memory on the device, in 10^9 bytes.
 
-    Weights; the reference's keys and values of every block; one block at work, or the autoencoder
-    at full size, whichever is larger.
+    It holds the weights; the reference's keys and values of every block; and one block at work, or
+    the autoencoder at full size, whichever is larger.
     """
     net = parts.dual.restoration
     size = torch.finfo(dtype).bits // 8
@@ -100,7 +93,7 @@ def estimate_gb(
 
 
 def free_gb(device: torch.device) -> float | None:
-    """Free memory of a device, in 10^9 bytes; for the CPU all it has; None where not told."""
+    """Return the free memory of a device, in 10^9 bytes; for the CPU all of it; None: not known."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info()[0] / 1e9
     if device.type == "mps":
@@ -114,20 +107,18 @@ def place(parts: Sd3Parts, config: Sd3Config, tile_px: int) -> Placement:
     """Move the parts to the device, all of them or, where they do not fit, block by block.
 
     Raises:
-        DeviceError: the memory will not do either way.
+        DeviceError: the memory does not suffice either way.
     """
     device = resolve_device(config)
     dtype = resolve_dtype(config, device)
     has = free_gb(device)
-    may = {"none": [False], "blocks": [True], "auto": [False, True]}[config.offload]
-    if device.type == "cpu":
-        may = [False]  # they are there already
-    for offload in may:
+    ways = {"none": [False], "blocks": [True], "auto": [False, True]}[config.offload]
+    for offload in [False] if device.type == "cpu" else ways:  # on the CPU they are already
         needs = estimate_gb(parts, config, dtype, tile_px, offload=offload)
         if has is None or needs <= has:
             break
     else:
-        raise DeviceError(too_little(config, device, needs, has))
+        raise too_little(config, device, needs, has)
     # Not diffusers' own `to`, which warns of a list of modules that is empty here.
     nn.Module.to(parts.vae, device, autoencoder_dtype(dtype, device))
     dual = parts.dual
@@ -136,7 +127,7 @@ def place(parts: Sd3Parts, config: Sd3Config, tile_px: int) -> Placement:
         _move_all_but_blocks(dual, device)
     else:
         dual.to(device)
-    return Placement(device=device, dtype=dtype, offload=offload, needs_gb=needs, has_gb=has)
+    return Placement(device=device, dtype=dtype, offload=offload, needs_gb=needs)
 
 
 def _move_all_but_blocks(dual: DualBranch, device: torch.device) -> None:
@@ -153,26 +144,30 @@ def _move_all_but_blocks(dual: DualBranch, device: torch.device) -> None:
         block.attn.processor.to(device)
 
 
-def too_little(config: Sd3Config, device: torch.device, needs: float, has: float | None) -> str:
-    """What to do where the memory does not suffice."""
-    ways = ["--tile-batch 1"] if config.batch > 1 else []
-    ways += ["--offload blocks"] if config.offload == "none" and device.type != "cpu" else []
-    ways += ["--precision bf16"] if config.precision == "float32" else []
-    ways.append("--model compact, which runs on any computer")
-    return (
-        f"device {device.type}: the sd3 model needs about {needs:.1f} GB of memory, "
-        f"{'not so much is' if has is None else f'{has:.1f} GB are'} there; try {' or '.join(ways)}"
+def too_little(
+    config: Sd3Config, device: torch.device, needs: float, has: float | None, why: str = ""
+) -> DeviceError:
+    """Return the error for memory that does not suffice, with what to do about it."""
+    ways = {
+        "batch": "one tile at a time" if config.batch > 1 else "",
+        "offload": "offload blocks" if config.offload == "none" and device.type != "cpu" else "",
+        "precision": "precision bf16" if config.precision == "float32" else "",
+        "model": "the model compact, which runs on any computer",
+    }
+    there = "not so much is" if has is None else f"{has:.1f} GB are"
+    return DeviceError(
+        f"{why}device {device.type}: the sd3 model needs about {needs:.1f} GB of memory, {there}"
+        f" there; try {' or '.join(filter(None, ways.values()))}",
+        settings=[name for name, way in ways.items() if way],
     )
 
 
 @contextmanager
-def out_of_memory_said(config: Sd3Config, placement: Placement) -> Iterator[None]:
+def explain_out_of_memory(config: Sd3Config, placement: Placement) -> Iterator[None]:
     """Turn PyTorch's running out of memory into a DeviceError that says what to do."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        has = free_gb(placement.device)
-        raise DeviceError(
-            f"out of memory, though {placement.needs_gb:.1f} GB were expected to do; "
-            + too_little(config, placement.device, placement.needs_gb, has)
-        ) from error
+        needs, has = placement.needs_gb, free_gb(placement.device)
+        why = f"out of memory, though {needs:.1f} GB were expected to suffice; "
+        raise too_little(config, placement.device, needs, has, why) from error

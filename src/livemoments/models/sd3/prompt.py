@@ -1,24 +1,30 @@
-"""The empty prompt's embeddings, which the sd3 tier is always told: read, and made once.
+"""Read the empty prompt's embeddings, which the sd3 tier always gets, and make them once.
 
 Whether the release was trained with T5's share of them is not known: without `text_encoder_3`,
-diffusers takes zeros for it. What is made here says which it was.
+diffusers takes zeros for it. The result of making them says which it was.
 """
 
-import importlib.util
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from livemoments.errors import LiveMomentsError, MissingExtraError, WeightsError, list_some
+from livemoments.errors import WeightsError, first_line, list_some
+from livemoments.extras import need_sd3
 from livemoments.files import atomic_output, check_output
-from livemoments.models.sd3.stored import AGAIN, find_folder, open_file, read_json, unpickle
+from livemoments.models.sd3.quiet import quiet_transformers
+from livemoments.models.sd3.stored import (
+    AGAIN,
+    find_folder,
+    open_file,
+    read_json,
+    unpickle,
+    write_errors,
+    write_file,
+)
 from livemoments.networks.sd3 import SD3_MEDIUM, Prompt, make_transformer
 
 PROMPT_FILE = "empty_prompt.safetensors"
@@ -26,6 +32,7 @@ NAMES = ("prompt_embeds", "pooled_prompt_embeds")  # of tokens and pooled
 RELEASED = tuple(f"{name}.pt" for name in NAMES)
 CLIP_PARTS = ("tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2")
 T5 = "text_encoder_3"
+MAKE = "`livemoments lab embed-prompt` makes it anew"
 # A text encoder in full precision; else its files bear the variant's name.
 PLAIN = [
     f"{name}{index}"
@@ -39,38 +46,22 @@ WITHOUT_T5 = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class EmptyPrompt:
-    """What `embed_empty_prompt` wrote."""
-
-    path: Path
-    tokens: int
-    width: int
-    pooled: int
-    t5: bool  # whether T5 was there; else its tokens are zeros
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain values, with a word on what is not known."""
-        note = WITH_T5 if self.t5 else WITHOUT_T5
-        return {**vars(self), "path": str(self.path), "note": note}
-
-
 def prompt_files(folders: Sequence[Path]) -> list[Path]:
-    """Our one file or the release's two, of the first folder that has them; else none."""
+    """Find our one file or the release's two in the first folder that has them; else none."""
     for folder in folders:
         if os.path.isfile(folder / PROMPT_FILE):
             return [folder / PROMPT_FILE]
         found = [folder / name for name in RELEASED if os.path.isfile(folder / name)]
         if len(found) == 1:
             other = next(name for name in RELEASED if name != found[0].name)
-            raise WeightsError(f"{found[0]}: the prompt's other file, {other}, is not beside it")
+            raise WeightsError(f"{found[0]}: the prompt's other file, {other}, is not next to it")
         if found:
             return found
     return []
 
 
 def read_prompt(files: Sequence[Path], width: int, pooled_width: int) -> Prompt:
-    """The embeddings that `prompt_files` found, in float32.
+    """Read the files that `prompt_files` found, in float32.
 
     Args:
         files: One of ours, or two of the release.
@@ -81,12 +72,11 @@ def read_prompt(files: Sequence[Path], width: int, pooled_width: int) -> Prompt:
         WeightsError: they are of another size, not finite, or zeros.
     """
     source = files[0]
-    tensors = _our_tensors(source) if len(files) == 1 else [_one_tensor(file) for file in files]
-    prompt = Prompt(*(tensor.to(torch.float32) for tensor in tensors))
-    if prompt.tokens.ndim == 2:
-        prompt = Prompt(prompt.tokens[None], prompt.pooled)
-    if prompt.pooled.ndim == 1:
-        prompt = Prompt(prompt.tokens, prompt.pooled[None])
+    read = _our_tensors(source) if len(files) == 1 else [_one_tensor(file) for file in files]
+    tokens, pooled = (tensor.to(torch.float32) for tensor in read)
+    prompt = Prompt(
+        tokens[None] if tokens.ndim == 2 else tokens, pooled[None] if pooled.ndim == 1 else pooled
+    )
     check_prompt(prompt, source, width, pooled_width)
     return prompt
 
@@ -101,32 +91,29 @@ def check_prompt(prompt: Prompt, source: Path, width: int, pooled_width: int) ->
             raise WeightsError(
                 f"{source}: {name} is {list(found)}, the transformer needs"
                 f" [{', '.join(map(str, shape))}]; make it from this model's text encoders with"
-                " `livemoments embed-prompt`"
+                " `livemoments lab embed-prompt`"
             )
         if not tensor.isfinite().all():
-            raise WeightsError(
-                f"{source}: {name} holds values that are not finite; `livemoments embed-prompt`"
-                " makes it anew"
-            )
+            raise WeightsError(f"{source}: {name} holds values that are not finite; {MAKE}")
         if not tensor.any():
             raise WeightsError(
                 f"{source}: {name} is all zeros, but the release was trained with what the text"
-                " encoders make of the empty prompt; `livemoments embed-prompt` makes it"
+                f" encoders make of the empty prompt; {MAKE}"
             )
 
 
 def write_prompt(path: Path, prompt: Prompt) -> None:
-    """Our file."""
-    tensors = dict(zip(NAMES, (prompt.tokens, prompt.pooled), strict=True))
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    path.write_bytes(safetensors.torch.save(whole, metadata={"format": "pt"}))
+    """Write our one file."""
+    write_file(path, dict(zip(NAMES, (prompt.tokens, prompt.pooled), strict=True)))
 
 
-def embed_empty_prompt(base: Path | str, output: Path, *, overwrite: bool = False) -> EmptyPrompt:
+def embed_empty_prompt(
+    base: Path | str, output: Path, *, overwrite: bool = False
+) -> dict[str, object]:
     """Make `empty_prompt.safetensors` with the text encoders of SD3-medium's folder, in float32.
 
-    T5 may be absent; then its tokens are zeros, and the result says so. With it this needs some
-    20 GB of memory, and with the release's own embeddings neither is known to agree.
+    T5 may be absent; then its tokens are zeros, and the facts that are returned say so. With T5
+    this needs some 20 GB of memory. Whether the release was trained with either is not known.
 
     Args:
         base: SD3-medium's folder, or its name in the Hugging Face cache.
@@ -138,11 +125,7 @@ def embed_empty_prompt(base: Path | str, output: Path, *, overwrite: bool = Fals
         OutputError: the file exists or cannot be written.
         MissingExtraError: transformers is not installed.
     """
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtraError(
-            "embedding the prompt needs transformers, which is not installed;"
-            " pip install 'livemoments[sd3]'"
-        )
+    need_sd3("embedding the prompt", "transformers")
     check_output(output, overwrite=overwrite)
     folder = find_folder(base)
     t5 = os.path.isdir(folder / T5)
@@ -153,16 +136,21 @@ def embed_empty_prompt(base: Path | str, output: Path, *, overwrite: bool = Fals
     with quiet_transformers(), torch.inference_mode():
         prompt = _embed(folder, t5)
     check_prompt(prompt, folder, prompt.tokens.shape[-1], prompt.pooled.shape[-1])
-    with atomic_output(output, overwrite=overwrite) as temporary:
+    with write_errors(output), atomic_output(output, overwrite=overwrite) as temporary:
         write_prompt(temporary, prompt)
     _, tokens, width = prompt.tokens.shape
-    return EmptyPrompt(
-        path=output, tokens=tokens, width=width, pooled=prompt.pooled.shape[-1], t5=t5
-    )
+    return {
+        "path": str(output),
+        "tokens": tokens,
+        "width": width,
+        "pooled": prompt.pooled.shape[-1],
+        "t5": t5,
+        "note": WITH_T5 if t5 else WITHOUT_T5,
+    }
 
 
 def _embed(folder: Path, t5: bool) -> Prompt:
-    """What diffusers' own pipeline for SD3 makes of the empty prompt."""
+    """Have diffusers' own pipeline for SD3 embed the empty prompt."""
     from diffusers import StableDiffusion3Pipeline
     from transformers import (
         CLIPTextModelWithProjection,
@@ -191,7 +179,7 @@ def _embed(folder: Path, t5: bool) -> Prompt:
 
 
 def _stand_in(folder: Path) -> Any:  # noqa: ANN401 - diffusers' transformer
-    """A transformer without values: without T5, diffusers asks it how wide T5's zeros are."""
+    """Make a transformer without values: without T5, diffusers asks it how wide T5's zeros are."""
     path = folder / "transformer" / "config.json"
     stored = read_json(path) if os.path.isfile(path) else {}
     width = stored.get("joint_attention_dim", SD3_MEDIUM["joint_attention_dim"])
@@ -204,7 +192,7 @@ def _stand_in(folder: Path) -> Any:  # noqa: ANN401 - diffusers' transformer
 
 
 def _encoder(kind: Any, folder: Path) -> Any:  # noqa: ANN401 - classes of transformers
-    """A text encoder with all of its weights: transformers alone would draw missing ones."""
+    """Load a text encoder with all of its weights: transformers alone would draw missing ones."""
     plain = any(os.path.isfile(folder / name) for name in PLAIN)
     model, report = _loaded(
         kind, folder, output_loading_info=True, variant=None if plain else "fp16"
@@ -222,39 +210,21 @@ def _loaded(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401
         raise _unusable(folder, error) from error
 
 
-def _unusable(folder: Path, error: Exception) -> LiveMomentsError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+def _unusable(folder: Path, error: Exception) -> WeightsError:
+    reason = first_line(error)
     return WeightsError(f"{folder}: not usable as SD3-medium's text encoders ({reason}); {AGAIN}")
 
 
 def _our_tensors(path: Path) -> list[Tensor]:
-    tensors = dict(open_file(path).tensors(torch.float32))
+    tensors = open_file(path).tensors(torch.float32)
     missing = [name for name in NAMES if name not in tensors]
     if missing:
-        raise WeightsError(
-            f"{path}: without {list_some(missing)}; `livemoments embed-prompt` makes it anew"
-        )
+        raise WeightsError(f"{path}: without {list_some(missing)}; {MAKE}")
     return [tensors[name] for name in NAMES]
 
 
 def _one_tensor(path: Path) -> Tensor:
     value = unpickle(path)
     if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_meta:
-        raise WeightsError(f"{path}: holds no tensor; `livemoments embed-prompt` makes it anew")
+        raise WeightsError(f"{path}: holds no tensor; {MAKE}")
     return value
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Only what we say is said: transformers reports on loading, and draws bars for seconds."""
-    from transformers.utils import logging
-
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()

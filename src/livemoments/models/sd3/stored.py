@@ -1,10 +1,10 @@
-"""Networks' weights in files: found, compared by their headers, fitted in, written whole."""
+"""Read networks' weights from files, compared by their headers first, and write them."""
 
 import json
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +14,23 @@ import torch
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from livemoments.errors import WeightsError, list_some
+from livemoments.errors import OutputError, WeightsError, list_some
 from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM
 
 LICENCE = (
     "LiveMoments' code is Apache-2.0; its weights derive from SD3-medium, so the Stability AI"
     " Community License applies to both"
 )
-AGAIN = "download it again, or give another folder"
+AGAIN = "download it again, or give another one"
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 SHARD_BYTES = 4 << 30  # of weights in one file, at most
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-INDEX = f"{WEIGHTS}.index.json"
 # As diffusers names them, in the order of preference.
 WEIGHT_FILES = (
     WEIGHTS,
-    INDEX,
+    f"{WEIGHTS}.index.json",
     "diffusion_pytorch_model.fp16.safetensors",
     "diffusion_pytorch_model.safetensors.index.fp16.json",
     "diffusion_pytorch_model.bin",
@@ -57,32 +56,102 @@ class Stored:
     source: Path  # the file or the folder: what messages name
     entries: dict[str, Entry]
 
-    def tensors(self, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-        """Every name with its tensor, one after the other."""
-        for file in self.files():
+    @property
+    def files(self) -> list[Path]:
+        """The files that hold the tensors."""
+        return sorted({entry.file for entry in self.entries.values()})
+
+    def tensors(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Read every tensor, one after the other."""
+        found: dict[str, Tensor] = {}
+        for file in self.files:
             names = [name for name, entry in self.entries.items() if entry.file == file]
             if file.suffix == ".safetensors":
                 with _safe_file(file) as opened:
-                    yield from ((name, opened.get_tensor(name).to(dtype)) for name in names)
+                    found |= {name: opened.get_tensor(name).to(dtype) for name in names}
             else:
                 state = _state_dict(file)
-                yield from ((name, state[name].to(dtype)) for name in names)
+                found |= {name: state[name].to(dtype) for name in names}
+        return found
 
-    def files(self) -> list[Path]:
-        """The files they lie in."""
-        return sorted({entry.file for entry in self.entries.values()})
 
-    def facts(self) -> dict[str, object]:
-        """How they are stored, for people."""
+@dataclass(frozen=True)
+class Part:
+    """A network on the meta device, and weights of its names and shapes, not yet read.
+
+    Raises:
+        WeightsError: the weights are of another network.
+    """
+
+    network: Any
+    stored: Stored
+    fresh: str | None = None  # how names end that may be absent, and are then zeros; None: none may
+
+    def __post_init__(self) -> None:
+        found, fresh = self.stored.entries, self.fresh
+        wanted = {name: tuple(each.shape) for name, each in self.network.state_dict().items()}
+        optional = {name for name in wanted if fresh and name.endswith(fresh)} - found.keys()
+        shapes = {name: entry.shape for name, entry in found.items()}
+        kinds = [
+            f"{name} ({each.dtype})" for name, each in found.items() if "float" not in each.dtype
+        ]
+        problems = differences({n: s for n, s in wanted.items() if n not in optional}, shapes)
+        problems += [f"not floating point: {list_some(kinds)}"] if kinds else []
+        if problems:
+            raise WeightsError(
+                f"{self.stored.source}: not the weights of this {type(self.network).__name__};"
+                f" {'; '.join(problems)}; {AGAIN}"
+            )
+
+    def load(self, dtype: torch.dtype) -> Any:  # noqa: ANN401 - the network
+        """Return the network with its values, on the CPU, in evaluation mode, frozen.
+
+        Raises:
+            WeightsError: the files cannot be read, or some values are not in them.
+        """
+        network, state = self.network, self.stored.tensors(dtype)
+        for name, tensor in network.state_dict().items():
+            if name not in state:
+                state[name] = torch.zeros(tensor.shape, dtype=dtype)
+        network.load_state_dict(state, strict=True, assign=True)
+        tensors = [*network.named_parameters(), *network.named_buffers()]
+        empty = [name for name, tensor in tensors if tensor.is_meta]
+        if empty:
+            raise WeightsError(
+                f"{self.stored.source}: holds no values for {list_some(empty)}; {AGAIN},"
+                " or another version of diffusers"
+            )
+        return network.eval().requires_grad_(False)
+
+    def facts(self) -> dict[str, Any]:
+        """Describe the network and its files; the table of positions is no parameter."""
+        count = sum(parameter.numel() for parameter in self.network.parameters())
         return {
-            "dtype": ", ".join(sorted({entry.dtype for entry in self.entries.values()})),
-            "bytes": sum(file.stat().st_size for file in self.files()),
-            "files": [file.name for file in self.files()],
+            "million_parameters": round(count / 1e6, 3),
+            "dtype": ", ".join(sorted({entry.dtype for entry in self.stored.entries.values()})),
+            "bytes": sum(file.stat().st_size for file in self.stored.files),
+            "files": [file.name for file in self.stored.files],
         }
 
 
+def differences(
+    wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> list[str]:
+    """List what is wrong with the names and shapes that were found; nothing if they fit."""
+    problems = {
+        "missing": [name for name in wanted if name not in found],
+        "unexpected": [name for name in found if name not in wanted],
+        "of another shape": [
+            f"{name} {list(shape)} instead of {list(wanted[name])}"
+            for name, shape in found.items()
+            if wanted.get(name, shape) != shape
+        ],
+    }
+    return [f"{problem}: {list_some(names)}" for problem, names in problems.items() if names]
+
+
 def find_folder(value: Path | str) -> Path:
-    """A folder of weights, or that of a repository in the Hugging Face cache.
+    """Return a folder of weights, or that of a repository in the Hugging Face cache.
 
     Nothing is downloaded: licences are for people to accept.
 
@@ -103,20 +172,17 @@ def find_folder(value: Path | str) -> Path:
         partial = getattr(error, "snapshot_path", None)
         if partial:  # some of its files, as `hf download --include` leaves them
             return Path(partial)
+        how = f"`hf download {name}`, or give a folder"
+        if name == SD3_MEDIUM:
+            how = f"accept its licence at https://huggingface.co/{name}, then {how}"
+        licence = f" ({LICENCE})" if name in (SD3_MEDIUM, PUBLISHED) else ""
         raise WeightsError(
-            f"{name}: neither a folder nor in the Hugging Face cache; {_how_to_get(name)}"
+            f"{name}: neither a folder nor in the Hugging Face cache; {how}{licence}"
         ) from error
 
 
-def _how_to_get(name: str) -> str:
-    command = f"`hf download {name}`, or give a folder"
-    if name == SD3_MEDIUM:
-        return f"accept its licence at https://huggingface.co/{name}, then {command} ({LICENCE})"
-    return f"{command} ({LICENCE})" if name == PUBLISHED else command
-
-
 def open_weights(folder: Path) -> Stored:
-    """The weights in one of diffusers' folders, by their headers."""
+    """Read the headers of the weights in one of diffusers' folders."""
     for name in WEIGHT_FILES:
         path = folder / name
         if os.path.isfile(path):
@@ -127,24 +193,25 @@ def open_weights(folder: Path) -> Stored:
 
 
 def open_file(path: Path) -> Stored:
-    """The tensors of one file: safetensors by the header, others by unpickling nothing else."""
+    """Read the headers of one file: a safetensors file, or a pickle of tensors alone."""
     if path.suffix == ".safetensors":
         with _safe_file(path) as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
-            entries = {
-                name: Entry(path, tuple(each.get_shape()), _named(each.get_dtype()))
-                for name, each in slices.items()
-            }
+            found = {name: (each.get_shape(), each.get_dtype()) for name, each in slices.items()}
     else:
-        entries = {
-            name: Entry(path, tuple(each.shape), str(each.dtype).removeprefix("torch."))
-            for name, each in _state_dict(path).items()
-        }
-    return Stored(path, entries)
+        state = _state_dict(path).items()
+        found = {name: (each.shape, str(each.dtype).removeprefix("torch.")) for name, each in state}
+    return Stored(
+        path,
+        {
+            name: Entry(path, tuple(shape), DTYPES.get(dtype, dtype.lower()))
+            for name, (shape, dtype) in found.items()
+        },
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object."""
+    """Read a JSON file that holds an object."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -156,7 +223,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def unpickle(path: Path) -> object:
-    """What a file of torch.save holds, which may be tensors and plain values only."""
+    """Read a file of torch.save, which may hold tensors and plain values only."""
     try:
         mapped = zipfile.is_zipfile(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -168,94 +235,27 @@ def unpickle(path: Path) -> object:
         ) from error
 
 
-def compare(module: nn.Module, stored: Stored, fresh: str | None = None) -> None:
-    """Raise WeightsError unless names and shapes are the network's; no values are read.
-
-    Args:
-        module: The network, which may be on the meta device.
-        stored: The weights for it.
-        fresh: How the names end that may be absent; None: none may.
-    """
-    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    found = stored.entries
-    problems = {
-        "missing": [
-            name for name in wanted if name not in found and not (fresh and name.endswith(fresh))
-        ],
-        "unexpected": [name for name in found if name not in wanted],
-        "of another shape": [
-            f"{name} {list(entry.shape)} instead of {list(wanted[name])}"
-            for name, entry in found.items()
-            if name in wanted and entry.shape != wanted[name]
-        ],
-        "not floating point": [
-            f"{name} ({entry.dtype})" for name, entry in found.items() if "float" not in entry.dtype
-        ],
-    }
-    said = "; ".join(f"{what}: {list_some(names)}" for what, names in problems.items() if names)
-    if said:
-        kind = type(module).__name__
-        raise WeightsError(f"{stored.source}: not the weights of this {kind}; {said}; {AGAIN}")
-
-
-def fill(module: nn.Module, stored: Stored, dtype: torch.dtype, fresh: str | None = None) -> Any:  # noqa: ANN401 - the module
-    """Give a network of the meta device its weights, on the CPU; those that are fresh get zeros.
-
-    Returns the network in evaluation mode, with nothing to train.
-    """
-    compare(module, stored, fresh)
-    state = dict(stored.tensors(dtype))
-    for name, tensor in module.state_dict().items():
-        if name not in state:
-            state[name] = torch.zeros(tensor.shape, dtype=dtype)
-    module.load_state_dict(state, strict=True, assign=True)
-    tensors = [*module.named_parameters(), *module.named_buffers()]
-    empty = [name for name, tensor in tensors if tensor.is_meta]
-    if empty:
-        raise WeightsError(
-            f"{stored.source}: holds no values for {list_some(empty)}; {AGAIN},"
-            " or another version of diffusers"
-        )
-    return module.eval().requires_grad_(False)
-
-
-def write_model(folder: Path, module: Any) -> None:  # noqa: ANN401 - diffusers' ModelMixin
-    """One of diffusers' folders: config.json and safetensors, in several files where large."""
-    module.save_config(folder)
-    shards: list[dict[str, Tensor]] = [{}]
-    for name, tensor in module.state_dict().items():
-        if shards[-1] and _size(shards[-1].values()) + tensor.nbytes > SHARD_BYTES:
-            shards.append({})
-        shards[-1][name] = tensor
-    if len(shards) == 1:
-        write_file(folder / WEIGHTS, shards[0])
-        return
-    files = {}
-    for number, shard in enumerate(shards, 1):
-        suffix = f"-{number:05d}-of-{len(shards):05d}.safetensors"
-        files[WEIGHTS.removesuffix(".safetensors") + suffix] = shard
-    for file, shard in files.items():
-        write_file(folder / file, shard)
-    size = sum(_size(shard.values()) for shard in shards)
-    mapped = {name: file for file, shard in files.items() for name in shard}
-    index = {"metadata": {"total_size": size}, "weight_map": mapped}
-    (folder / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn safetensors' own error of writing, a full disk's for one, into an OutputError."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OutputError(f"{path}: cannot be written ({error})") from error
 
 
 def write_file(path: Path, tensors: dict[str, Tensor]) -> None:
-    """A safetensors file."""
-    whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    """Write a safetensors file."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(whole, path, metadata={"format": "pt"})
 
 
-def _size(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors)
-
-
 def _indexed(index: Path) -> dict[str, Entry]:
-    """The entries of the files that an index names."""
+    """Read the headers of the files that an index names."""
     mapped = read_json(index).get("weight_map")
-    if not isinstance(mapped, dict) or not all(map(_is_plain_name, mapped.values())):
+    if not isinstance(mapped, dict) or not all(
+        isinstance(file, str) and Path(file).name == file != "" for file in mapped.values()
+    ):
         raise WeightsError(f"{index}: not an index of weights; {AGAIN}")
     files = sorted(set(mapped.values()))
     absent = [file for file in files if not os.path.isfile(index.parent / file)]
@@ -267,14 +267,6 @@ def _indexed(index: Path) -> dict[str, Entry]:
         for name, entry in open_file(index.parent / file).entries.items()
         if mapped.get(name, file) == file
     }
-
-
-def _is_plain_name(file: object) -> bool:
-    return isinstance(file, str) and Path(file).name == file != ""
-
-
-def _named(dtype: str) -> str:
-    return DTYPES.get(dtype, dtype.lower())
 
 
 @contextmanager

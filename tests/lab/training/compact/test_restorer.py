@@ -12,8 +12,15 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 from support.tiny import TINY
 
 from livemoments.errors import ConfigError
-from livemoments.lab.training.compact.restorer import Sampler, Views, restore_whole
+from livemoments.lab.training.compact.restorer import (
+    Sampler,
+    TorchRestorer,
+    Views,
+    restore_views,
+    restore_whole,
+)
 from livemoments.lab.training.run.objective_config import WARPS, Parts
+from livemoments.models.tile import TileConfig
 from livemoments.networks.compact import CompactNetworks
 
 H, W = 80, 100  # no multiples of 64
@@ -53,7 +60,7 @@ def test_every_way_to_warp_uses_the_key_photo_and_none_uses_it_without_reference
     model, views, warp
 ):
     other = replace(views, key_photo=scene(H, W, seed=9))
-    parts = Parts(warp=warp, copy_gate=False, beside=False)
+    parts = Parts(warp=warp, copy_gate=False, reference_pixels=False)
     assert np.abs(restore_whole(model, views, parts) - restore_whole(model, other, parts)).max() > 0
     alone = replace(parts, reference=False, warp="pixels")
     np.testing.assert_array_equal(
@@ -66,24 +73,24 @@ def test_each_part_makes_a_difference(model, views):
     moved[: H // 2] += 1.5  # motion that differs between places, else there is nothing to embed
     views = replace(views, flow=moved)
     whole = restore_whole(model, views)
-    for part in ("refine", "copy_gate", "motion", "beside"):
+    for part in ("refine", "copy_gate", "motion", "reference_pixels"):
         less = restore_whole(model, views, Parts(**{part: False}))
         assert np.abs(less - whole).max() > 1e-6, part
 
 
 def test_pcr_brings_an_unwarped_key_photo_into_place(model, views):
     """Moved by whole pixels, it is the very crop that warping would read."""
-    unwarped = Parts(warp="nothing", refine=False, copy_gate=False, motion=False, beside=False)
-    moved = replace(
-        views,
-        key_photo=np.roll(views.key_photo, (-2, -3), (0, 1)),
-        flow=np.zeros_like(views.flow),
+    unwarped = Parts(
+        warp="nothing", refine=False, copy_gate=False, motion=False, reference_pixels=False
     )
-    inner = (slice(16, 48), slice(16, 64))  # rolling brings other edges in
-    retrieved, straight = (restore_whole(model, v, unwarped)[inner] for v in (views, moved))
-    np.testing.assert_allclose(retrieved, straight, atol=2e-2)
-    without = restore_whole(model, views, unwarped, Sampler(retrieve=False))[inner]
-    assert np.abs(without - straight).mean() > 2 * np.abs(retrieved - straight).mean()
+    whole = {name: value[:64, :64] for name, value in vars(views).items()}  # nothing to extend
+    wide = scene(68, 70, seed=1)
+    moved = Views(**(whole | {"key_photo": wide}))
+    still = replace(moved, key_photo=wide[2:-2, 3:-3], flow=np.zeros((64, 64, 2), np.float32))
+    retrieved, straight = (restore_whole(model, v, unwarped) for v in (moved, still))
+    np.testing.assert_allclose(retrieved, straight, atol=1e-5)
+    without = restore_whole(model, moved, unwarped, Sampler(retrieve=False))
+    assert np.abs(without - straight).mean() > 1e-3
 
 
 def test_many_euler_steps_come_nearer_to_the_exact_step(model, views):
@@ -98,8 +105,19 @@ def test_many_euler_steps_come_nearer_to_the_exact_step(model, views):
     )
 
 
+def test_tiles_are_those_of_the_product(model, views):
+    """Cut into tiles, each with its crop of the key photo, the picture stays nearly the same."""
+    large = Views(**{name: cv2.resize(value, (360, 300)) for name, value in vars(views).items()})
+    many, one = TorchRestorer(model, euler=False), TorchRestorer(model, euler=False)
+    one.tiles = TileConfig(size=512)
+    found, whole = (restore_views(restorer, large) for restorer in (many, one))
+    assert np.abs(found - whole).mean() < 0.01
+    alone = restore_views(one, large, reference=False)
+    assert np.abs(whole - alone).mean() > 2 * np.abs(found - whole).mean()
+
+
 def test_an_unknown_warp_is_refused():
     with pytest.raises(ConfigError, match="warp must be one of pixels, latents"):
         Parts(warp="pixel")
-    with pytest.raises(ConfigError, match="neither beside the frame's nor copied"):
+    with pytest.raises(ConfigError, match="neither given with the frame's nor copied"):
         Parts(warp="latents")

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from support.makers import encode_clip
-from support.pictures import scene
+from support.pictures import assert_same_scene, scene
 
 pytest.importorskip("torch", reason="the train extra is not installed")
 
@@ -51,8 +51,7 @@ def test_a_scene_is_two_moments_of_a_clip_and_the_flow_between_them(clips):
 def test_scenes_are_fixed_by_seed_and_index(clips):
     maker = ClipScenes.of(clips, SIZE)
     first, again, other = maker.scene(3, 7), maker.scene(3, 7), maker.scene(3, 8)
-    for name, value in vars(first).items():
-        np.testing.assert_array_equal(value, getattr(again, name))
+    assert_same_scene(first, again)
     assert (other.truth != first.truth).any()
 
 

@@ -14,13 +14,7 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 from livemoments.lab.training.compact.aligning import warp_with_margin
 from livemoments.lab.training.data import pairs
 from livemoments.lab.training.data.pairs import PairConfig, PairStream, crops_of, error_in_places
-from livemoments.lab.training.data.scenes import (
-    PhotoPool,
-    PhotoScenes,
-    SceneStore,
-    photographs,
-    scene_of,
-)
+from livemoments.lab.training.data.scenes import PhotoScenes, SceneStore, photographs
 
 TINY = PairConfig(
     crop=64,
@@ -37,11 +31,6 @@ TINY = PairConfig(
 def folder(tmp_path_factory):
     sizes = [(300, 260 + 40 * i) for i in range(4)]
     return write_photographs(tmp_path_factory.mktemp("photographs"), sizes)
-
-
-@pytest.fixture(scope="module")
-def pool(folder):
-    return PhotoPool(sorted(folder.glob("*.png")))
 
 
 def assert_same(first: dict, second: dict) -> None:
@@ -149,9 +138,8 @@ def windows(image: np.ndarray, side: int) -> np.ndarray:
     return total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
 
 
-def test_crops_have_the_key_photos_margin(pool):
-    made = scene_of(pool, TINY.scene, 0, 0)
-    crops = list(crops_of(made, TINY, np.random.default_rng(0)))
+def test_crops_have_the_key_photos_margin(scenes):
+    crops = list(crops_of(scenes[0], TINY, np.random.default_rng(0)))
     assert len(crops) == TINY.crops_per_scene
     shapes = {"truth": 3, "frame": 3, "flow": 2, "true_flow": 2, "confidence": 1, "visible": 1}
     for crop in crops:
@@ -162,7 +150,7 @@ def test_crops_have_the_key_photos_margin(pool):
         )
 
 
-def test_a_crops_flow_leads_into_its_key_crop(pool):
+def test_a_crops_flow_leads_into_its_key_crop(scenes):
     """Without PCR's whole-pixel shift, what remains leads to the truth's content."""
 
     def detail(plane):
@@ -171,8 +159,7 @@ def test_a_crops_flow_leads_into_its_key_crop(pool):
 
     likeness = []
     for index in range(6):
-        made = scene_of(pool, TINY.scene, 0, index)
-        for crop in crops_of(made, TINY, np.random.default_rng(index)):
+        for crop in crops_of(scenes[index], TINY, np.random.default_rng(index)):
             brought = warp_with_margin(crop["key"][None], crop["true_flow"][None], TINY.margin)[0]
             seen = crop["visible"][0].numpy() > 0.9
             if seen.mean() > 0.5:

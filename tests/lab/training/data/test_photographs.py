@@ -14,13 +14,7 @@ import numpy as np
 import pytest
 from support import ROOT
 
-from livemoments.errors import (
-    DamagedFileError,
-    MissingExtraError,
-    MissingFileError,
-    OutputError,
-    UnsupportedFileError,
-)
+from livemoments.errors import DamagedFileError, MissingExtraError, OutputError
 from livemoments.lab.fetch import CLIENTS, Package
 from livemoments.lab.training.data import photographs
 from livemoments.lab.training.data.photographs import PhotoPackage, Picture, packages
@@ -160,7 +154,9 @@ class TestJpegXl:
         image = texture(260, 300)
         data = imagecodecs.jpegxl_encode(image[..., ::-1], lossless=True)
         path = photographs.prepare(data, picture(data, member="a/one.jxl"), tmp_path)
-        assert np.array_equal(cv2.imread(str(path)), photographs.reduce(image, 2.0))
+        assert np.array_equal(
+            cv2.imread(str(path)), cv2.resize(image, (150, 130), interpolation=cv2.INTER_AREA)
+        )
 
     def test_a_damaged_one_is_named(self, tmp_path):
         pytest.importorskip("imagecodecs")
@@ -178,27 +174,3 @@ class TestJpegXl:
         assert shop == [] and not (tmp_path / "new").exists()
         (tmp_path / "made__one.png").write_bytes(encoded(texture(130, 150)))
         assert photographs.collect(tmp_path) == [tmp_path / "made__one.png"]
-
-
-class TestOwn:
-    def test_a_sharp_one_is_prepared(self, tmp_path):
-        source = tmp_path / "mine.jpg"
-        source.write_bytes(
-            cv2.imencode(".jpg", texture(760, 800), [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
-        )
-        path = photographs.prepare_own(source, tmp_path)
-        assert path == tmp_path / "own__mine.png"
-        assert min(cv2.imread(str(path)).shape[:2]) >= 700
-
-    def test_a_blurred_one_is_refused(self, tmp_path):
-        source = tmp_path / "soft.png"
-        source.write_bytes(encoded(cv2.GaussianBlur(texture(760, 800), (0, 0), 5)))
-        assert photographs.prepare_own(source, tmp_path) is None
-
-    def test_one_that_is_no_picture(self, tmp_path):
-        source = tmp_path / "text.jpg"
-        source.write_text("text")
-        with pytest.raises(UnsupportedFileError, match=r"text\.jpg: not a picture"):
-            photographs.prepare_own(source, tmp_path)
-        with pytest.raises(MissingFileError, match=r"gone\.jpg: no such file"):
-            photographs.prepare_own(tmp_path / "gone.jpg", tmp_path)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from support.pictures import write_photographs
+from support.pictures import assert_same_scene, write_photographs
 
 pytest.importorskip("torch", reason="the train extra is not installed")
 
@@ -15,7 +15,6 @@ from livemoments.lab.training.data.scenes import (
     PhotoScenes,
     SceneStore,
     photographs,
-    scene_of,
 )
 
 SIZE = 128  # of a scene
@@ -32,17 +31,12 @@ def pool(folder):
     return PhotoPool(sorted(folder.glob("*.png")))
 
 
-def assert_same_scene(first, second) -> None:
-    for name, value in vars(first).items():
-        np.testing.assert_array_equal(value, getattr(second, name), err_msg=name)
-
-
-def test_scenes_are_fixed_by_seed_and_index(pool):
-    first, again = scene_of(pool, SIZE, 3, 7), scene_of(pool, SIZE, 3, 7)
-    for name, value in vars(first).items():
-        np.testing.assert_array_equal(value, getattr(again, name))
+def test_scenes_are_fixed_by_seed_and_index(folder):
+    maker = PhotoScenes(photographs(folder), SIZE)
+    first, again = maker.scene(3, 7), maker.scene(3, 7)
+    assert_same_scene(first, again)
     for seed, index in ((3, 8), (4, 7)):
-        assert (scene_of(pool, SIZE, seed, index).truth != first.truth).any()
+        assert (maker.scene(seed, index).truth != first.truth).any()
 
 
 # Scenes kept
@@ -53,10 +47,10 @@ def store(folder, tmp_path):
     return SceneStore(tmp_path / "kept", PhotoScenes(photographs(folder), SIZE), seed=3)
 
 
-def test_a_kept_scene_is_the_one_that_was_made(store, pool):
+def test_a_kept_scene_is_the_one_that_was_made(store):
     made = store[7]
     assert_same_scene(store[7], made)
-    original = scene_of(PhotoPool(store.maker.paths), SIZE, 3, 7)
+    original = store.maker.scene(3, 7)
     for name, value in vars(original).items():
         kept = getattr(made, name)
         assert kept.dtype == np.float32 and kept.shape == value.shape

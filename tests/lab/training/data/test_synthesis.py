@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from support.pictures import scene, smooth_picture
+from support.pictures import assert_same_scene, scene, smooth_picture
 
 from livemoments.align.flow import pixel_grid, sample, warp
 from livemoments.lab.training.data.synthesis import (
@@ -131,8 +131,7 @@ def test_the_same_generator_makes_the_same_scene():
     first, second = (
         make_scene(crop(0), [crop(1)], np.random.default_rng([3, 4])) for _ in range(2)
     )
-    for name, value in vars(first).items():
-        np.testing.assert_array_equal(value, getattr(second, name))
+    assert_same_scene(first, second)
     other = make_scene(crop(0), [crop(1)], np.random.default_rng([3, 5]))
     assert (other.truth != first.truth).any()
 

@@ -7,11 +7,12 @@ from itertools import islice
 import cv2
 import numpy as np
 import pytest
-from support.pictures import write_photographs
+from support.pictures import assert_same_scene, write_photographs
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from support.tiny import TINY
+from support.tiny_run import take_step
 
 from livemoments.align.flow import pixel_grid, sample
 from livemoments.errors import ConfigError, DamagedFileError, MissingFileError
@@ -32,7 +33,7 @@ from livemoments.lab.training.faces.objective import (
     unrest,
 )
 from livemoments.lab.training.faces.validate import FaceValidation, restore_by_compact, restore_clip
-from livemoments.lab.training.loop import scene_store, train, train_step
+from livemoments.lab.training.loop import train
 from livemoments.lab.training.run.config import FaceTrainConfig, TrainConfig, settings
 from livemoments.lab.training.run.objective_config import ObjectiveConfig
 from livemoments.lab.training.tasks import task_of
@@ -79,7 +80,7 @@ def config(portraits, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clips(config):
-    return scene_store(config)
+    return task_of(config).scenes()
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_time_runs_smoothly():
 
 
 def test_flows_and_steps_lead_to_what_is_the_same(clips):
-    clip = clips[0].clip
+    clip = clips[0]
     grid = pixel_grid(256, 256)
     inner = (slice(40, -40), slice(40, -40))
     for at in range(FRAMES - 1):
@@ -153,17 +154,15 @@ def test_strengths_are_what_they_are_called():
 def test_a_clip_is_the_same_kept_or_made_again(clips, config, tmp_path):
     kept = clips[1]
     again = FaceStore(tmp_path, clips.maker, seed=config.seed)[1]
-    assert np.array_equal(kept.flow, again.flow)
-    for name, plane in vars(kept.clip).items():
-        assert np.array_equal(plane, getattr(again.clip, name)), name
+    assert_same_scene(kept, again)
 
 
 def test_portraits_say_who_they_show(portraits, clips):
     trained, held = read_portraits(portraits), read_portraits(portraits, held_out=True)
     assert {p.path for p in trained}.isdisjoint(p.path for p in held)
     assert len(held) == 1
-    assert clips[0].clip.identity.any()
-    assert np.abs(clips[0].clip.attributes[0]) == pytest.approx(0.5)
+    assert clips[0].identity.any()
+    assert np.abs(clips[0].attributes[0]) == pytest.approx(0.5)
 
 
 def test_portraits_that_cannot_be_read(portraits, tmp_path):
@@ -269,25 +268,26 @@ def test_the_compact_model_is_where_it_begins(config, batch, tmp_path):
         torch.nn.init.normal_(compact.model.restoration.out.weight, std=0.05)
         compact.average.load_state_dict(compact.model.state_dict())
     compact.save(tmp_path / "c.pt", config)
-    run = task_of(replace(config, start=tmp_path / "c.pt")).new_run()
+    task = task_of(replace(config, start=tmp_path / "c.pt"))
+    run = task.new_run()
     clip = {name: plane[:1] for name, plane in batch.items()}
     with torch.no_grad():
         ours, theirs = restore_clip(run.model, clip), restore_by_compact(compact.average, clip)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
     rates = [group["share"] for group in run.optimiser.param_groups]
     assert rates == [1.0, config.faces.compact_share]
-    train_step(run, batch, config)
+    take_step(task, run, batch)
     first, second = (group["lr"] for group in run.optimiser.param_groups)
     assert second == pytest.approx(first * config.faces.compact_share)
 
 
 def test_a_run_goes_on_as_if_it_had_not_stopped(config, tmp_path):
-    whole = replace(config, output=tmp_path / "a", kept=config.output, steps=3)
-    parts = replace(config, output=tmp_path / "b", kept=config.output, steps=3)
+    whole = replace(config, output=tmp_path / "a", cache=config.output, steps=2)
+    parts = replace(config, output=tmp_path / "b", cache=config.output, steps=2)
     at_once = torch.load(train(whole), weights_only=True)
-    train(replace(parts, steps=2))
+    train(replace(parts, steps=1))
     resumed = torch.load(train(parts), weights_only=True)
-    assert at_once["position"]["step"] == resumed["position"]["step"] == 3
+    assert at_once["position"]["step"] == resumed["position"]["step"] == 2
     # The rate of a run by steps hangs on how many there are to be: same shapes, finite values.
     for name, weight in resumed["model"].items():
         assert weight.shape == at_once["model"][name].shape

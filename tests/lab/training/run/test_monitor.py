@@ -1,4 +1,4 @@
-"""What a run tells while it goes: lines, and files of its averaged weights."""
+"""What a run reports while it goes: lines, and files of its averaged weights."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from support.tiny_run import tiny_config
 
 from livemoments.lab.training.compact.export import load_average
 from livemoments.lab.training.loop import train
-from livemoments.lab.training.run import monitor as watch
+from livemoments.lab.training.run import monitor
 from livemoments.lab.training.run.config import USUAL
 from livemoments.lab.training.tasks import task_of
 
@@ -28,9 +28,9 @@ def kept(tmp_path_factory):
     return tmp_path_factory.mktemp("kept")
 
 
-def test_it_tells_losses_pace_and_files_in_lines(folder, kept, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(watch, "LINE_EVERY", 2)
-    config = tiny_config(folder, tmp_path / "run", kept=kept, steps=3, validate_every=3)
+def test_it_logs_losses_pace_and_files_in_lines(folder, kept, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(monitor, "LINE_EVERY", 2)
+    config = tiny_config(folder, tmp_path / "run", cache=kept, steps=3, validate_every=3)
     with caplog.at_level(logging.INFO, "livemoments"):
         train(config)
     losses, validation, best, last = caplog.messages
@@ -39,16 +39,16 @@ def test_it_tells_losses_pace_and_files_in_lines(folder, kept, tmp_path, monkeyp
     assert (best, last) == ("step 3, best.pt written", "step 3, last.pt written")
 
 
-def test_it_tells_where_its_finish_began(folder, kept, tmp_path, caplog):
-    config = tiny_config(folder, tmp_path / "run", kept=kept, finish=2)
+def test_it_logs_where_its_finish_began(folder, kept, tmp_path, caplog):
+    config = tiny_config(folder, tmp_path / "run", cache=kept, finish=2)
     with caplog.at_level(logging.INFO, "livemoments"):
         train(config)
     assert caplog.messages[0] == "step 0, the rate falls from step 0 to the end at 2"
 
 
 def test_the_newest_averages_are_kept(folder, kept, tmp_path, monkeypatch):
-    monkeypatch.setattr(watch, "SNAPSHOTS", 2)
-    config = tiny_config(folder, tmp_path / "run", kept=kept, steps=7, snapshot_every=2)
+    monkeypatch.setattr(monitor, "SNAPSHOTS", 2)
+    config = tiny_config(folder, tmp_path / "run", cache=kept, steps=7, snapshot_every=2)
     config.output.mkdir()
     earlier = config.output / "average-000099000.pt"  # of a run that this one takes the place of
     earlier.write_bytes(b"old")
@@ -59,7 +59,7 @@ def test_the_newest_averages_are_kept(folder, kept, tmp_path, monkeypatch):
 
 
 def test_an_average_can_be_exported_and_begun_with(folder, kept, tmp_path):
-    config = tiny_config(folder, tmp_path / "run", kept=kept, steps=2, snapshot_every=2)
+    config = tiny_config(folder, tmp_path / "run", cache=kept, steps=2, snapshot_every=2)
     last = torch.load(train(config), weights_only=True)
     path = config.output / "average-000000002.pt"
     assert set(torch.load(path, weights_only=True)) == {"average", "position", "config"}
@@ -72,6 +72,6 @@ def test_an_average_can_be_exported_and_begun_with(folder, kept, tmp_path):
 
 
 def test_without_an_average_or_asked_for_none_no_file_is_written(folder, kept, tmp_path):
-    train(tiny_config(folder, tmp_path / "run", kept=kept, steps=2, snapshot_every=0))
+    train(tiny_config(folder, tmp_path / "run", cache=kept, steps=2, snapshot_every=0))
     assert not list((tmp_path / "run").glob("average-*"))
     assert USUAL["sd3"]["ema"] == 0

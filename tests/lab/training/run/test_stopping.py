@@ -19,7 +19,7 @@ from support.tiny_run import tiny_config
 from livemoments.errors import ConfigError
 from livemoments.lab.training import loop
 from livemoments.lab.training.loop import train
-from livemoments.lab.training.run.stopping import Stop
+from livemoments.lab.training.run.stopping import hearing_signals
 from livemoments.progress import Terminated
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -49,7 +49,7 @@ def heeds_interrupts():
 
 @pytest.fixture
 def config(folder, kept, tmp_path):
-    return tiny_config(folder, tmp_path / "run", kept=kept, schedule="constant", steps=4)
+    return tiny_config(folder, tmp_path / "run", cache=kept, schedule="constant", steps=4)
 
 
 def state(config) -> dict:
@@ -182,7 +182,7 @@ def test_asked_a_second_time_it_ends_at_once(config):
 
 
 def test_a_helper_that_heard_the_signal_too_is_no_fault():
-    with pytest.raises(Terminated), Stop() as stop:
+    with pytest.raises(Terminated), hearing_signals() as stop:
         stop.waits = True
         os.kill(os.getpid(), signal.SIGTERM)
         raise RuntimeError("DataLoader worker exited unexpectedly")
@@ -191,7 +191,7 @@ def test_a_helper_that_heard_the_signal_too_is_no_fault():
 def test_a_signal_that_was_ignored_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Stop() as stop:
+        with hearing_signals() as stop:
             os.kill(os.getpid(), signal.SIGINT)
         assert not stop.asked
     finally:
@@ -245,7 +245,7 @@ def test_a_helper_ends_with_a_killed_parent():
 def program(folder: Path, output: Path) -> list[str]:
     """A real training without end, and two processes that cut crops."""
     return [
-        sys.executable, "-m", "livemoments", "train", "--photographs", str(folder), "-o",
+        sys.executable, "-m", "livemoments", "lab", "train", "--photographs", str(folder), "-o",
         str(output), "--objective", "velocity", "--scenes", "2", "--crop", "64", "--batch", "1",
         "--steps", "1000000", "--schedule", "constant", "--validate-every", "0", "--precision",
         "no", "--workers", "2", "--threads", "1",
@@ -292,6 +292,6 @@ def test_a_stopped_training_saves_and_leaves_no_process_behind(folder, tmp_path,
     assert process.returncode == code, said
     *_, written, cancelled = said.splitlines()
     assert written.startswith("step ") and written.endswith(", last.pt written")
-    assert cancelled == "livemoments: cancelled; what was finished is kept"
+    assert cancelled == "livemoments: cancelled; what was finished stays"
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["position"]["step"] >= 1
     assert waited(lambda: not any(lives(pid) for pid in helpers), 5)

@@ -8,11 +8,11 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("diffusers", reason="the sd3 extra is not installed")
 pytest.importorskip("peft", reason="the sd3 extra is not installed")
 
+from support.tiny_run import take_step
 from support.tiny_sd3 import tiny_parts, write_tiny
 
 from livemoments.lab.training.data.pairs import PairConfig
 from livemoments.lab.training.export import export
-from livemoments.lab.training.loop import train_step
 from livemoments.lab.training.run.config import Sd3TrainConfig, TrainConfig
 from livemoments.lab.training.sd3.lora import TARGETS, add_lora, merge_lora
 from livemoments.lab.training.sd3.task import Sd3Task, mark_trained
@@ -71,7 +71,7 @@ def test_every_adapter_gets_a_gradient(config):
     task = Sd3Task(config)
     run = task.new_run()
     for _ in range(2):  # at first the second matrix of each is zero, and the first gets nothing
-        train_step(run, batch(), config)
+        take_step(task, run, batch())
     assert all(p.grad is not None and p.grad.any() for p in run.parameters())
 
 
@@ -79,7 +79,7 @@ def test_merged_adapters_are_the_adapted_model(config):
     task = Sd3Task(config)
     run = task.new_run()
     for _ in range(3):
-        train_step(run, batch(), config)
+        take_step(task, run, batch())
     names = set(dict(tiny_parts(0).dual.named_parameters()))
     before = velocity(task.parts)
     merge_lora(task.parts.dual)
@@ -91,7 +91,7 @@ def test_a_checkpoint_is_small_resumes_and_is_exported_merged(config, tmp_path):
     task = Sd3Task(config)
     run = task.new_run()
     for _ in range(3):
-        train_step(run, batch(), config)
+        take_step(task, run, batch())
     run.save(config.last, config)
     state = torch.load(config.last, weights_only=True)
     assert not any("base_layer" in name for name in state["model"])

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from livemoments.errors import WeightsError
-from livemoments.lab.training.run.checkpoint import UNREADABLE, said
-from livemoments.lab.training.run.onnx_files import Graphs, write_model
+from livemoments.lab.training.run.checkpoint import read_average
+from livemoments.lab.training.run.exported import sizes_of
+from livemoments.lab.training.run.onnx_files import Graphs, round_to_half, write_model
 from livemoments.models.aligned import MAPS
 from livemoments.networks.blocks import FOLD, LATENT
 from livemoments.networks.compact import CompactNetworks, RestorationNet
@@ -29,34 +29,27 @@ class _FlatRestoration(nn.Module):
         return self.net(z, frame, reference, features, motion, t)
 
 
-def load_average(checkpoint: Path) -> tuple[CompactNetworks, dict[str, object]]:
-    """The averaged model of a checkpoint, and the configuration and position it was saved with."""
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in state["config"]["network"].items()
-        }
-        model = CompactNetworks(CompactConfig(**network))
-        model.load_state_dict(state["average"])
-        position = {name: state["position"][name] for name in ("step", "minutes")}
-    except UNREADABLE as error:
-        raise WeightsError(f"{checkpoint}: not a compact checkpoint: {said(error)}") from error
-    return model.eval(), {"network": network, **position}
+def load_average(checkpoint: Path) -> tuple[CompactNetworks, dict[str, Any]]:
+    """Load the averaged model of a checkpoint, with its network's sizes, step and minutes.
+
+    Raises:
+        WeightsError: it is no checkpoint of the compact model.
+    """
+    return read_average(checkpoint, _network_of, "a compact checkpoint")
+
+
+def _network_of(config: dict[str, Any]) -> tuple[CompactNetworks, dict[str, Any]]:
+    network = sizes_of(config["network"])
+    return CompactNetworks(CompactConfig(**network)), {"network": network}
 
 
 def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
     """Write the networks as ONNX files, and compact.json, into folder."""
     model, about = load_average(checkpoint)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(parameter.half().float())
-    folder.mkdir(parents=True, exist_ok=True)
+    round_to_half(model)
     n = 128
-    image, plane, small = (
-        torch.rand(1, 3, n, n),
-        torch.rand(1, 1, n, n),
-        torch.rand(1, 3, n // FOLD, n // FOLD),
-    )
+    image, plane = torch.rand(1, 3, n, n), torch.rand(1, 1, n, n)
+    small = torch.rand(1, 3, n // FOLD, n // FOLD)
     latent, t = torch.rand(1, LATENT, n // FOLD, n // FOLD), torch.full((1,), 0.2)
     jobs: Graphs = {
         "refiner": (
@@ -65,12 +58,12 @@ def export_compact(checkpoint: Path, folder: Path) -> list[Path]:
     }  # fmt: skip
     names: list[str] = []
     features: tuple[Tensor, ...] = ()
-    with torch.no_grad():
-        if model.config.branch == "windows":
+    if model.config.branch == "windows":
+        with torch.no_grad():
             names, features = list(MAPS), model.reference(image, plane)
-            jobs["reference"] = (
-                model.reference, (image, plane), ["reference", "confidence"], names,
-            )  # fmt: skip
+        jobs["reference"] = (
+            model.reference, (image, plane), ["reference", "confidence"], names,
+        )  # fmt: skip
     jobs["restoration"] = (
         _FlatRestoration(model.restoration).eval(),
         (latent, image, image, small, t, *features),

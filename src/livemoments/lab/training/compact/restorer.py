@@ -1,25 +1,28 @@
-"""Whole pictures through the networks in PyTorch: for ablations and measurements of safety.
+"""Restore whole pictures by the product's own tile loop, also with networks in PyTorch.
 
-What users run is `restore.py` with ONNX; here parts of the method can be taken away, the flow be
-disturbed and the sampler changed.
+With PyTorch, parts of the method can be taken away and the sampler changed, for ablations.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from livemoments import bridge
-from livemoments.lab.training.compact.aligning import align_batch, predict_truth, without_reference
+from livemoments.align.estimators import FlowEstimator
+from livemoments.align.flow import pixel_grid
+from livemoments.lab.training.compact.aligning import BatchAlignment, align_batch, predict_truth
 from livemoments.lab.training.run.objective_config import WHOLE, Parts
-from livemoments.models.tile import TileConfig
-from livemoments.networks.blocks import SIZE_MULTIPLE, decode, encode
+from livemoments.models.tile import Restorer, TileConfig, TileInput, TileResult
+from livemoments.networks.blocks import FOLD, SIZE_MULTIPLE, decode, encode, opening
 from livemoments.networks.compact import CompactNetworks
-from livemoments.restoration.tiles import Stitcher, Tile, grid
+from livemoments.restoration.tiles import restore_tiles
 
 MARGIN = 64  # more of the key photo on every side of a tile, for what remains of the flow
-TILES = TileConfig(size=256, overlap=64)
+UNTRUSTED = -12.0  # logit of the trust in a reference that is not there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,83 +42,115 @@ class Sampler:
     steps: int = 1
     euler: bool = False  # the official sampler's step; else the exact one
     seed: int = 0
-    retrieve: bool = True  # PCR: a tile's crop of the key photo is moved by its mean flow (Eq. 5-6)
+    retrieve: bool = True  # PCR (Eq. 5-6); False: as if the flow were zero, crops are not moved
 
 
-@torch.no_grad()
+def restore_views(
+    model: Restorer, views: Views, *, reference: bool = True, steps: int = 1, seed: int = 0
+) -> np.ndarray:
+    """Restore a frame as users have it, but for where its flow comes from; not clipped."""
+    return restore_tiles(
+        model,
+        views.frame,
+        views.key_photo,
+        views.flow if reference else None,
+        views.confidence,
+        steps=steps,
+        tiles=model.tiles,
+        seed=seed,
+    ).picture
+
+
 def restore_whole(
-    model: CompactNetworks, views: Views, parts: Parts = WHOLE, sampler: Sampler | None = None
+    networks: CompactNetworks, views: Views, parts: Parts = WHOLE, sampler: Sampler | None = None
 ) -> np.ndarray:
-    """The restored frame, float32 RGB H x W x 3 in [0, 1]: in tiles, as users have it."""
+    """Restore a frame with networks in PyTorch, float32 RGB H x W x 3 in [0, 1]."""
     sampler = sampler or Sampler()
-    height, width = views.frame.shape[:2]
-    blended = Stitcher(height, width, 3)
-    for index, tile in enumerate(grid(height, width, TILES)):
-        result = _restore_tile(model, _cut(views, tile, sampler), parts, sampler, index)
-        blended.add(tile, result[: tile.height, : tile.width])
-    return np.clip(blended.result(), 0, 1)
-
-
-def _cut(views: Views, tile: Tile, sampler: Sampler) -> Views:
-    """A tile with its crop of the key photo (PCR), which has a margin, and the flow that remains.
-
-    Sides are extended to what the networks take, by repeating the edge.
-    """
-    height, width = (
-        -(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE for side in (tile.height, tile.width)
+    if not sampler.retrieve:
+        views = replace(views, flow=np.zeros_like(views.flow))
+    model = TorchRestorer(networks, parts, euler=sampler.euler)
+    restored = restore_views(
+        model, views, reference=parts.reference, steps=sampler.steps, seed=sampler.seed
     )
-    edge = ((0, height - tile.height), (0, width - tile.width))
-    flow = np.pad(views.flow[tile.area], (*edge, (0, 0)), mode="edge")
-    shift = np.zeros(2, int)
-    if sampler.retrieve:
-        shift = views.flow[tile.area].mean((0, 1), dtype=np.float64).round().astype(int)
-    there_h, there_w = views.key_photo.shape[:2]
-    rows = np.arange(-MARGIN, height + MARGIN) + tile.top + shift[1]
-    columns = np.arange(-MARGIN, width + MARGIN) + tile.left + shift[0]
-    key_photo = views.key_photo[
-        rows.clip(0, there_h - 1)[:, None], columns.clip(0, there_w - 1)[None]
-    ]
-    return Views(
-        frame=np.pad(views.frame[tile.area], (*edge, (0, 0)), mode="edge"),
-        key_photo=key_photo,
-        flow=flow - shift.astype(np.float32),
-        confidence=np.pad(views.confidence[tile.area], edge, mode="edge"),
-    )
+    return np.clip(restored, 0, 1)
 
 
-def _restore_tile(
-    model: CompactNetworks, views: Views, parts: Parts, sampler: Sampler, index: int
-) -> np.ndarray:
-    """One tile, cut by `_cut`, restored; float32 RGB, extended as the tile is."""
-    device = next(model.parameters()).device
-    batch = {
-        "frame": _tensor(views.frame, device),
-        "key": _tensor(views.key_photo, device),
-        "flow": _tensor(views.flow, device),
-        "confidence": _tensor(views.confidence[..., None], device),
-    }
-    frame = batch["frame"]
-    aligned = align_batch(model, batch, MARGIN, parts)
-    if not parts.reference:
-        gone = torch.ones(1, dtype=torch.bool, device=device)
-        aligned = without_reference(aligned, frame, gone)
-    inner = slice(MARGIN, -MARGIN)
-    key = batch["key"][..., inner, inner] if parts.reference else frame
-    z_frame = encode(frame)
-    generator = torch.Generator().manual_seed(1000 * sampler.seed + index)
-    z = bridge.start(z_frame, torch.randn(z_frame.shape, generator=generator).to(device))
-    times = bridge.uniform_times(sampler.steps)
-    for t, t_next in zip(times, times[1:], strict=False):
-        now = torch.full((1,), t, device=device)
-        truth = predict_truth(model, aligned, frame, z, now, parts=parts, key=key)
-        if sampler.euler:
-            z = bridge.euler_step(z, bridge.velocity_from_truth(z, truth, z_frame, t), t, t_next)
-        else:
-            z = bridge.exact_step(z, truth, z_frame, t, t_next)
-    return np.ascontiguousarray(decode(z)[0].permute(1, 2, 0).cpu().numpy())
+class TorchRestorer:
+    """The compact networks in PyTorch, with parts of the method taken away."""
+
+    name = "compact"
+    tiles = TileConfig(size=256, overlap=64)
+    steps = 1
+    batch = 1
+    estimator: FlowEstimator | None = None
+
+    def __init__(self, networks: CompactNetworks, parts: Parts = WHOLE, *, euler: bool) -> None:
+        """Take the networks; euler chooses the official sampler's steps."""
+        self._networks, self._parts, self._euler = networks, parts, euler
+        self._device = next(networks.parameters()).device
+
+    @torch.no_grad()
+    def restore_tiles(
+        self, tiles: Sequence[TileInput], steps: int, rngs: Sequence[np.random.Generator]
+    ) -> list[TileResult]:
+        """Restore tiles one after the other."""
+        return [self._restore(tile, steps, rng) for tile, rng in zip(tiles, rngs, strict=True)]
+
+    def _restore(self, tile: TileInput, steps: int, rng: np.random.Generator) -> TileResult:
+        n, m = tile.frame.shape[:2]
+        frame = self._tensor(_extended(tile.frame))
+        aligned, key = self._align(frame, tile)
+        z_frame = encode(frame)
+        noise = torch.from_numpy(rng.standard_normal(z_frame.shape, np.float32))
+        z = bridge.start(z_frame, noise.to(self._device))
+        times = bridge.uniform_times(steps)
+        for t, t_next in zip(times, times[1:], strict=False):
+            now = torch.full((1,), t, device=self._device)
+            truth = predict_truth(
+                self._networks, aligned, frame, z, now, parts=self._parts, key=key
+            )
+            if self._euler:
+                speed = bridge.velocity_from_truth(z, truth, z_frame, t)
+                z = bridge.euler_step(z, speed, t, t_next)
+            else:
+                z = bridge.exact_step(z, truth, z_frame, t, t_next)
+        image, used = (
+            x[0].permute(1, 2, 0).cpu().numpy()[:n, :m]
+            for x in (decode(z), opening(aligned.confidence()))
+        )
+        return TileResult(image=np.ascontiguousarray(image), used=used[..., 0])
+
+    def _align(self, frame: Tensor, tile: TileInput) -> tuple[BatchAlignment, Tensor]:
+        """Bring the key photo to a frame (1, 3, n, m); returns PCR's crop of it, too.
+
+        Without a reference, the frame stands in for it and nothing is trusted.
+        """
+        height, width = frame.shape[2:]
+        if tile.reference is None or tile.positions is None or tile.confidence is None:
+            flow = frame.new_zeros(1, 2, height, width)
+            trust = frame.new_full((1, 1, height // FOLD, width // FOLD), UNTRUSTED)
+            return BatchAlignment(reference=frame, flow=flow, trust_logit=trust), frame
+        (top, left), (there_h, there_w) = tile.corner, tile.reference.shape[:2]
+        rows = (np.arange(-MARGIN, height + MARGIN) + top).clip(0, there_h - 1)
+        columns = (np.arange(-MARGIN, width + MARGIN) + left).clip(0, there_w - 1)
+        corner = np.array([left, top], np.float32)
+        flow = tile.positions - pixel_grid(*tile.frame.shape[:2]) - corner
+        batch = {
+            "frame": frame,
+            "key": self._tensor(tile.reference[rows[:, None], columns]),
+            "flow": self._tensor(_extended(flow)),
+            "confidence": self._tensor(_extended(tile.confidence[..., None])),
+        }
+        aligned = align_batch(self._networks, batch, MARGIN, self._parts)
+        return aligned, F.pad(batch["key"], (-MARGIN,) * 4)
+
+    def _tensor(self, plane: np.ndarray) -> Tensor:
+        """Turn H x W x C into 1 x C x H x W."""
+        moved = np.ascontiguousarray(plane.transpose(2, 0, 1)[None], np.float32)
+        return torch.from_numpy(moved).to(self._device)
 
 
-def _tensor(plane: np.ndarray, device: torch.device) -> Tensor:
-    """H x W x C to 1 x C x H x W."""
-    moved = np.ascontiguousarray(plane.transpose(2, 0, 1)[None], np.float32)
-    return torch.from_numpy(moved).to(device)
+def _extended(plane: np.ndarray) -> np.ndarray:
+    """Extend H x W x C by its edges to what the networks take: sides that are multiples of 64."""
+    more = [(0, -side % SIZE_MULTIPLE) for side in plane.shape[:2]]
+    return np.pad(plane, (*more, (0, 0)), mode="edge")

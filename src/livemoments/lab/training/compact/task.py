@@ -1,6 +1,6 @@
-"""The compact model in training: its networks, objective and validation, for the loop."""
+"""Train the compact model: its networks, objective and validation, for the loop."""
 
-from typing import cast
+from typing import Any, ClassVar, cast
 
 import torch
 from accelerate import Accelerator
@@ -13,74 +13,80 @@ from livemoments.lab.training.compact.validate import Validation
 from livemoments.lab.training.data.pairs import PairStream
 from livemoments.lab.training.data.scenes import SceneStore
 from livemoments.lab.training.run.checkpoint import Run, take_weights
-from livemoments.lab.training.run.config import TrainConfig
-from livemoments.lab.training.run.task import Score, Scorer
+from livemoments.lab.training.run.task import Objective, Score, Scorer, Task
 from livemoments.networks.compact import CompactNetworks
 from livemoments.progress import Progress
 
 
-class Objective(nn.Module):
-    """The losses as one module, so that accelerate can spread it over devices and processes."""
+class CompactTask(Task):
+    """The compact model in training, and what the face tier has in common with it."""
 
-    def __init__(self, model: CompactNetworks, config: TrainConfig) -> None:
-        super().__init__()
-        self.model = model
-        self.config = config
-        self.judge: list[Perceptual] = []  # in a list: its weights are none of the model's
+    stream: ClassVar[type[PairStream]] = PairStream
+    judge: Perceptual | None = None  # of the objective, once it is made
 
-    def forward(self, batch: dict[str, Tensor], seed: int, seen: bool) -> Losses:
-        """The losses of a batch; seed draws its noise, seen asks for the perceptual terms."""
-        return compact_losses(
-            self.model,
-            batch,
-            self.config.pairs.margin,
-            self.config.objective,
-            torch.Generator().manual_seed(seed),
-            self.judge[0] if seen and self.judge else None,
-        )
+    @property
+    def unused_parameters(self) -> bool:
+        """Whether some of the weights get no gradient: where a part is taken away."""
+        parts = self.config.objective.parts
+        return not (parts.refine and parts.reference and parts.motion and parts.reference_pixels)
 
+    def make_network(self) -> nn.Module:
+        """Make the network, with weights drawn at random."""
+        return CompactNetworks(self.config.network)
 
-class CompactTask:
-    """See `Task`."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+    def groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Group the weights for the optimiser."""
+        return [{"params": list(model.parameters())}]
 
     def new_run(self) -> Run:
         """See `Task`."""
         config = self.config
         torch.manual_seed(config.seed)
-        model = CompactNetworks(config.network)
+        model = self.make_network()
         # PyTorch's stubs leave this form of `to` out.
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.start and not config.resumes:
             take_weights(model, config.start)
-        average = CompactNetworks(config.network)
+        average = self.make_network()
         average.load_state_dict(model.state_dict())
         optimiser = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-12,
+            self.groups(model), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-12,
             weight_decay=0.01,
         )  # fmt: skip
         return Run(model=model, average=average.requires_grad_(False), optimiser=optimiser)
 
     def objective(self, run: Run, accelerator: Accelerator) -> nn.Module:
         """See `Task`."""
-        whole = Objective(cast(CompactNetworks, run.model), self.config)
-        wanted = self.config.objective
-        if wanted.kind == "restoration" and (wanted.perceptual or wanted.dists):
-            with accelerator.main_process_first():
-                weights = fetch_vgg16(self.config.keeps)
-            whole.judge.append(Perceptual(weights).to(accelerator.device))
+        self.compile_networks(*run.model.children())
+        self.judge = self.perceptual_judge(accelerator)
+        model, config = cast(CompactNetworks, run.model), self.config
+
+        def losses(batch: dict[str, Tensor], draws: torch.Generator, seen: bool) -> Losses:
+            judge = self.judge if seen else None
+            return compact_losses(model, batch, config.pairs.margin, config.objective, draws, judge)
+
+        return Objective(model, losses)
+
+    def perceptual_judge(self, accelerator: Accelerator) -> Perceptual | None:
+        """Make the judge of the perceptual terms, if there are any; VGG16 is fetched once."""
+        asked = self.config.objective
+        if asked.kind != "restoration" or not (asked.perceptual or asked.dists):
+            return None
+        with accelerator.main_process_first():
+            weights = fetch_vgg16(self.config.cache_folder)
+        return Perceptual(weights).to(accelerator.device)
+
+    def compile_networks(self, *networks: nn.Module) -> None:
+        """Compile networks where the run asks for it."""
         if self.config.compile:
-            for network in run.model.children():
+            for network in networks:
                 network.compile()
-        return whole
 
     def batches(
         self, scenes: SceneStore, run: Run, accelerator: Accelerator, progress: Progress | None
     ) -> IterableDataset:
         """See `Task`."""
-        return PairStream(
+        return self.stream(
             scenes, self.config.pairs, batch=self.config.batch, first_step=run.step,
             process=accelerator.process_index, processes=accelerator.num_processes,
         )  # fmt: skip
@@ -90,11 +96,8 @@ class CompactTask:
         validation = Validation(scenes, self.config.pairs)
 
         def score(run: Run, objective: nn.Module) -> Score:
-            judge = cast(Objective, objective).judge
-            average = cast(CompactNetworks, run.average)
-            return Score(
-                validation.loss(average, self.config.objective, judge[0] if judge else None),
-                validation.picture(average, self.config.objective),
-            )
+            average, config = cast(CompactNetworks, run.average), self.config.objective
+            losses = validation.loss(average, config, self.judge)
+            return Score(losses, validation.picture(average, config))
 
         return score

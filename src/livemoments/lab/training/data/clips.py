@@ -1,4 +1,4 @@
-"""Training scenes out of clips, as the paper makes them: two pictures of one video, a gap apart.
+"""Make training scenes out of clips, as the paper does: of two pictures of a video, a gap apart.
 
 The truth is one picture, the key photo another (section 4.1: frames 5 apart, with a clear temporal
 gap); the truth degraded is the frame. The true flow is not known: it is estimated between the two
@@ -19,6 +19,8 @@ from livemoments.align.dense import estimate_flow
 from livemoments.align.flow import resize_flow
 from livemoments.errors import DamagedFileError, LiveMomentsError, MissingFileError
 from livemoments.imaging.colour import ColourSpace
+from livemoments.imaging.pixels import reduce
+from livemoments.lab.training.data.codec import read_picture
 from livemoments.lab.training.data.degrade import draw_degradation
 from livemoments.lab.training.data.synthesis import Scene, observe
 from livemoments.livephoto.container.source import Source
@@ -42,18 +44,15 @@ class PictureClip:
 
     @property
     def name(self) -> str:
-        """As messages say it."""
+        """The name in messages."""
         return self.files[0].parent.name
 
     def __len__(self) -> int:
         return len(self.files)
 
     def image(self, index: int) -> np.ndarray:
-        """float32 RGB H x W x 3 in [0, 1]."""
-        picture = cv2.imread(str(self.files[index]), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise DamagedFileError(f"{self.files[index]}: not a picture that can be decoded")
-        return picture[..., ::-1].astype(np.float32) / 255
+        """Read a picture, float32 RGB H x W x 3 in [0, 1]."""
+        return read_picture(self.files[index]).astype(np.float32) / 255
 
 
 @dataclass(frozen=True)
@@ -65,20 +64,17 @@ class VideoClip:
 
     @property
     def name(self) -> str:
-        """As messages say it."""
+        """The name in messages."""
         return self.clip.source.name
 
     def __len__(self) -> int:
         return len(self.clip.times_s)
 
     def image(self, index: int) -> np.ndarray:
-        """float32 RGB H x W x 3 in [0, 1], reduced: compressed video is not sharp at full size."""
+        """Decode a picture, float32 RGB H x W x 3 in [0, 1], and reduce it until it is sharp."""
         image = self.clip.frame_at(index).image
         ratio = self.side_px / min(image.shape[:2])
-        if 0 < ratio < 1:
-            size = (round(image.shape[1] * ratio), round(image.shape[0] * ratio))
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        return image
+        return reduce(image, ratio) if 0 < ratio < 1 else image
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ class ClipScenes:
     def of(
         cls, folder: Path, size: int, preset: str = "live-photo", *, held_out: bool = False
     ) -> "ClipScenes":
-        """The clips under a folder: those to train on, or those held out for validation.
+        """Find the clips under a folder: those to train on, or those held out for validation.
 
         Raises:
             MissingFileError: there are none.
@@ -140,6 +136,7 @@ class ClipScenes:
         )
 
     def _attempt(self, clip: PictureClip | VideoClip, rng: np.random.Generator) -> Scene | None:
+        """Make a scene of two pictures; None where there is a cut between them, or no motion."""
         gap = min(self.interval * int(rng.integers(1, 4)), len(clip) - 1)
         if gap < 1:
             raise DamagedFileError(f"{clip.name}: one picture only; two are needed")
@@ -169,10 +166,10 @@ class ClipScenes:
 
 
 def find_clips(folder: Path) -> Iterator[Path]:
-    """Video files under a folder, and folders in it that hold enough pictures, by name."""
+    """Find video files under a folder, and folders of enough pictures, by name."""
     for path in sorted([folder, *folder.rglob("*")]):
         if path.is_dir():
-            # Pictures beside videos are Live Photos' stills, not the pictures of a clip.
+            # Pictures next to videos are Live Photos' stills, not the pictures of a clip.
             if len(_pictures(path)) > INTERVAL and not any(map(_is_video, path.iterdir())):
                 yield path
         elif _is_video(path):
@@ -184,25 +181,22 @@ def _is_video(path: Path) -> bool:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder by their numbers: 2.png before 10.png."""
+    """Sort the pictures of a folder by their numbers: 2.png before 10.png."""
     found = [p for p in folder.iterdir() if p.suffix.lower() in PICTURES]
-    return sorted(found, key=lambda p: [int(t) if t.isdigit() else t for t in _parts(p.stem)])
-
-
-def _parts(name: str) -> list[str]:
-    """A name cut before and after every number; texts and numbers by turns."""
-    return re.split(r"(\d+)", name)
+    # Cut before and after every number: texts and numbers in turn.
+    parts = {path: re.split(r"(\d+)", path.stem) for path in found}
+    return sorted(found, key=lambda path: [int(t) if t.isdigit() else t for t in parts[path]])
 
 
 def _sizes(path: Path) -> tuple[int, int]:
-    """How many files a clip is, and how many bytes."""
+    """Count the files of a clip, and their bytes."""
     files = _pictures(path) if path.is_dir() else [path]
     return len(files), sum(file.stat().st_size for file in files)
 
 
 @lru_cache(maxsize=64)
 def opened(path: Path) -> PictureClip | VideoClip:
-    """A clip ready to read, kept open."""
+    """Open a clip, once per process."""
     if path.is_dir():
         return PictureClip(tuple(_pictures(path)))
     return VideoClip(open_clip(Source.whole(path), ColourSpace()))

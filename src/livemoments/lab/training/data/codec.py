@@ -1,6 +1,7 @@
-"""Compression as phones do it: short clips through H.264 or HEVC, photographs through JPEG."""
+"""Read pictures, and compress as phones do: clips with H.264 or HEVC, photographs with JPEG."""
 
 from fractions import Fraction
+from pathlib import Path
 from typing import cast
 
 import av
@@ -8,10 +9,12 @@ import cv2
 import numpy as np
 from av.video.frame import PictureType
 
+from livemoments.errors import DamagedFileError
+
 ENCODERS = {"h264": "libx264", "hevc": "libx265"}
 OPTIONS = {
     "h264": {"preset": "veryfast", "tune": "zerolatency", "threads": "1"},
-    # Phones encode with fixed tools in real time; the fast presets are the likest.
+    # Phones encode with fixed tools in real time; the fast presets come nearest to that.
     "hevc": {
         "preset": "superfast",
         "tune": "zerolatency",
@@ -24,21 +27,29 @@ FACTORS = (4, 46)  # constant rate factors within which a rate is looked for
 NEAR = 1.25  # a rate is met within this ratio
 
 
+def read_picture(path: Path) -> np.ndarray:
+    """Read a picture file, uint8 RGB H x W x 3; DamagedFileError where it is none."""
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise DamagedFileError(f"{path}: not a picture that can be decoded; make it again")
+    return picture[..., ::-1]
+
+
 def compress_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
-    """Through JPEG of quality 1 to 100 and back; uint8 RGB h x w x 3."""
+    """Compress to JPEG of quality 1 to 100 and decode; uint8 RGB h x w x 3."""
     _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cast(np.ndarray, cv2.imdecode(data, cv2.IMREAD_COLOR))
     return decoded[..., ::-1]
 
 
 def through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
-    """The same for float32 RGB H x W x 3; values outside [0, 1] are cut off."""
+    """Compress float32 RGB H x W x 3 to JPEG and decode; values outside [0, 1] are cut off."""
     eight_bit = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
     return compress_jpeg(eight_bit, quality).astype(np.float32) / 255
 
 
 def small_size(shape: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(h, w) of the clip's picture of a truth (H, W): even, as video asks."""
+    """Return the size (h, w) of the clip's picture of a truth (H, W): even, as video asks."""
     h, w = (max(SIDE_PX, 2 * round(side / scale / 2)) for side in shape)
     return h, w
 
@@ -46,12 +57,12 @@ def small_size(shape: tuple[int, int], scale: float) -> tuple[int, int]:
 def compress_clip(
     pictures: list[np.ndarray], codec: str, bits_per_pixel: float
 ) -> tuple[np.ndarray, float]:
-    """The last picture of a clip after H.264 or HEVC ("h264", "hevc") at about a bit rate.
+    """Compress a clip with H.264 or HEVC ("h264", "hevc") at about a bit rate.
 
     pictures are uint8 RGB h x w x 3, even sides, two or more. The rate is that of the predicted
-    pictures, all but the first: in a phone's clip one in 15 to 30 stands alone. The constant rate
+    pictures, all but the first: in a phone's clip one in 15 to 30 is coded alone. The constant rate
     factor that gives it is looked for in a few trials, by the slope of the last two. Returns the
-    decoded picture and the rate that was reached; pictures without detail reach no high rate.
+    decoded last picture and the rate that was reached; without detail no high rate is reached.
     """
     factor, slope = 26.0, -6.0  # of the factor for a doubled rate, as the standards have it
     tried: list[tuple[float, float]] = []
@@ -73,7 +84,7 @@ def compress_clip(
 
 
 def _encode(pictures: list[np.ndarray], codec: str, factor: float) -> tuple[np.ndarray, float]:
-    """The last picture decoded, and the bits per pixel of the pictures after the first."""
+    """Return the last picture decoded, and the bits per pixel of those after the first."""
     h, w = pictures[0].shape[:2]
     encoder = cast(av.VideoCodecContext, av.CodecContext.create(ENCODERS[codec], "w"))
     encoder.width, encoder.height, encoder.pix_fmt = w, h, "yuv420p"

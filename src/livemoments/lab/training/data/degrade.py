@@ -1,17 +1,7 @@
-"""What a phone's video pipeline does to a sharp view, as random but repeatable parameters.
+"""Degrade a sharp view as a phone's video pipeline does, by random but repeatable parameters.
 
-Presets (`PRESETS`), by name:
-
-live-photo          Ours. One round, in a phone's order: motion blur along the actual motion,
-                    optics, reduction 1.5 to 4.2 times, sensor noise, denoising over time and space,
-                    sharpening, then real H.264 or HEVC at phones' rates, JPEG or nothing.
-live-photo-x2       The same at exactly half size, for test sets (paper, section 4.2).
-stablesr            Two rounds of Real-ESRGAN as StableSR (Wang et al., 2024) trains with.
-stablesr-moderate   The same with its ranges halved towards "nothing": the LiveMoments paper
-                    compares with a lighter StableSR (E.3) but gives no numbers; our reading.
-seesr               Two rounds at Real-ESRGAN's own strength, which SeeSR (Wu et al., 2024) uses.
-
-Frame and key frame share one draw of the parameters (paper, section 3.4.1).
+docs/training.md describes the presets. `live-photo` is ours: one round, in a phone's order. The
+others are two rounds of Real-ESRGAN. Frame and key frame share one draw (paper, section 3.4.1).
 """
 
 from dataclasses import dataclass
@@ -35,12 +25,12 @@ class Degrader(Protocol):
     def __call__(
         self, truth: np.ndarray, velocity: np.ndarray | None = None, *, moving: bool = True
     ) -> np.ndarray:
-        """The clip's picture of a truth: float32 RGB H x W x 3 in [0, 1] -> h x w x 3.
+        """Make the clip's picture of a truth: float32 RGB H x W x 3 in [0, 1] -> h x w x 3.
 
         h and w are even, about H and W over the preset's scale. velocity (H x W x 2, px) says which
-        way things move, and how fast relative to each other; without it all move alike. moving is
-        False for the key frame, a still moment: no motion blur. The same draw gives the same
-        picture.
+        way things move, and how fast relative to each other; without it all move the same way.
+        moving is False for the key frame, a still moment: no motion blur. The same draw gives the
+        same picture.
         """
         ...
 
@@ -86,7 +76,7 @@ class Degradation:
         return np.ascontiguousarray(small, np.float32) / 255
 
     def _per_length(self, shape: tuple[int, int], velocity: np.ndarray | None) -> np.ndarray:
-        """The motion, of mean length 1 and nowhere over 3: float32 H x W x 2."""
+        """Return the motion, of mean length 1 and nowhere over 3: float32 H x W x 2."""
         if velocity is not None:
             lengths = np.hypot(velocity[..., 0], velocity[..., 1])
             if lengths.mean() > 0.05:
@@ -98,10 +88,10 @@ class Degradation:
     def _seen(
         self, still: np.ndarray, drift: np.ndarray, rng: np.random.Generator
     ) -> list[np.ndarray]:
-        """The last pictures of the small clip as the encoder gets them, uint8; the frame last."""
+        """Make the last pictures of the small clip for the encoder, uint8; the frame last."""
         h, w = still.shape[:2]
         grid, clip = pixel_grid(h, w), []
-        kept: np.ndarray | None = None
+        before: np.ndarray | None = None
         # More noise in the dark parts after the tone curve; a third of it common to the channels.
         strength = self.noise * (1.3 - 0.6 * still.mean(-1, keepdims=True))
         past = PAST if self.temporal or self.codec in ("h264", "hevc") else 0
@@ -110,9 +100,9 @@ class Degradation:
             noise = rng.standard_normal(x.shape, np.float32)
             noise = noise + 0.6 * rng.standard_normal((h, w, 1), np.float32)
             x = np.clip(x + strength * noise, 0, 1).astype(np.float32)
-            if kept is not None and self.temporal:
-                x = _mixed(x, sample(kept, grid - drift, cv2.INTER_LINEAR), self.temporal)
-            kept = x
+            if before is not None and self.temporal:
+                x = _mix(x, sample(before, grid - drift, cv2.INTER_LINEAR), self.temporal)
+            before = x
             if self.denoise:
                 x = cv2.bilateralFilter(x, 5, self.denoise, 3)
             if self.sharpen:
@@ -122,14 +112,13 @@ class Degradation:
 
 
 def draw_live_photo(rng: np.random.Generator, scale: float | None = None) -> Degradation:
-    """Parameters like those of real Live Photos' clips; scale where it is not to be drawn."""
+    """Draw parameters like those of real Live Photos' clips; scale where it is not to be drawn."""
     if scale is None:
         scale = rng.uniform(1.8, 2.4) if rng.random() < 0.45 else rng.uniform(1.5, 4.2)
     motion_px = rng.uniform(1, 3.2 * scale) if rng.random() < 0.4 else 0.0
     return Degradation(
         scale=scale,
-        # In proportion to the scale: it is the small picture's softness that is alike between
-        # phones.
+        # In proportion to the scale: small pictures of different phones are about equally soft.
         blur_px=scale * rng.uniform(0.15, 0.8),
         motion_px=motion_px,
         motion_angle=rng.uniform(0, np.pi),
@@ -150,7 +139,7 @@ PRESETS = ("live-photo", "live-photo-x2", "stablesr", "stablesr-moderate", "sees
 
 
 def draw_degradation(rng: np.random.Generator, preset: str = "live-photo") -> Degrader:
-    """One draw of a preset of `PRESETS`; ConfigError for another name."""
+    """Draw the parameters of a preset of `PRESETS`; ConfigError for another name."""
     check_preset(preset)
     if preset in realesrgan.STRENGTHS:
         return realesrgan.draw_two_rounds(realesrgan.STRENGTHS[preset], rng)
@@ -164,7 +153,7 @@ def check_preset(preset: str) -> None:
 
 
 def motion_blurred(image: np.ndarray, path: np.ndarray) -> np.ndarray:
-    """The mean of an image (H x W x 3) along each pixel's path (H x W x 2, px), centred on it."""
+    """Average an image (H x W x 3) along each pixel's path (H x W x 2, px), centred on it."""
     total = np.zeros_like(image)
     grid = pixel_grid(*image.shape[:2])
     for share in np.linspace(-0.5, 0.5, BLUR_VIEWS, dtype=np.float32):
@@ -172,8 +161,8 @@ def motion_blurred(image: np.ndarray, path: np.ndarray) -> np.ndarray:
     return total / BLUR_VIEWS
 
 
-def _mixed(now: np.ndarray, past: np.ndarray, share: float) -> np.ndarray:
-    """A phone's denoiser over time: the past is mixed in where it looks alike."""
-    apart = cv2.GaussianBlur(np.abs(now - past).mean(-1), (0, 0), 1.0)[..., None]
-    alike = np.exp(-np.square(apart / 0.06)) * np.float32(share)
-    return (now + alike * (past - now)).astype(np.float32)
+def _mix(now: np.ndarray, past: np.ndarray, share: float) -> np.ndarray:
+    """Mix in the past where it looks similar, as a phone's denoiser over time does."""
+    difference = cv2.GaussianBlur(np.abs(now - past).mean(-1), (0, 0), 1.0)[..., None]
+    weight = np.exp(-np.square(difference / 0.06)) * np.float32(share)
+    return (now + weight * (past - now)).astype(np.float32)

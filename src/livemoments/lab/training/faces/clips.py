@@ -1,13 +1,13 @@
-"""Clips of faces to train on: numbered, fixed by seed and number, kept as files, cut into crops.
+"""Make and store clips of faces to train on, numbered and fixed by seed, and cut them into crops.
 
 Every other clip is made of a portrait, the others of any photograph's detail: that what is copied
 is the reference's detail has nothing to do with faces. Portraits are canonical faces with a margin,
-as `faces.portraits` prepares them beside a list, faces.json, of who they show.
+as `faces.portraits` prepares them next to a list, faces.json, of who they show.
 """
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from livemoments.align.dense import estimate_flow
-from livemoments.align.flow import resize_flow
 from livemoments.errors import DamagedFileError, MissingFileError
 from livemoments.lab.training.data.pairs import PairStream, error_in_places
-from livemoments.lab.training.data.scenes import HELD_OUT_EVERY, PhotoPool, SceneStore, photographs
+from livemoments.lab.training.data.scenes import HELD_OUT_EVERY, SceneStore, photographs, pool_of
 from livemoments.lab.training.data.synthesis import retone
 from livemoments.lab.training.faces.synthesis import (
     MARGIN_PX,
@@ -36,17 +34,7 @@ if TYPE_CHECKING:
     from livemoments.lab.training.run.config import FaceTrainConfig
 
 LIST = "faces.json"
-FLOW_PX = SIZE_PX // 2  # side of a frame for the estimate of its flow: finer is no better, measured
-PICTURES = ("truths", "frames", "reference")  # kept with 8 bits
-
-
-@dataclass(frozen=True, kw_only=True)
-class GivenClip:
-    """A clip with the flow that the program estimates, frame -> reference."""
-
-    clip: FaceClip
-    flow: np.ndarray  # T x N x N x 2, px
-    confidence: np.ndarray  # T x N x N in [0, 1]
+PICTURES = ("truths", "frames", "reference")  # stored with 8 bits
 
 
 @dataclass(frozen=True)
@@ -59,7 +47,7 @@ class Portrait:
 
 
 def read_portraits(folder: Path, *, held_out: bool = False) -> tuple[Portrait, ...]:
-    """The portraits to train on, or those held out; a person is on one side only.
+    """Read the portraits to train on, or those held out; a person is on one side only.
 
     Raises:
         MissingFileError: there is no list of them.
@@ -68,7 +56,7 @@ def read_portraits(folder: Path, *, held_out: bool = False) -> tuple[Portrait, .
     path = folder / LIST
     try:
         rows: list[dict[str, Any]] = json.loads(path.read_text())
-        found = [
+        portraits = [
             (
                 row["person"] % HELD_OUT_EVERY == HELD_OUT_EVERY - 1,
                 Portrait(
@@ -83,8 +71,8 @@ def read_portraits(folder: Path, *, held_out: bool = False) -> tuple[Portrait, .
         raise MissingFileError(f"{path}: not there; give a folder of prepared portraits") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}); make it again") from error
-    chosen = tuple(portrait for side, portrait in found if side == held_out)
-    return chosen or tuple(portrait for _, portrait in found)
+    chosen = tuple(portrait for side, portrait in portraits if side == held_out)
+    return chosen or tuple(portrait for _, portrait in portraits)
 
 
 @dataclass(frozen=True)
@@ -98,7 +86,7 @@ class FaceClips:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All files that clips are made of."""
+        """The files that clips are made of."""
         return tuple(portrait.path for portrait in self.portraits) + self.photographs
 
     def identity(self) -> object:
@@ -106,18 +94,18 @@ class FaceClips:
         files = [(path.name, path.stat().st_size) for path in self.paths]
         return ["faces", 3, self.frames, self.severe, files]
 
-    def scene(self, seed: int, index: int) -> GivenClip:
-        """Clip number `index` of a seed."""
+    def scene(self, seed: int, index: int) -> FaceClip:
+        """Make clip number `index` of a seed."""
         rng = np.random.default_rng([seed, index])
         face = index % 2 == 0 or not self.photographs
         content = self._face(rng) if face else self._detail(rng)
         # Another face lies where this one does, and is as plausible.
-        alien = face and (rng.random() < 0.7 or not self.photographs)
-        other = self._face(rng) if alien or not self.photographs else self._detail(rng)
-        clip = make_face_clip(content, other.picture, self.frames, rng, self.severe)
-        return given(clip)
+        another = face and (rng.random() < 0.7 or not self.photographs)
+        other = self._face(rng) if another or not self.photographs else self._detail(rng)
+        return make_face_clip(content, other.picture, self.frames, rng, self.severe)
 
     def _face(self, rng: np.random.Generator) -> Content:
+        """Draw a portrait, mirrored and toned at random."""
         portrait = self.portraits[int(rng.integers(len(self.portraits)))]
         picture = _read(portrait.path)
         attributes = np.array(portrait.attributes) / (30, 30, 30, 1)
@@ -131,16 +119,17 @@ class FaceClips:
         )  # fmt: skip
 
     def _detail(self, rng: np.random.Generator) -> Content:
-        picture = _pool(self.photographs).crop(SIZE_PX + 2 * MARGIN_PX, rng)
+        """Draw a crop of a photograph."""
+        picture = pool_of(self.photographs).crop(SIZE_PX + 2 * MARGIN_PX, rng)
         return Content(picture=picture, identity=np.zeros(128), attributes=np.zeros(4))
 
 
 def face_clips(
     config: "FaceTrainConfig", folder: Path | None, *, held_out: bool = False
 ) -> FaceClips:
-    """The clips of a run, or those held out; folder holds photographs."""
+    """Make the maker of a run's clips, or of those held out; folder holds photographs."""
     if config.portraits is None:
-        raise MissingFileError("no portraits were given; give a folder of prepared portraits")
+        raise MissingFileError("no portraits to learn from; give a folder of prepared portraits")
     return FaceClips(
         read_portraits(config.portraits, held_out=held_out),
         photographs(folder, held_out=held_out) if folder else (),
@@ -148,70 +137,54 @@ def face_clips(
     )
 
 
-def given(clip: FaceClip) -> GivenClip:
-    """A clip with its estimated flow: of frames at half the canonical size."""
-    flows, sure = [], []
-    for frame in clip.frames:
-        small = cv2.resize(frame, (FLOW_PX, FLOW_PX), interpolation=cv2.INTER_AREA)
-        dense = estimate_flow(small, clip.reference)
-        side = frame.shape[0]
-        flows.append(resize_flow(dense.flow_frame_to_key, side, side))
-        sure.append(cv2.resize(dense.confidence, (side, side), interpolation=cv2.INTER_LINEAR))
-    return GivenClip(clip=clip, flow=np.stack(flows), confidence=np.stack(sure))
-
-
 class FaceStore(SceneStore):
-    """Clips 0, 1, 2, ... of a seed, kept as files of 6 MB."""
+    """Clips 0, 1, 2, ... of a seed, stored as files of 6 MB."""
 
-    def packed(self, scene: GivenClip) -> dict[str, np.ndarray]:
+    def packed(self, scene: FaceClip) -> dict[str, np.ndarray]:
         """See `SceneStore`."""
-        arrays = {f.name: getattr(scene.clip, f.name) for f in fields(FaceClip)}
-        arrays |= {"flow": scene.flow, "confidence": scene.confidence}
         return {
             name: np.clip(a * 255 + 0.5, 0, 255).astype(np.uint8)
             if name in PICTURES
             else a.astype(np.float16 if a.ndim > 1 else np.float32)
-            for name, a in arrays.items()
+            for name, a in vars(scene).items()
         }
 
-    def unpacked(self, arrays: dict[str, np.ndarray]) -> GivenClip:
+    def unpacked(self, arrays: dict[str, np.ndarray]) -> FaceClip:
         """See `SceneStore`."""
         planes = {
             name: a.astype(np.float32) / (255 if name in PICTURES else 1)
             for name, a in arrays.items()
         }
-        flow, confidence = planes.pop("flow"), planes.pop("confidence")
-        return GivenClip(clip=FaceClip(**planes), flow=flow, confidence=confidence)
+        return FaceClip(**planes)
 
 
 class FaceStream(PairStream):
-    """Endless batches of crops of clips; dictionaries of (B, T, C, n, n), and what is of a clip."""
+    """Endless batches of crops of clips: tensors (B, T, C, n, n), and those of a whole clip."""
 
     def crops(self, index: int, rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
-        """Crops of one clip, near its middle; the reference is whole, and `corner` says where."""
-        found, n = self.scenes[index], self.config.crop
-        size = found.clip.reference.shape[0]
+        """Cut one clip near its middle; the reference stays whole, `corner` is the crop's place."""
+        clip, n = self.scenes[index], self.config.crop
+        size = clip.reference.shape[0]
         for _ in range(self.config.crops_per_scene):
             # Of two draws the one nearer the middle: there the face is.
             draws = rng.integers(0, size - n + 1, (2, 2))
             corner = draws[np.abs(draws - (size - n) / 2).sum(1).argmin()]
-            flow = found.flow
+            flow = clip.flow
             if rng.random() < self.config.led_astray:
                 flow = flow + error_in_places(size, rng)
-            yield crop_of(replace(found, flow=flow), int(corner[0]), int(corner[1]), n)
+            yield crop_of(replace(clip, flow=flow), int(corner[0]), int(corner[1]), n)
 
 
-def crop_of(found: GivenClip, left: int, top: int, n: int) -> dict[str, Tensor]:
-    """The n x n crop of a clip at a place; flows lead into the whole reference."""
-    clip = found.clip
+def crop_of(clip: FaceClip, left: int, top: int, n: int) -> dict[str, Tensor]:
+    """Cut an n x n crop of a clip at a place; flows lead into the whole reference."""
     here = (slice(None), slice(top, top + n), slice(left, left + n))
     corner = np.array([left, top], np.float32)
     planes = {
         "truth": clip.truths[here],
         "frame": clip.frames[here],
-        "flow": found.flow[here] + corner,
+        "flow": clip.flow[here] + corner,
         "true_flow": clip.flows[here] + corner,
-        "confidence": found.confidence[here][..., None],
+        "confidence": clip.confidence[here][..., None],
         "visible": clip.visible[here][..., None],
         "steps": clip.steps[here],
     }
@@ -232,15 +205,9 @@ def crop_of(found: GivenClip, left: int, top: int, n: int) -> dict[str, Tensor]:
 
 @lru_cache(maxsize=64)
 def _read(path: Path) -> np.ndarray:
-    """A prepared portrait, float32 RGB in [0, 1]."""
+    """Read a prepared portrait, float32 RGB in [0, 1]."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     side = SIZE_PX + 2 * MARGIN_PX
     if picture is None or picture.shape[:2] != (side, side):
         raise DamagedFileError(f"{path}: not a portrait of {side} x {side} pixels; make it again")
     return picture[..., ::-1].astype(np.float32) / 255
-
-
-@lru_cache(maxsize=2)
-def _pool(paths: tuple[Path, ...]) -> PhotoPool:
-    """The photographs, read once per process."""
-    return PhotoPool(paths)

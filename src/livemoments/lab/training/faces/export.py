@@ -1,6 +1,6 @@
-"""From a checkpoint of the face tier to its network, and to the ONNX files of a model.
+"""Export a checkpoint of the face tier to the ONNX files of a model.
 
-Of one clip at a time, of any number of frames and references.
+They restore one clip at a time, of any number of frames and references.
 """
 
 from pathlib import Path
@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from livemoments.errors import WeightsError
-from livemoments.lab.training.run.checkpoint import UNREADABLE, said
+from livemoments.lab.training.run.checkpoint import read_average
+from livemoments.lab.training.run.exported import sizes_of
+from livemoments.lab.training.run.onnx_files import Graphs, round_to_half, write_model
+from livemoments.models.aligned import MAPS
 from livemoments.networks.blocks import FOLD, LATENT
 from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.faces import ATTRIBUTES, IDENTITY, FaceConfig, FaceNet, Prompt
@@ -28,7 +30,7 @@ class _FlatFaces(nn.Module):
         feature_16: Tensor, motion: Tensor, t: Tensor, prompt_8: Tensor, prompt_16: Tensor,
         identity: Tensor, attributes: Tensor, streams: Tensor,
     ) -> Tensor:  # fmt: skip
-        """prompt_8 and prompt_16 (R, C, h, w); identity (1, 128); attributes (1, 4).
+        """Restore by prompt_8 and prompt_16 (R, C, h, w), identity (1, 128), attributes (1, 4).
 
         streams (4,): whether image, identity and attributes are there, and low quality.
         """
@@ -43,37 +45,25 @@ class _FlatFaces(nn.Module):
         )  # fmt: skip
 
 
-def load_face_net(checkpoint: Path) -> tuple[FaceNet, dict[str, object]]:
-    """The averaged network of a checkpoint, and what it was saved with.
+def load_face_net(checkpoint: Path) -> tuple[FaceNet, dict[str, Any]]:
+    """Load the averaged network of a checkpoint, with its sizes, step and minutes.
 
     Raises:
         WeightsError: it is no checkpoint of the face tier.
     """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        compact: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in state["config"]["network"].items()
-        }
-        added: dict[str, Any] = state["config"]["faces"]["network"]
-        model = FaceNet(CompactConfig(**compact), FaceConfig(**added))
-        model.load_state_dict(state["average"])
-        position = {name: state["position"][name] for name in ("step", "minutes")}
-    except UNREADABLE as error:
-        raise WeightsError(
-            f"{checkpoint}: not a checkpoint of the face tier: {said(error)}"
-        ) from error
-    return model.eval(), {"network": compact, "faces": added, **position}
+    return read_average(checkpoint, _network_of, "a checkpoint of the face tier")
+
+
+def _network_of(config: dict[str, Any]) -> tuple[FaceNet, dict[str, Any]]:
+    network, faces = sizes_of(config["network"]), config["faces"]["network"]
+    model = FaceNet(CompactConfig(**network), FaceConfig(**faces))
+    return model, {"network": network, "faces": faces}
 
 
 def export_faces(checkpoint: Path, folder: Path) -> list[Path]:
     """Write refiner.onnx, reference.onnx, restoration.onnx and faces.json into folder."""
-    from livemoments.lab.training.run.onnx_files import write_model
-
     model, about = load_face_net(checkpoint)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(parameter.half().float())
-    folder.mkdir(parents=True, exist_ok=True)
+    round_to_half(model)
     n, frames = 128, 3
     image, plane = torch.rand(frames, 3, n, n), torch.rand(frames, 1, n, n)
     small = torch.rand(frames, 3, n // FOLD, n // FOLD)
@@ -81,8 +71,8 @@ def export_faces(checkpoint: Path, folder: Path) -> list[Path]:
     with torch.no_grad():
         features = model.reference(image, plane)
         references = model.reference(image[:2], torch.ones_like(plane[:2]))
-    maps = ["feature_4", "feature_8", "feature_16"]
-    jobs: dict[str, tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]] = {
+    maps = list(MAPS)
+    jobs: Graphs = {
         "refiner": (
             model.refiner, (image, image, plane), ["frame", "warped", "confidence"], ["refined"],
         ),

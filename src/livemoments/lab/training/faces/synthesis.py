@@ -1,4 +1,4 @@
-"""Clips of a face out of one photograph: frames, truths and a reference, all motion known.
+"""Make clips of a face out of one photograph: frames, truths and a reference, all motion known.
 
 A content of the canonical face (or any photograph's detail) is seen at T moments and at one more,
 the reference's: each view reads it through a displacement that varies smoothly over time. The head
@@ -12,21 +12,25 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from livemoments.align.flow import pixel_grid, sample
+from livemoments.align.dense import estimate_flow
+from livemoments.align.flow import pixel_grid, resize_flow, sample
+from livemoments.imaging.pixels import reduce
 from livemoments.lab.training.data.degrade import Degradation, draw_live_photo
 from livemoments.lab.training.data.synthesis import (
     blob,
     draw_grain,
+    inside,
     invert_field,
     retone,
     smooth_field,
 )
 
 SIZE_PX = 256  # of a canonical face
-MARGIN_PX = 32  # content kept around it
-SEVERE = 0.6  # share of clips
+MARGIN_PX = 32  # more content around it, which shows when it moves
+FLOW_SHARE = 0.5  # of a frame's side, for the estimate of its flow: finer is no better, measured
+SEVERE = 0.6  # share of clips that are degraded severely
 HEAD_MIDDLE, HEAD_RADIUS = (0.5, 0.56), 0.42  # in shares of the canonical side
-# Middle, spread and the way of what moves in a face, in shares of the side.
+# Middle, spread and direction of what moves in a face, in shares of the side.
 BUMPS = (
     ((0.50, 0.80), (0.12, 0.07), (0.0, 0.022)),  # the jaw
     ((0.50, 0.70), (0.08, 0.03), (0.0, 0.006)),  # the upper lip
@@ -51,6 +55,8 @@ class FaceClip:
     steps: np.ndarray  # (T - 1) x N x N x 2, frame t -> frame t + 1
     identity: np.ndarray  # (128,), of the photograph's face; zeros where it shows none
     attributes: np.ndarray  # (4,): yaw, pitch, roll in units of 30 degrees, sharpness
+    flow: np.ndarray  # T x N x N x 2, px: the estimate of align.dense, frame -> reference
+    confidence: np.ndarray  # T x N x N in [0, 1], of that estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +69,7 @@ class Content:
 
 
 def course(frames: int, rng: np.random.Generator, pace: float = 1.0) -> np.ndarray:
-    """A quantity at so many moments, smooth over time, and at the reference's: (frames + 1,)."""
+    """Draw a quantity at so many moments, smooth over time, and the reference's: (frames + 1,)."""
     at = pace * np.arange(frames)
     slow, quick = rng.uniform(10, 60), rng.uniform(4, 10)
     phases = rng.uniform(0, 2 * np.pi, 2)
@@ -73,7 +79,7 @@ def course(frames: int, rng: np.random.Generator, pace: float = 1.0) -> np.ndarr
 
 
 def head_turn(size: int, yaw: float, pitch: float) -> np.ndarray:
-    """The displacement by which a turned head is read, radians; size x size x 2, px.
+    """Return the displacement by which a turned head is read, radians; size x size x 2, px.
 
     What the placement takes out, the mean over the face, is taken out.
     """
@@ -89,18 +95,18 @@ def head_turn(size: int, yaw: float, pitch: float) -> np.ndarray:
 
 
 def expression(size: int, strengths: np.ndarray) -> np.ndarray:
-    """The displacement of BUMPS, each so strong; size x size x 2, px."""
+    """Return the displacement of BUMPS, each so strong; size x size x 2, px."""
     shares = (pixel_grid(size, size) + 0.5) / size
     total = np.zeros((size, size, 2), np.float32)
-    for (middle, spread, way), strength in zip(BUMPS, strengths, strict=True):
+    for (middle, spread, direction), strength in zip(BUMPS, strengths, strict=True):
         away = (shares - np.array(middle, np.float32)) / np.array(spread, np.float32)
         bump = np.exp(-0.5 * (away**2).sum(-1, keepdims=True))
-        total += size * strength * bump * np.array(way, np.float32)
+        total += size * strength * bump * np.array(direction, np.float32)
     return total
 
 
 def placement(size: int, shift: np.ndarray, turn: float, zoom: float) -> np.ndarray:
-    """The displacement of a placement that is off; size x size x 2, px."""
+    """Return the displacement of a placement that is off; size x size x 2, px."""
     xy = pixel_grid(size, size) - (size - 1) / 2
     cos, sin = (1 + zoom) * np.cos(turn), (1 + zoom) * np.sin(turn)
     x, y = cos * xy[..., 0] - sin * xy[..., 1], sin * xy[..., 0] + cos * xy[..., 1]
@@ -110,17 +116,17 @@ def placement(size: int, shift: np.ndarray, turn: float, zoom: float) -> np.ndar
 def draw_fields(
     size: int, frames: int, rng: np.random.Generator, *, face: bool = True
 ) -> np.ndarray:
-    """The displacements at each moment and the reference's: (frames + 1) x size x size x 2, px.
+    """Draw displacements at each moment and the reference's: (frames + 1) x size x size x 2, px.
 
-    Without a face no bumps of one, more of what bends at random.
+    Without a face there are none of its bumps, but more bending at random.
     """
-    pace = float(rng.choice([1.0, 2.0, 3.0]))  # a few frames stand for a longer clip's
+    pace = float(rng.choice([1.0, 2.0, 3.0]))  # a few frames in place of a longer clip's
     yaw, pitch = (np.radians(abs(rng.normal(0, s))) * course(frames, rng, pace) for s in (9, 6))
     turn, zoom = 0.012 * course(frames, rng, pace), 0.012 * course(frames, rng, pace)
     shift = np.stack([1.5 * course(frames, rng, pace), 1.5 * course(frames, rng, pace)], -1)
     shift = shift + rng.normal(0, 0.3, shift.shape)  # the placements tremble
-    mood = abs(rng.normal(0, 1.2))
-    moods = mood * np.stack([course(frames, rng, pace) for _ in BUMPS], -1)
+    strength = abs(rng.normal(0, 1.2))
+    strengths = strength * np.stack([course(frames, rng, pace) for _ in BUMPS], -1)
     bend = smooth_field(size, 1.2 if face else 3.0, 5, rng)
     other = smooth_field(size, 1.0 if face else 3.0, 6, rng)
     bends = course(frames, rng, pace)
@@ -129,16 +135,16 @@ def draw_fields(
         field = placement(size, shift[at], turn[at], zoom[at]) + bends[at] * bend
         field += head_turn(size, yaw[at], pitch[at])
         if face:
-            field += expression(size, moods[at])
+            field += expression(size, strengths[at])
         found.append(field + other if at == frames else field)
     return np.stack(found)
 
 
 def draw_strength(rng: np.random.Generator, severe: float = SEVERE) -> Degradation:
-    """One draw for a clip: mild, about half the size as in the benchmark, or severe, a quarter.
+    """Draw a clip's degradation: mild, about half the size, or severe, about a quarter.
 
-    Of a canonical face: a large one is reduced less. Blur is in proportion to the scale, as it is
-    the small picture's that is alike.
+    Of a canonical face: a large one is reduced less. Blur is in proportion to the scale: small
+    pictures are about equally soft.
     """
     how = draw_live_photo(rng, scale=2.0)
     if rng.random() < severe:
@@ -169,10 +175,10 @@ def make_face_clip(
     rng: np.random.Generator,
     severe: float = SEVERE,
 ) -> FaceClip:
-    """A clip of a content; other, a picture of the same size, is what the reference hides it by.
+    """Make a clip of a content, parts of which the reference hides by other, of the same size.
 
-    Of a face, another's is best: its mouth and eyes lie where this one's do, look as good, and are
-    not to be copied.
+    A face is best hidden by another: its mouth and eyes lie where this one's do, look as good, and
+    are not to be copied.
     """
     size = content.picture.shape[0] - 2 * MARGIN_PX
     face = bool(content.identity.any())
@@ -185,47 +191,53 @@ def make_face_clip(
         invert_field(after, grid + before) - grid
         for before, after in zip(fields[:-2], fields[1:-1], strict=True)
     ]
-    reference, hidden = views[-1], np.zeros((size, size), np.float32)
+    hidden = np.zeros((size, size), np.float32)
     if rng.random() < 0.6:
         hidden = np.clip(blob(size, rng), 0, 1) * (rng.random() < 0.4)
         for _ in range(int(rng.integers(1, 4))):
             hidden = np.maximum(hidden, _spot(size, rng))
-        mine = other[MARGIN_PX : MARGIN_PX + size, MARGIN_PX : MARGIN_PX + size]
-        reference = reference + hidden[..., None] * (mine - reference)
+    inner = other[MARGIN_PX : MARGIN_PX + size, MARGIN_PX : MARGIN_PX + size]
+    reference = views[-1] + hidden[..., None] * (inner - views[-1])
     how, grain = draw_strength(rng, severe), draw_grain(rng)
     if rng.random() < 0.75:
         reference = retone(reference, rng)
-    spoilt = []
+    degraded = []
     for at in range(frames):
         motion = steps[min(at, len(steps) - 1)] if steps else -flows[at]
         small = replace(how, seed=how.seed + at)(views[at], motion)
-        spoilt.append(cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC))
-    visible = [
-        _inside(flow) * (1 - sample(hidden, grid + flow, cv2.INTER_LINEAR)) for flow in flows
-    ]
+        degraded.append(cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC))
+    truths = np.stack([grain.put_on(view, rng) for view in views[:-1]]).astype(np.float32)
+    pictures = np.clip(np.stack(degraded), 0, 1).astype(np.float32)
+    reference = grain.put_on(np.clip(reference, 0, 1), rng)
+    flow, confidence = zip(*(_estimate(picture, reference) for picture in pictures), strict=True)
+    visible = [inside(f) * (1 - sample(hidden, grid + f, cv2.INTER_LINEAR)) for f in flows]
     return FaceClip(
-        truths=np.stack([grain.put_on(view, rng) for view in views[:-1]]).astype(np.float32),
-        frames=np.clip(np.stack(spoilt), 0, 1).astype(np.float32),
-        reference=grain.put_on(np.clip(reference, 0, 1), rng),
+        truths=truths,
+        frames=pictures,
+        reference=reference,
         flows=flows.astype(np.float32),
         visible=np.stack(visible).astype(np.float32),
         steps=np.array(steps, np.float32).reshape(frames - 1, size, size, 2),
         identity=content.identity.astype(np.float32),
         attributes=content.attributes.astype(np.float32),
+        flow=np.stack(flow),
+        confidence=np.stack(confidence),
     )
 
 
+def _estimate(frame: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate the flow of a frame as the program does, and its confidence."""
+    dense = estimate_flow(reduce(frame, FLOW_SHARE), reference)
+    side = frame.shape[0]
+    confidence = cv2.resize(dense.confidence, (side, side), interpolation=cv2.INTER_LINEAR)
+    return resize_flow(dense.flow_frame_to_key, side, side), confidence
+
+
 def _spot(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Where eyes or mouth are another: a soft ellipse, size x size in [0, 1]."""
+    """Draw where eyes or mouth are another's: a soft ellipse, size x size in [0, 1]."""
     middle, _, _ = BUMPS[int(rng.integers(len(BUMPS)))]
     shares = (pixel_grid(size, size) + 0.5) / size - np.array(middle, np.float32)
     away = np.hypot(
         shares[..., 0] / rng.uniform(0.04, 0.14), shares[..., 1] / rng.uniform(0.03, 0.08)
     )
     return np.clip(3 * (1 - away), 0, 1).astype(np.float32)
-
-
-def _inside(flow: np.ndarray) -> np.ndarray:
-    size = flow.shape[0]
-    at = pixel_grid(size, size) + flow
-    return ((at > 0) & (at < size - 1)).all(-1)

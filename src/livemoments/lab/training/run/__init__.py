@@ -1,1 +1,1 @@
-"""What every training run has: settings, checkpoints, processes, progress."""
+"""Set up, store, watch and stop a training run."""

@@ -1,8 +1,8 @@
-"""What a training run is: its settings, and its learning rate at every moment."""
+"""Describe a training run: its settings, and its learning rate at every moment."""
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,6 @@ from livemoments.networks.faces import FaceConfig
 MODELS = ("compact", "sd3", "faces")
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("bf16", "no")
-# What may differ between a run and its resumption: everything else makes it another run.
-MAY_CHANGE = frozenset(
-    {
-        "output", "kept", "photographs", "clips", "minutes", "steps", "resume", "start", "threads",
-        "compile", "checkpoint_every_s", "validate_every", "snapshot_every", "finish",
-    }
-)  # fmt: skip
 ADDED = {"perceptual_from_step": None}  # settings that older checkpoints were made without
 POSITIVE = (
     "minutes", "steps", "finish", "batch", "learning_rate", "warm_up_steps", "decay_share",
@@ -30,24 +23,26 @@ POSITIVE = (
 NOT_NEGATIVE = (
     "workers", "threads", "validate_every", "snapshot_every", "seed", "perceptual_from_step",
 )  # fmt: skip
-PLACES = frozenset({"portraits", "identity_network"})  # of the face tier; may change as well
-SPARES_MEMORY = frozenset({"accumulate", "checkpointing"})  # of the sd3 tier; may change as well
+
+
+def _resumable(default: Any, **metadata: Any) -> Any:  # noqa: ANN401 - of any field
+    """Make a field that may differ between a run and its resumption: others make another run."""
+    return field(default=default, metadata={"resumable": True} | metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sd3TrainConfig:
-    """What only the sd3 tier is asked: where it begins, and how it fits a GPU."""
+    """Settings of the sd3 tier alone: where it begins, and how it fits a GPU."""
 
     weights: Path | str | None = None  # a LiveMoments model to go on from; None: from base alone
     base: Path | str = SD3_MEDIUM  # its autoencoder, and without weights both transformers
     no_reference: float = 0.1  # share of crops whose frame stands in as its own reference
-    lora: int = 0  # rank of what is learned beside the image branches' weights; 0: those weights
-    accumulate: int = 1  # parts a batch is cut into, one after the other: less memory
-    checkpointing: bool = False  # activations of a block are worked out twice: far less memory
+    lora: int = 0  # rank of adapters learned in place of the image branches' weights; 0: none
+    accumulate: int = _resumable(1)  # parts that a batch is cut into: less memory
+    checkpointing: bool = _resumable(False)  # activations are worked out twice: far less memory
 
     def __post_init__(self) -> None:
-        if not 0 <= self.no_reference <= 1:
-            raise ConfigError(f"no_reference must be in [0, 1], got {self.no_reference}")
+        _check_shares(self, "no_reference")
         if self.lora < 0:
             raise ConfigError(f"lora must be a rank or 0 for none, got {self.lora}")
         if self.accumulate < 1:
@@ -56,10 +51,10 @@ class Sd3TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FaceTrainConfig:
-    """What only the face tier is asked. Shares are of clips."""
+    """Settings of the face tier alone. Shares are of clips."""
 
-    portraits: Path | None = None  # a folder of `faces.portraits`
-    identity_network: Path | None = None  # dlib's file: for the reward, and to measure by
+    portraits: Path | None = _resumable(None)  # of `faces.portraits`
+    identity_network: Path | None = _resumable(None)  # dlib's file, to reward and measure by
     identity_reward: float = 0.0  # weight of the feedback, 0 for none
     reward_of_truth: float = 0.5  # share of it that is the distance to each frame's truth
     frames: int = 6  # of a clip
@@ -70,31 +65,28 @@ class FaceTrainConfig:
     no_image: float = 0.12  # without what is seen in the unwarped references
     no_identity: float = 0.12
     no_attributes: float = 0.12
-    low_quality: float = 0.1  # that are to come out as spoilt as they went in
+    low_quality: float = 0.1  # whose target is the degraded frame itself
 
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise ConfigError(f"frames must be at least 1, got {self.frames}")
-        shares = ("unaligned", "no_image", "no_identity", "no_attributes", "low_quality")
-        for name in (*shares, "reward_of_truth"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        _check_shares(self, "unaligned", "no_image", "no_identity", "no_attributes")
+        _check_shares(self, "low_quality", "reward_of_truth")
         if self.identity_reward and self.identity_network is None:
             raise ConfigError("an identity reward needs dlib's network: give identity_network")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A run. Times in minutes of training, resumed runs counted together."""
+    """Settings of a run. Times in minutes of training, resumed runs counted together."""
 
-    output: Path
-    model: str = "compact"  # or "sd3", whose published settings `settings` gives
-    photographs: Path | None = None  # a folder of `livemoments photographs`, or one's own *.png
-    clips: Path | None = None  # a folder of clips; with photographs, every other scene from each
-    minutes: float = 60.0  # of training; ignored where steps are given
-    steps: int | None = None  # so many steps: a run that repeats exactly, however fast the machine
-    # From where this run is resumed, or begins, it ends in so many steps while the rate falls.
-    finish: int | None = None
+    output: Path = field(metadata={"resumable": True})
+    model: str = "compact"  # or another of `MODELS`, whose usual values `settings` gives
+    photographs: Path | None = _resumable(None)  # a folder of prepared *.png files
+    clips: Path | None = _resumable(None)  # a folder; with photographs, scenes from both in turn
+    minutes: float = _resumable(60.0)  # of training, unless steps are given
+    steps: int | None = _resumable(None)  # in place of minutes: a run that repeats exactly
+    finish: int | None = _resumable(None)  # steps from here to the end, while the rate falls
     batch: int = 8  # of each process
     learning_rate: float = 1e-3
     schedule: str = "cosine"  # falls at the end, over decay_share; "constant" only warms up
@@ -103,18 +95,18 @@ class TrainConfig:
     decay_share: float = 0.4  # of the run, over which the rate falls to a hundredth
     perceptual_from: float = 0.55  # share of the run done when the perceptual terms set in
     perceptual_from_step: int | None = None  # the step when they do, whatever the share
-    ema: float = 0.999  # of the weights; 0: no average is kept (a second model, in memory too)
+    ema: float = 0.999  # of the weights; 0: no average (which is a second model, in memory too)
     seed: int = 0
     workers: int = 1
-    threads: int = 0  # 0: as many as there are cores
+    threads: int = _resumable(0)  # 0: as many as there are cores
     precision: str = "bf16"  # or "no" for float32
-    compile: bool = False  # torch.compile: steps in 0.7 of the time, after a minute; needs g++
-    checkpoint_every_s: float = 120.0
-    validate_every: int = 1000  # steps; 0: never
-    snapshot_every: int = 5000  # steps, when the average is written to a file of its own; 0: never
-    resume: bool = True
-    kept: Path | None = None  # where scenes and VGG16 are kept, for runs to share; None: output
-    start: Path | None = None  # a checkpoint whose weights to begin with; those of other shape stay
+    compile: bool = _resumable(False)  # torch.compile: steps in 0.7 of the time; needs g++
+    checkpoint_every_s: float = _resumable(120.0)
+    validate_every: int = _resumable(1000)  # steps; 0: never
+    snapshot_every: int = _resumable(5000)  # steps between files of the average; 0: none
+    resume: bool = _resumable(True)
+    cache: Path | None = _resumable(None, stored_as="kept")  # of scenes and VGG16; None: output
+    start: Path | None = _resumable(None)  # a checkpoint or model, whose weights to begin with
     network: CompactConfig = field(default_factory=CompactConfig)
     pairs: PairConfig = field(default_factory=PairConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)  # of the compact model
@@ -136,37 +128,26 @@ class TrainConfig:
                 raise ConfigError(
                     f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}"
                 )
-        for name in ("ema", "perceptual_from"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        _check_shares(self, "ema", "perceptual_from")
         if self.objective.perceptual_px > self.pairs.crop:
             raise ConfigError(
                 f"perceptual_px must be at most the crop's {self.pairs.crop}, "
                 f"got {self.objective.perceptual_px}"
             )
-        if self.model == "faces":
-            self._check_faces()
-        elif self.photographs is None and self.clips is None:
-            raise ConfigError("nothing to learn from: give a folder of photographs or of clips")
-        if self.model == "sd3":
-            self._check_sd3()
+        self._check_model()
 
-    def _check_faces(self) -> None:
-        if self.faces.portraits is None:
+    def _check_model(self) -> None:
+        """Raise ConfigError where settings do not fit the model."""
+        if self.model == "faces" and self.faces.portraits is None:
             raise ConfigError("no faces to learn from: give a folder of portraits")
-        if self.pairs.margin:
-            raise ConfigError(
-                f"margin must be 0 for the face tier, whose reference is whole; "
-                f"got {self.pairs.margin}"
-            )
-
-    def _check_sd3(self) -> None:
-        if self.pairs.margin:
-            raise ConfigError(
-                f"margin must be 0 for the sd3 tier, whose reference is not warped; "
-                f"got {self.pairs.margin}"
-            )
-        if self.batch % self.sd3.accumulate:
+        if self.model != "faces" and self.photographs is None and self.clips is None:
+            raise ConfigError("nothing to learn from: give a folder of photographs or of clips")
+        if self.pairs.margin and self.model != "compact":
+            tier = "face tier, whose reference is whole"
+            if self.model == "sd3":
+                tier = "sd3 tier, whose reference is not warped"
+            raise ConfigError(f"margin must be 0 for the {tier}; got {self.pairs.margin}")
+        if self.model == "sd3" and self.batch % self.sd3.accumulate:
             raise ConfigError(
                 f"batch must be a multiple of accumulate={self.sd3.accumulate}, got {self.batch}"
             )
@@ -177,9 +158,9 @@ class TrainConfig:
         return self.output / "last.pt"
 
     @property
-    def keeps(self) -> Path:
-        """The folder where scenes, latents and the weights of VGG16 are kept."""
-        return self.kept or self.output
+    def cache_folder(self) -> Path:
+        """The folder of scenes, latents and the weights of VGG16."""
+        return self.cache or self.output
 
     @property
     def parts(self) -> int:
@@ -192,17 +173,17 @@ class TrainConfig:
         return self.resume and self.last.exists()
 
     def share_done(self, step: int, minutes: float, finish_from: int | None = None) -> float:
-        """How much of the run is over, 0 to 1 or a little more.
+        """Return how much of the run is over, 0 to 1 or a little more.
 
-        finish_from is the step at which the finish that it is in began: a finish alone then
-        decides where the run ends.
+        finish_from is the step at which the run's finish began: then a finish alone decides where
+        the run ends.
         """
         if self.finish and finish_from is not None:
             return step / (finish_from + self.finish)
         return step / self.steps if self.steps else minutes / self.minutes
 
     def judges_at(self, step: int, minutes: float) -> bool:
-        """Whether the perceptual terms have set in: costly, and of no use before there is detail.
+        """Check whether the perceptual terms have set in: costly, and no use without detail.
 
         A finish does not hasten them: at most it ends the run before.
         """
@@ -224,37 +205,64 @@ class TrainConfig:
         return rate
 
     def fixed(self) -> dict[str, Any]:
-        """What a resumed run must have in common with its beginning."""
+        """Return what a resumed run must have in common with its beginning."""
         return fixed(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as checkpoints and the dry run have them."""
-        return dict(json.loads(json.dumps(asdict(self), default=str)))
+        """Return plain values by the names that checkpoints and the dry run have for them."""
+        return dict(json.loads(json.dumps(self, default=_plain)))
+
+
+def _plain(value: Any) -> object:  # noqa: ANN401 - whatever JSON does not know
+    """Turn a configuration into a dictionary by its stored names, and a path into text."""
+    if not is_dataclass(value):
+        return str(value)
+    return {_stored_name(each): getattr(value, each.name) for each in fields(value)}
+
+
+def _stored_name(setting: Any) -> str:  # noqa: ANN401 - dataclasses.Field of any type
+    """Return a field's name in checkpoints: an earlier one where the field was renamed."""
+    return str(setting.metadata.get("stored_as", setting.name))
+
+
+def _check_shares(config: object, *names: str) -> None:
+    """Raise ConfigError where one of these settings is no share."""
+    for name in names:
+        if not 0 <= getattr(config, name) <= 1:
+            raise ConfigError(f"{name} must be in [0, 1], got {getattr(config, name)}")
 
 
 def _fall(past: float) -> float:
-    """From 1 to a hundredth along a cosine, while past goes from 0 to 1."""
+    """Fall from 1 to a hundredth along a cosine, while past goes from 0 to 1."""
     return 0.505 + 0.495 * math.cos(math.pi * min(max(past, 0.0), 1.0))
 
 
 def fixed(settings: dict[str, Any]) -> dict[str, Any]:
-    """Of a configuration's plain values, those that make it another run if they differ."""
+    """Return those plain values of a configuration that make it another run if they differ."""
     settings = ADDED | settings
     model = settings.get("model")
-    sd3 = model == "sd3"
-    other = {"network", "objective", "faces"} if sd3 else {"model", "sd3", "faces"}
-    if model == "faces":
-        other = {"sd3"}
-    found = {n: v for n, v in settings.items() if n not in MAY_CHANGE | other}
-    if model == "faces":
-        found["faces"] = {n: v for n, v in found["faces"].items() if n not in PLACES}
-    if sd3:
-        found["sd3"] = {n: v for n, v in found["sd3"].items() if n not in SPARES_MEMORY}
-    return found
+    # Settings of other models, which this one does not read.
+    unread = {"sd3": {"network", "objective", "faces"}, "faces": {"sd3"}}
+    left = _without_resumable(TrainConfig, settings)
+    left = {
+        name: value
+        for name, value in left.items()
+        if name not in unread.get(str(model), {"model", "sd3", "faces"})
+    }
+    for name, tier in (("faces", FaceTrainConfig), ("sd3", Sd3TrainConfig)):
+        if name in left:
+            left[name] = _without_resumable(tier, left[name])
+    return left
 
 
-# What each model is trained with where nothing else is asked. Of sd3 the paper gives rate, batch,
-# side and optimiser (appendix B.2); the rest is ours.
+def _without_resumable(kind: type, settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the plain values of a configuration that may change when a run is resumed."""
+    resumable = {_stored_name(each) for each in fields(kind) if each.metadata.get("resumable")}
+    return {name: value for name, value in settings.items() if name not in resumable}
+
+
+# The usual settings of each model. Of sd3 the paper gives rate, batch, side and optimiser (appendix
+# B.2); the rest is ours.
 USUAL: dict[str, dict[str, Any]] = {
     "compact": {"network": SECOND},
     "faces": {
@@ -290,9 +298,9 @@ USUAL: dict[str, dict[str, Any]] = {
 
 def settings(
     model: str, *, preset: str, crop: int | None = None, scenes: int | None = None,
-    **given: Any,  # noqa: ANN401
+    **changes: Any,  # noqa: ANN401 - fields of TrainConfig
 ) -> TrainConfig:  # fmt: skip
-    """The run of a model with its usual settings, and those given in their place, if not None.
+    """Return the run of a model with its usual settings and these changes, if not None.
 
     A scene is as much larger than another crop as it is than the usual one.
     """
@@ -305,14 +313,10 @@ def settings(
         pairs = replace(pairs, crop=crop, scene=pairs.scene + more)
     if scenes is not None:
         pairs = replace(pairs, scenes=scenes)
-    asked = {name: value for name, value in given.items() if value is not None}
-    if model != "sd3" and asked.get("sd3", Sd3TrainConfig()) != Sd3TrainConfig():
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if model != "sd3" and changes.get("sd3", Sd3TrainConfig()) != Sd3TrainConfig():
         raise ConfigError(
-            "--weights, --base, --lora, --accumulate and --checkpointing are for --model sd3"
+            "weights, base, lora, accumulate and checkpointing are settings of the model sd3 alone",
+            settings=("model",),
         )
-    return TrainConfig(model=model, **(usual | {"pairs": pairs} | asked))
-
-
-def tier(*, weights: Path | str | None, base: Path | str | None, **given: Any) -> Sd3TrainConfig:  # noqa: ANN401
-    """What only sd3 is asked, where None stands for the usual."""
-    return Sd3TrainConfig(weights=weights, base=base or SD3_MEDIUM, **given)
+    return TrainConfig(model=model, **(usual | {"pairs": pairs} | changes))

@@ -1,4 +1,4 @@
-"""One run spread over processes: copies that agree on gradients (DDP), or shards (FSDP)."""
+"""Distribute one run over processes: copies that agree on gradients (DDP), or shards (FSDP)."""
 
 from pathlib import Path
 
@@ -11,31 +11,26 @@ from livemoments.lab.training.run.checkpoint import Learned, Run
 from livemoments.lab.training.run.config import TrainConfig
 
 
-def sharded(accelerator: Accelerator) -> bool:
-    """Whether every process holds a part of each weight, and not all of them."""
-    return bool(accelerator.distributed_type == DistributedType.FSDP)
-
-
 def in_shards(objective: nn.Module) -> bool:
-    """Whether this module's weights are spread over processes, so that only its call has them."""
+    """Check whether a module's weights lie in shards, so that only its call has them whole."""
     return any(_is_shard(weight) for weight in objective.parameters())
 
 
 def _is_shard(value: Tensor) -> bool:
-    """Whether it is a DTensor; not by its class, which some builds of PyTorch do not have."""
+    """Check whether it is a DTensor; not by its class, which some builds of PyTorch lack."""
     return hasattr(value, "full_tensor")
 
 
-def spread(run: Run, objective: nn.Module, accelerator: Accelerator) -> nn.Module:
-    """The objective of a run on its device, spread over the processes; and the run with it.
+def distribute(run: Run, objective: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """Bring a run and its objective to their device and distribute them; returns the objective.
 
     Raises:
-        ConfigError: a run that cannot be spread so.
+        ConfigError: a run that cannot be distributed so.
     """
-    if sharded(accelerator):
-        from livemoments.lab.training.run.shards import spread_in_shards
+    if accelerator.distributed_type == DistributedType.FSDP:
+        from livemoments.lab.training.run.shards import distribute_in_shards
 
-        return spread_in_shards(run, objective, accelerator)
+        return distribute_in_shards(run, objective, accelerator)
     if run.average is not None:
         run.average.to(accelerator.device)
     # The optimiser's moments follow the weights to their device when they are first used.
@@ -47,19 +42,18 @@ def spread(run: Run, objective: nn.Module, accelerator: Accelerator) -> nn.Modul
     return prepared
 
 
-def clipped(parameters: list[nn.Parameter], limit: float) -> Tensor:
-    """The norm of all gradients, which are made shorter where it is beyond the limit."""
-    norm = torch.nn.utils.clip_grad_norm_(parameters, limit).detach()
-    return _gathered(norm)
+def clip_gradients(parameters: list[nn.Parameter], limit: float) -> Tensor:
+    """Shorten the gradients where their norm is beyond the limit; returns the norm before."""
+    return _gather(torch.nn.utils.clip_grad_norm_(parameters, limit).detach())
 
 
-def _gathered(value: Tensor) -> Tensor:
-    """A whole tensor; where it is in shards, all processes must come here."""
+def _gather(value: Tensor) -> Tensor:
+    """Return a whole tensor; where it is in shards, all processes must come here."""
     return value.full_tensor() if _is_shard(value) else value  # type: ignore[attr-defined]
 
 
-def agreed(number: float, accelerator: Accelerator) -> float:
-    """The main process's number, so that all processes stop and save at the same step."""
+def agree(number: float, accelerator: Accelerator) -> float:
+    """Return the main process's number, so that all processes stop and save at the same step."""
     if accelerator.num_processes == 1:
         return number
     shared = torch.tensor([number], device=accelerator.device, dtype=torch.float64)
@@ -67,15 +61,15 @@ def agreed(number: float, accelerator: Accelerator) -> float:
     return float(shared)
 
 
-def whole(run: Run, accelerator: Accelerator) -> Learned | None:
-    """What training has made, gathered in the main process; all of them must come here."""
+def gather_learned(run: Run, accelerator: Accelerator) -> Learned | None:
+    """Gather what training has made in the main process; all of them must come here."""
     learned = run.learned()
     if not in_shards(run.model):
         return learned
     main = accelerator.is_main_process
 
     def gathered(value: Tensor) -> Tensor:
-        value = _gathered(value)
+        value = _gather(value)
         return value.cpu() if main else value.new_empty(0)
 
     model = {name: gathered(weight) for name, weight in learned.model.items()}
@@ -83,13 +77,11 @@ def whole(run: Run, accelerator: Accelerator) -> Learned | None:
         index: {name: gathered(value) for name, value in moments.items()}
         for index, moments in learned.optimiser["state"].items()
     }
-    if not main:
-        return None
-    return Learned(model, None, learned.optimiser | {"state": state})
+    return Learned(model, None, learned.optimiser | {"state": state}) if main else None
 
 
-def save(run: Run, path: Path, config: TrainConfig, accelerator: Accelerator) -> None:
+def save_once(run: Run, path: Path, config: TrainConfig, accelerator: Accelerator) -> None:
     """Save the run once, whatever the processes; all of them must come here."""
-    learned = whole(run, accelerator)
+    learned = gather_learned(run, accelerator)
     if accelerator.is_main_process:
         run.save(path, config, learned)

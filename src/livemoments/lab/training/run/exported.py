@@ -1,4 +1,4 @@
-"""An exported model read back: from its ONNX files to weights to begin a run with.
+"""Read the weights of an exported model back from its ONNX files, to begin a run with.
 
 Initialisers are named as the parameters were, but for those that the exporter has worked into
 constants: these are found by the module whose operations use them, and by their shape.
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from livemoments.errors import MissingExtraError, WeightsError
+from livemoments.errors import MissingExtraError, WeightsError, list_some
 from livemoments.networks.compact import CompactNetworks
 from livemoments.networks.compact_config import CompactConfig
 from livemoments.networks.faces import FaceConfig, FaceNet
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 DESCRIBED_IN = ("compact.json", "faces.json")
-HALF = "_half"  # ends the name of what `export.store_half` has stored as float16
+HALF = "_half"  # ends the name of what `onnx_files.store_half` has stored as float16
 WRAPPED = "net."  # begins the names of a network that is exported within another
 
 
 def read_exported(folder: Path) -> dict[str, Tensor]:
-    """The weights of an exported model, float32, by the names they have in training.
+    """Read the weights of an exported model, float32, by the names they have in training.
 
     Of a network that has grown since, those that the files know.
 
@@ -38,74 +38,70 @@ def read_exported(folder: Path) -> dict[str, Tensor]:
     """
     about = _description(folder)
     expected = {name: tuple(weight.shape) for name, weight in _network(folder, about).items()}
-    given: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     left = 0  # constants whose place is not known
     for file, sha256 in about["sha256"].items():
         model = _load(folder / file, sha256)
         stem = Path(file).stem
         values = _values(model)
         for name in [name for name in values if "::" not in name]:
-            given[_full_name(name, stem, expected)] = values.pop(name)
-        wanted = {name: shape for name, shape in expected.items() if name not in given}
-        found = _unnamed(model, values, stem, wanted)
-        given |= found
+            bare = name.removeprefix(WRAPPED)
+            weights[bare if bare in expected else f"{stem}.{bare}"] = values.pop(name)
+        missing = {name: shape for name, shape in expected.items() if name not in weights}
+        found = _unnamed(model, values, stem, missing)
+        weights |= found
         left += len(values) - len(found)
     # A module may be new as a whole; of one that the files know, a constant may be what is missing.
-    lost = [name for name in expected if name not in given and _is_known(name, given)]
+    modules = {name: name.rpartition(".")[0] + "." for name in expected if name not in weights}
+    lost = [n for n, module in modules.items() if any(o.startswith(module) for o in weights)]
     if lost and left:
         raise WeightsError(
-            f"{folder}: {len(lost)} weights cannot be found in its files: {', '.join(lost[:3])}; "
+            f"{folder}: {len(lost)} weights cannot be found in its files: {list_some(lost)}; "
             "begin with a checkpoint instead"
         )
-    return given
-
-
-def _is_known(name: str, given: dict[str, Tensor]) -> bool:
-    """Whether other weights of the module that this one belongs to are given."""
-    module = name.rpartition(".")[0]
-    return any(other.startswith(f"{module}.") for other in given)
+    return weights
 
 
 def _description(folder: Path) -> dict[str, Any]:
+    """Read what describes the model in a folder."""
     for name in DESCRIBED_IN:
         try:
             about: dict[str, Any] = json.loads((folder / name).read_text())
-            if isinstance(about["network"], dict) and isinstance(about["sha256"], dict):
-                return about
+            if not isinstance(about["network"], dict) or not isinstance(about["sha256"], dict):
+                raise ValueError("of another form")
+            return about
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WeightsError(f"{folder / name}: does not describe a model ({error})") from error
-        raise WeightsError(f"{folder / name}: does not describe a model")
     raise WeightsError(
         f"{folder}: no exported model; expected {' or '.join(DESCRIBED_IN)} in it, "
-        "as `livemoments export` writes them"
+        "as `livemoments lab export` writes them"
     )
 
 
 def _network(folder: Path, about: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights that a network of the described sizes has; their values mean nothing."""
+    """Make the weights of a network of the described sizes; their values mean nothing."""
     try:
         with torch.device("meta"):
-            config = CompactConfig(**_sizes(about["network"]))
-            model: nn.Module = (
-                FaceNet(config, FaceConfig(**_sizes(about["faces"])))
-                if "faces" in about
-                else CompactNetworks(config)
-            )
+            config = CompactConfig(**sizes_of(about["network"]))
+            model: nn.Module = CompactNetworks(config)
+            if "faces" in about:
+                model = FaceNet(config, FaceConfig(**sizes_of(about["faces"])))
     except (TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{folder}: describes a network of another kind ({error})") from error
     return model.state_dict()
 
 
-def _sizes(plain: dict[str, Any]) -> dict[str, Any]:
+def sizes_of(plain: dict[str, Any]) -> dict[str, Any]:
+    """Turn a network's sizes back from plain values: lists were tuples."""
     return {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()}
 
 
 def _load(path: Path, sha256: str) -> "ModelProto":
+    """Read an ONNX file of this SHA-256."""
     try:
         import onnx
-        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise MissingExtraError(
             "beginning with an exported model needs onnx: pip install 'livemoments[train]'"
@@ -116,14 +112,11 @@ def _load(path: Path, sha256: str) -> "ModelProto":
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise WeightsError(f"{path}: damaged, or not of this model: its SHA-256 is another one")
-    try:
-        return onnx.load_model_from_string(content)
-    except DecodeError as error:
-        raise WeightsError(f"{path}: not an ONNX file") from error
+    return onnx.load_model_from_string(content)
 
 
 def _values(model: "ModelProto") -> dict[str, Tensor]:
-    """All initialisers that are no whole numbers, by the names that operations know them by."""
+    """Return all initialisers that are no whole numbers, by their names in operations."""
     from onnx import TensorProto, numpy_helper
 
     found = {
@@ -134,25 +127,16 @@ def _values(model: "ModelProto") -> dict[str, Tensor]:
         if tensor.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16)
     }
     for node in model.graph.node:
-        # Of equal weights the exporter keeps one, and hands it on under the others' names.
+        # Of equal weights the exporter stores one, and hands it on under the others' names.
         if node.op_type == "Identity" and node.input[0] in found:
             found[node.output[0]] = found[node.input[0]].clone()
     return found
 
 
-def _full_name(name: str, stem: str, expected: dict[str, tuple[int, ...]]) -> str:
-    """As the whole model's weights are called; files hold its parts."""
-    bare = name.removeprefix(WRAPPED)
-    return bare if bare in expected else f"{stem}.{bare}"
-
-
 def _unnamed(
-    model: "ModelProto",
-    values: dict[str, Tensor],
-    stem: str,
-    wanted: dict[str, tuple[int, ...]],
+    model: "ModelProto", values: dict[str, Tensor], stem: str, missing: dict[str, tuple[int, ...]]
 ) -> dict[str, Tensor]:
-    """Those weights that constants, the values, hold: each in the module that it is used in."""
+    """Find the weights that constants, the values, hold: each in the module that uses it."""
     used: dict[str, dict[str, Tensor]] = defaultdict(dict)  # by module, then by name
     for node in model.graph.node:
         for name in node.input:
@@ -161,7 +145,7 @@ def _unnamed(
                 module = node.name.rpartition("/")[0].strip("/").replace("/", ".")
                 used[module][name] = values[name]
     found: dict[str, Tensor] = {}
-    for name, shape in wanted.items():
+    for name, shape in missing.items():
         module = name.rpartition(".")[0].removeprefix(stem).removeprefix(".")
         fitting = [
             shaped
@@ -176,7 +160,7 @@ def _unnamed(
 
 
 def _shaped(value: Tensor, shape: tuple[int, ...]) -> Tensor | None:
-    """A constant as the weight of that shape that it was made of, or None if of another."""
+    """Turn a constant back into the weight of this shape; None if it was made of another."""
     if len(shape) == 2 and value.shape == (shape[1], shape[0]) and shape[0] != shape[1]:
         return value.T.contiguous()
     if [n for n in value.shape if n != 1] == [n for n in shape if n != 1]:

@@ -1,4 +1,8 @@
-"""Write networks as ONNX files."""
+"""Write networks as ONNX files.
+
+Weights are stored as float16 and cast back when a session is made: half the size, and the
+arithmetic stays float32.
+"""
 
 import hashlib
 import json
@@ -13,24 +17,22 @@ from livemoments.errors import MissingExtraError
 # By file name: a network, example inputs, names of the inputs and of the outputs.
 Graphs = dict[str, tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]]
 OPSET = 18
-PROMPT = {"prompt_8", "prompt_16"}  # inputs of the face tier
-FIXED = {"identity", "attributes", "streams"}
+PROMPT = {"prompt_8", "prompt_16"}  # inputs of the face tier, one row a reference
+FIXED = {"identity", "attributes", "streams"}  # inputs of it whose sizes are always the same
 
 
 def write_model(
-    jobs: Graphs,
-    folder: Path,
-    about: dict[str, object],
-    described_in: str,
+    jobs: Graphs, folder: Path, about: dict[str, object], described_in: str
 ) -> list[Path]:
-    """Write the networks of a model into a folder, and what describes them beside.
+    """Write the networks of a model into a folder, and their description next to them.
 
     Args:
         jobs: by name, each network with an example, its inputs' names and its outputs'.
-        folder: where they go; it exists.
-        about: what the description holds besides the files' SHA-256.
+        folder: where they go; it is made where it is not there.
+        about: what the description holds apart from the files' SHA-256.
         described_in: its name.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, (network, example, inputs, outputs) in jobs.items():
         path = folder / f"{name}.onnx"
@@ -56,7 +58,7 @@ def to_onnx(
         for name in inputs + outputs
         if name not in FIXED
     }
-    # The references of the face tier are as many as they are, whatever the frames.
+    # The face tier has any number of references, whatever the number of frames.
     axes |= {name: axes[name] | {0: "references"} for name in PROMPT & set(axes)}
     with warnings.catch_warnings():
         # The tracing exporter warns of being old and of sizes it takes as constants; parity tests
@@ -66,6 +68,13 @@ def to_onnx(
             network, example, str(path), input_names=inputs, output_names=outputs,
             dynamic_axes=axes, opset_version=OPSET, dynamo=False,
         )  # fmt: skip
+
+
+def round_to_half(model: nn.Module) -> None:
+    """Round weights as their files will have them, so that PyTorch and ONNX agree to rounding."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.half().float())
 
 
 def store_half(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""FSDP: the sd3 tier in shards, where each process holds a part of every weight."""
+"""Train the sd3 tier in shards (FSDP), where each process holds a part of every weight."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,21 +14,21 @@ from livemoments.lab.training.run.checkpoint import Run
 from livemoments.networks.sd3 import DualBranch
 
 
-def spread_in_shards(run: Run, objective: nn.Module, accelerator: Accelerator) -> nn.Module:
-    """Spread weights, gradients and moments over the processes.
+def distribute_in_shards(run: Run, objective: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """Distribute weights, gradients and moments over the processes.
 
     Not by `accelerator.prepare`, which would make each block one unit: but the projections of
     motion are used before their blocks are, and of ReferenceNet's last block a part alone is.
 
     Raises:
-        ConfigError: a run that cannot be spread so.
+        ConfigError: a run that cannot be distributed so.
     """
     if not accelerator.is_fsdp2:
         raise ConfigError("shards need FSDP's second version: accelerate launch --fsdp_version 2")
     if not isinstance(run.model, DualBranch) or run.average is not None:
         raise ConfigError("in shards (FSDP) only sd3 is trained, and without an average (ema 0)")
     if len({p.dtype for p in run.model.parameters()}) > 1:
-        raise ConfigError("adapters (--lora) need no shards: launch without FSDP")
+        raise ConfigError("adapters need no shards: launch without FSDP", settings=("lora",))
     plugin = accelerator.state.fsdp_plugin
     half = accelerator.mixed_precision == "bf16"
     how: dict[str, Any] = {
@@ -56,7 +56,7 @@ def spread_in_shards(run: Run, objective: nn.Module, accelerator: Accelerator) -
 
 
 def _cut(value: Tensor, like: DTensor) -> Tensor:
-    """This process's part of one of the optimiser's moments; its count of steps as it is."""
+    """Cut this process's part of one of the optimiser's moments; its count of steps stays."""
     if not value.dim():
         return value
     cut: Tensor = distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
@@ -64,7 +64,7 @@ def _cut(value: Tensor, like: DTensor) -> Tensor:
 
 
 def _units(model: DualBranch) -> Iterator[nn.Module]:
-    """What is gathered at a time: the projections of motion, and blocks that are used whole."""
+    """Yield what is gathered at a time: projections of motion, and blocks that are used whole."""
     for block in model.restoration.transformer_blocks:
         yield block.attn.processor.point_proj
         yield block

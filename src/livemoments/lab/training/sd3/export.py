@@ -1,12 +1,12 @@
-"""From a checkpoint of the sd3 tier to the published layout, which `livemoments restore` reads."""
+"""Export a checkpoint of the sd3 tier to the published layout, which `restore` reads."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from livemoments.errors import WeightsError
-from livemoments.lab.training.run.checkpoint import UNREADABLE, said, take_trained
+from livemoments.errors import WeightsError, first_line
+from livemoments.lab.training.run.checkpoint import UNREADABLE, average_of, take_trained
 from livemoments.lab.training.run.config import Sd3TrainConfig
 from livemoments.lab.training.sd3.lora import merge_lora
 from livemoments.lab.training.sd3.task import begin, mark_trained
@@ -16,7 +16,7 @@ from livemoments.models.sd3.weights import save_sd3
 def export_sd3(checkpoint: Path, folder: Path) -> list[Path]:
     """Write transformer, transformer_ref, vae, MotionEncoder and prompt into a new folder.
 
-    The weights are the average where the run kept one, adapters merged, as float16. What the run
+    The weights are the average where the run has one, adapters merged, as float16. What the run
     began with is read again, from where it was.
 
     Raises:
@@ -28,17 +28,17 @@ def export_sd3(checkpoint: Path, folder: Path) -> list[Path]:
             checkpoint, map_location="cpu", weights_only=True, mmap=True
         )
         config = Sd3TrainConfig(**state["config"]["sd3"])
-        given = state["model"] if state["average"] is None else state["average"]
+        weights = average_of(state)
     except UNREADABLE as error:
-        raise WeightsError(f"{checkpoint}: not a checkpoint of sd3: {said(error)}") from error
+        raise WeightsError(f"{checkpoint}: not a checkpoint of sd3: {first_line(error)}") from error
     parts = begin(config)
     mark_trained(parts.dual, config)
     try:
-        take_trained(parts.dual, given)
+        take_trained(parts.dual, weights)
     except RuntimeError as error:
         raise WeightsError(
             f"{checkpoint}: does not fit what it began with ({config.weights or config.base}): "
-            f"{said(error)}"
+            f"{first_line(error)}"
         ) from error
     if config.lora:
         merge_lora(parts.dual)

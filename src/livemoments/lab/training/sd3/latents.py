@@ -1,4 +1,4 @@
-"""What the sd3 tier learns from: each crop's latents and motion, encoded once and kept.
+"""Store what the sd3 tier learns from: each crop's latents and motion, encoded once.
 
 The autoencoder is frozen: to encode a crop at every step would give the same each time. The crops
 are those of `PairStream`, once round all scenes; a crop of 1024 pixels takes 6 MB.
@@ -6,7 +6,7 @@ are those of `PairStream`, once round all scenes; a crop of 1024 pixels takes 6 
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import KW_ONLY, asdict, dataclass
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -28,12 +28,12 @@ from livemoments.lab.training.run.task import hash_of
 from livemoments.networks.autoencoder import encode
 from livemoments.progress import Progress
 
-RECIPE = 1  # of what is kept: one more makes kept files out of date
+RECIPE = 1  # of what is stored: one more makes stored files out of date
 PICTURES = ("truth", "frame", "key")
 
 
 def digest(module: nn.Module) -> str:
-    """Of a network's weights: another one for other weights."""
+    """Hash a network's weights."""
     found = hashlib.sha256()
     for name, weight in sorted(module.state_dict().items()):
         found.update(name.encode())
@@ -49,7 +49,7 @@ class LatentStore:
     """
 
     def __init__(self, folder: Path, scenes: SceneStore, pairs: PairConfig, vae: nn.Module) -> None:
-        """Keep under a folder what depends on these scenes, crops and autoencoder."""
+        """Store under a folder what depends on these scenes, crops and autoencoder."""
         self.scenes, self.pairs = scenes, pairs
         self.groups = -(-pairs.scenes // pairs.scenes_mixed)
         self.count = self.groups * pairs.crops_mixed
@@ -57,7 +57,7 @@ class LatentStore:
         self.folder = folder / hashlib.sha256(about.encode()).hexdigest()[:12]
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Crop number `index`, float32."""
+        """Return crop number `index`, float32."""
         path = self._path(index)
         try:
             return {name: plane.float() for name, plane in load_file(path).items()}
@@ -86,12 +86,13 @@ class LatentStore:
             # A batch of so many crops is a group.
             crops = next(iter(PairStream(self.scenes, self.pairs, batch=size, first_step=group)))
             for i in range(size):
-                self._keep(group * size + i, {name: plane[i] for name, plane in crops.items()}, vae)
+                crop = {name: plane[i] for name, plane in crops.items()}
+                self._write(group * size + i, crop, vae)
             if progress:
                 progress("encoding crops", done, len(own))
 
     @torch.no_grad()
-    def _keep(self, index: int, crop: dict[str, Tensor], vae: nn.Module) -> None:
+    def _write(self, index: int, crop: dict[str, Tensor], vae: nn.Module) -> None:
         """Encode one crop of `pairs.crops_of` and write it."""
         planes = {name: encode(vae, crop[name][None])[0] for name in PICTURES}
         to_key = crop["flow"].permute(1, 2, 0).contiguous().numpy()
@@ -104,25 +105,21 @@ class LatentStore:
         return self.folder / f"{index:07d}.safetensors"
 
 
+@dataclass(eq=False)
 class LatentStream(IterableDataset):
-    """Endless batches of kept crops from step `first_step` on; the same wherever it is started.
+    """Endless batches of stored crops from step `first_step` on; the same wherever it is started.
 
-    All crops come once round in an order of that round, and at each step the processes take
-    neighbouring pieces of it: two with batches of 4 are shown what one with batches of 8 is. Each
-    crop comes with the seed of its random draws, `draw`.
+    All crops come once in every round, in an order of that round, and at each step the processes
+    take neighbouring pieces of it: two with batches of 4 are shown what one with batches of 8 is.
+    Each crop comes with the seed of its random draws, `draw`.
     """
 
-    def __init__(
-        self,
-        store: LatentStore,
-        *,
-        batch: int,
-        first_step: int = 0,
-        process: int = 0,
-        processes: int = 1,
-    ) -> None:
-        self.store, self.batch, self.first_step = store, batch, first_step
-        self.process, self.processes = process, processes
+    store: LatentStore
+    _: KW_ONLY
+    batch: int
+    first_step: int = 0
+    process: int = 0
+    processes: int = 1
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Yield dictionaries of tensors (batch, C, n, n), see `LatentStore`, and draw (batch)."""
@@ -135,7 +132,7 @@ class LatentStream(IterableDataset):
             yield default_collate([self._crop(first + i) for i in range(self.batch)])
 
     def _crop(self, position: int) -> dict[str, Any]:
-        """The crop at a position of the endless order, and its seed."""
+        """Return the crop at a position of the endless order, and its seed."""
         seed, crops = self.store.scenes.seed, self.store.count
         turn, at = divmod(position, crops)
         crop = self.store[int(_order(seed, turn, crops)[at])]
@@ -144,5 +141,5 @@ class LatentStream(IterableDataset):
 
 @lru_cache(maxsize=2)
 def _order(seed: int, turn: int, crops: int) -> np.ndarray:
-    """The order of all crops in one turn."""
+    """Draw the order of all crops in one round."""
     return np.random.default_rng([seed, turn, 2]).permutation(crops)

@@ -1,4 +1,4 @@
-"""LoRA for the sd3 tier: small matrices learned beside the image branches' frozen weights."""
+"""Train LoRA adapters of the sd3 tier: small matrices added to frozen weights."""
 
 from collections.abc import Iterator
 
@@ -23,20 +23,22 @@ def add_lora(dual: DualBranch, rank: int) -> None:
     try:
         from peft import LoraConfig
     except ImportError as error:
-        raise MissingExtraError("--lora needs peft: pip install 'livemoments[sd3]'") from error
+        raise MissingExtraError(
+            "adapters need peft: pip install 'livemoments[sd3]'", settings=("lora",)
+        ) from error
     for net in (dual.restoration, dual.reference):
         net.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGETS)))
 
 
 def lora_trained(dual: DualBranch) -> Iterator[tuple[str, nn.Parameter]]:
-    """Names and parameters that training with adapters changes."""
+    """Yield names and parameters that training with adapters changes."""
     for name, parameter in dual.trained():
         if ".lora_" in name or any(part in name for part in WHOLE):
             yield name, parameter
 
 
 def merge_lora(dual: DualBranch) -> None:
-    """Add what the adapters have learned to the weights they stand beside, and remove them."""
+    """Add what the adapters have learned to the frozen weights, and remove them."""
     for net in (dual.restoration, dual.reference):
         net.fuse_lora()
         net.unload_lora()

@@ -1,4 +1,4 @@
-"""The sd3 tier in training: the paper's dual branch and its objective, for the loop.
+"""Train the sd3 tier: the paper's dual branch and its objective, for the loop.
 
 Trained are the image branches of both transformers and the MotionEncoder (paper, B.2), or with
 LoRA adapters in the place of the former. The text stream and the autoencoder are frozen.
@@ -8,7 +8,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -16,11 +16,12 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset, default_collate
 
+from livemoments.lab.training.data.pairs import PairConfig
 from livemoments.lab.training.data.scenes import SceneStore
-from livemoments.lab.training.run import distribute as spread
 from livemoments.lab.training.run.checkpoint import Run, take_weights
 from livemoments.lab.training.run.config import Sd3TrainConfig, TrainConfig
-from livemoments.lab.training.run.task import Score, Scorer, hash_of
+from livemoments.lab.training.run.distribute import in_shards
+from livemoments.lab.training.run.task import Score, Scorer, Task, hash_of, move_batch
 from livemoments.lab.training.sd3.latents import LatentStore, LatentStream
 from livemoments.lab.training.sd3.lora import add_lora, lora_trained
 from livemoments.lab.training.sd3.velocity import VelocityObjective, sample
@@ -35,7 +36,7 @@ SHOWN = 2  # of them, restored whole
 
 
 def begin(config: Sd3TrainConfig) -> Sd3Parts:
-    """The networks that a run begins with, float32; adapters included where it asks for them.
+    """Make the networks that a run begins with, float32; with adapters where it asks for them.
 
     Raises:
         WeightsError: weights that are missing or cannot be used.
@@ -43,8 +44,8 @@ def begin(config: Sd3TrainConfig) -> Sd3Parts:
     if config.weights is None:
         parts = new_parts(config.base, torch.float32)
     else:
-        given = Sd3Config(weights=config.weights, base=config.base)
-        parts = load_sd3(given, torch.float32)
+        chosen = Sd3Config(weights=config.weights, base=config.base)
+        parts = load_sd3(chosen, torch.float32)
     if config.lora:
         add_lora(parts.dual, config.lora)
     return parts
@@ -59,11 +60,11 @@ def mark_trained(dual: DualBranch, config: Sd3TrainConfig) -> list[nn.Parameter]
     return chosen
 
 
-class Sd3Task:
-    """See `Task`. It begins one run: the networks are read once, and trained in place."""
+class Sd3Task(Task):
+    """The sd3 tier in training. It begins one run: networks are read once, and trained in place."""
 
     def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+        super().__init__(config)
         torch.manual_seed(config.seed)
         self.parts = begin(config.sd3)
 
@@ -99,7 +100,7 @@ class Sd3Task:
         """See `Task`."""
         process, processes = accelerator.process_index, accelerator.num_processes
         with _at(self.parts.vae, accelerator.device) as vae:
-            store = LatentStore(self.config.keeps / "latents", scenes, self.config.pairs, vae)
+            store = self._latents(scenes, self.config.pairs, vae)
             store.prepare(vae, progress, process=process, processes=processes)
         accelerator.wait_for_everyone()
         return LatentStream(
@@ -107,12 +108,15 @@ class Sd3Task:
             processes=processes,
         )  # fmt: skip
 
+    def _latents(self, scenes: SceneStore, pairs: PairConfig, vae: AutoencoderKL) -> LatentStore:
+        return LatentStore(self.config.cache_folder / "latents", scenes, pairs, vae)
+
     def validation(self, scenes: SceneStore, accelerator: Accelerator) -> Scorer:
         """See `Task`."""
         few = replace(self.config.pairs, scenes=VALIDATED, crops_per_scene=2, scenes_mixed=4)
         device = accelerator.device
         with _at(self.parts.vae, device) as vae:
-            store = LatentStore(self.config.keeps / "latents", scenes, few, vae)
+            store = self._latents(scenes, few, vae)
             store.prepare(vae)
         size = self.config.batch // self.config.parts
 
@@ -124,19 +128,19 @@ class Sd3Task:
                 judged = VelocityObjective(average, self.parts.prompt, judged.no_reference)
                 judged.to(device)
             found = [
-                float(judged(_moved(batch, device), 0, False).total)
+                float(judged(move_batch(batch, device), 0, False).total)
                 for batch in _fixed(store, size)
             ]
             losses = {"total": sum(found) / len(found)}
-            if spread.in_shards(objective):  # only the whole of it can be called, not its parts
+            if in_shards(objective):  # only the whole of it can be called, not its parts
                 return Score(losses, None)
-            left, picture = self._shown(judged, _moved(next(_fixed(store, SHOWN)), device))
+            left, picture = self._shown(judged, move_batch(next(_fixed(store, SHOWN)), device))
             return Score(losses | {"left": left}, picture)
 
         return score
 
     def _shown(self, judged: VelocityObjective, crops: dict[str, Tensor]) -> tuple[float, Tensor]:
-        """What restoring leaves of the frames' squared error, as a share; and the pictures."""
+        """Restore crops; returns what is left of the squared error, as a share, and pictures."""
         truth, frame = crops["truth"], crops["frame"]
         z = sample(judged.model, judged.prompt, crops)
         error, before = ((x - truth).square().mean() for x in (z, frame))
@@ -151,7 +155,7 @@ class Sd3Task:
 
 @contextmanager
 def _at(vae: AutoencoderKL, device: torch.device) -> Iterator[AutoencoderKL]:
-    """The autoencoder on a device for a while; at other times it takes none of its memory."""
+    """Put the autoencoder on a device for a while; at other times it takes none of its memory."""
     vae.to(device)
     try:
         yield vae
@@ -160,11 +164,7 @@ def _at(vae: AutoencoderKL, device: torch.device) -> Iterator[AutoencoderKL]:
 
 
 def _fixed(store: LatentStore, size: int) -> Iterator[dict[str, Tensor]]:
-    """The crops of a store in batches, with the same draws every time."""
+    """Yield the crops of a store in batches, with the same draws every time."""
     for first in range(0, store.count, size):
         crops = range(first, min(first + size, store.count))
         yield default_collate([{**store[i], "draw": hash_of(i)} for i in crops])
-
-
-def _moved(batch: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
-    return {name: plane.to(device) for name, plane in batch.items()}

@@ -1,4 +1,4 @@
-"""What the sd3 tier is trained to minimise: the error of the bridge's velocity (Eq. 2).
+"""Work out what the sd3 tier minimises: the error of the bridge's velocity (Eq. 2).
 
 B crops, n x n pixels, h = n/8 latent cells a side.
 """
@@ -31,7 +31,7 @@ class Draws:
 
 
 def drawn(seeds: Tensor, like: Tensor, no_reference: float) -> Draws:
-    """The draws of crops by their seeds (B,); latents are as like (B, 16, h, h).
+    """Draw what is random about crops by their seeds (B,); latents are as like (B, 16, h, h).
 
     Crop by crop and on the CPU: the same in whatever batch, part of one, process or device.
     """
@@ -50,7 +50,7 @@ def drawn(seeds: Tensor, like: Tensor, no_reference: float) -> Draws:
 
 
 class VelocityObjective(nn.Module):
-    """The loss as one module, so that accelerate can spread it over devices and processes."""
+    """The loss as one module, so that accelerate can distribute it."""
 
     def __init__(self, model: DualBranch, prompt: Prompt, no_reference: float) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class VelocityObjective(nn.Module):
         return Prompt(self.get_buffer("tokens"), self.get_buffer("pooled"))
 
     def forward(self, batch: dict[str, Tensor], seed: int, seen: bool) -> VelocityLosses:
-        """The loss of a batch of `latents.LatentStream`, which brings its own seeds."""
+        """Work out the loss of a batch of `latents.LatentStream`, which brings its own seeds."""
         truth, frame = batch["truth"], batch["frame"]
         draws = drawn(batch["draw"], truth, self.no_reference)
         t, gone = draws.t.view(-1, 1, 1, 1), draws.gone.view(-1, 1, 1, 1)
@@ -81,7 +81,7 @@ class VelocityObjective(nn.Module):
 def sample(
     model: DualBranch, prompt: Prompt, batch: dict[str, Tensor], *, steps: int = 6
 ) -> Tensor:
-    """The restored latents (B, 16, h, h), as the official release finds them: Euler steps."""
+    """Restore latents (B, 16, h, h) as the official release does, by Euler steps."""
     frame = batch["frame"]
     z = bridge.start(frame, drawn(batch["draw"], frame, 0.0).noise)
     motion = model.motion_keys(batch["flow"])

@@ -5,14 +5,14 @@ import pytest
 
 from livemoments.errors import ConfigError, InputError, MissingFileError
 from livemoments.lab.experiments import study
-from livemoments.lab.experiments.correlation import (
+from livemoments.lab.experiments.study import (
+    correlate,
     kendall_w,
     pearson,
     ranks,
     spearman,
     standardised,
 )
-from livemoments.lab.experiments.study import correlate
 
 METHODS = ("ours", "bicubic", "esrgan", "other")
 
@@ -148,7 +148,7 @@ def test_both_ways_to_put_images_together(tmp_path):
         assert interval.mean == pytest.approx(0, abs=1e-12), kind
         assert interval.low == pytest.approx(-1) and interval.high == pytest.approx(1)
     # PSNR varies on one image alone.
-    assert found["PSNR-Y"].images == 1 and "3 images without" in found["PSNR-Y"].said
+    assert found["PSNR-Y"].images == 1 and "3 images without" in found["PSNR-Y"].message
     assert found["PSNR-Y"].pearson.mean == pytest.approx(-np.sqrt(0.6))
 
 
@@ -214,14 +214,14 @@ def test_a_constant_metric_is_told_and_others_go_on(tmp_path):
     ranked = rankings(tmp_path, usual)
     found = correlate(ranked, scores(tmp_path, lambda m, i: (m, 30 + i))).metrics
     assert found["PSNR-Y"].spearman is None and found["LPIPS-AlexNet"].spearman is not None
-    assert "the same value for every method" in found["PSNR-Y"].said
+    assert "the same value for every method" in found["PSNR-Y"].message
     with pytest.raises(InputError, match="no metric can be correlated.*the same value"):
         correlate(ranked, scores(tmp_path, lambda m, i: (1, 30)))
 
 
 def test_a_metric_without_values_is_told(tmp_path):
     given = rankings(tmp_path, usual), scores(tmp_path, lambda m, i: (m, ""))
-    assert correlate(*given).metrics["PSNR-Y"].said == "no values"
+    assert correlate(*given).metrics["PSNR-Y"].message == "no values"
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_what_is_wrong_with_scores_is_named(tmp_path):
     with pytest.raises(MissingFileError, match="no such file"):
         correlate(ranked, tmp_path / "none.csv")
     given = scores(tmp_path, fair, names=("mine", "PSNR-Y"))
-    with pytest.raises(ConfigError, match="say --higher or --lower 'mine'"):
+    with pytest.raises(ConfigError, match="which higher or lower is better"):
         correlate(ranked, given)
     with pytest.raises(ConfigError, match="no scores of the metric 'yours'"):
         correlate(ranked, given, better={"yours": "lower"})
