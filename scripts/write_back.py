@@ -77,13 +77,14 @@ def _live_photos(folder: Path) -> Iterator[LivePhoto]:
 
 def _row(live: LivePhoto, out: Path, time_s: float, kind: str | None) -> tuple[list[str], bool]:
     choice = OutputChoice(path=out, live=True, format=kind, overwrite=True)
-    done = restore_file(
+    restored = restore_file(
         live.path,
         MomentChoice(at_s=time_s),
         choice,
         video=None if live.clip.source.embedded else live.clip.path,
         config=RestoreConfig(),
     )
+    done = restored.written
     checked = check_file(done.path)
     new = open_live_photo(done.path)
     off_ms = abs(new.key_time_s - time_s) * 1000

@@ -32,8 +32,8 @@ def coded_still(path: Path) -> dict[int, bytes] | bytes:
 
 def rules_broken(done) -> list:
     if done.movie is None:
-        return broken_rules(done.still)
-    return [f"{each.rule}: {each.found}" for each in broken(check_apple(done.still, done.movie))]
+        return broken_rules(done.path)
+    return [f"{each.rule}: {each.found}" for each in broken(check_apple(done.path, done.movie))]
 
 
 def tags(path: Path) -> tuple:

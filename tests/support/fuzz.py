@@ -150,12 +150,12 @@ def convert(path: Path, use: Use) -> str:
             assert_message(error)
             assert not os.listdir(name), f"not converted ({error}), yet left {os.listdir(name)}"
             return ", not converted"
-        written = {done.still, done.movie} - {None}
+        written = {done.path, done.movie} - {None}
         assert written == set(Path(name).iterdir()), f"left {os.listdir(name)}"
         assert done.size_bytes == sum(each.stat().st_size for each in written if each)
         assert all("\n" not in note for note in done.notes)
         try:
-            again = open_live_photo(done.still)
+            again = open_live_photo(done.path)
         except LiveMomentsError as error:
             raise AssertionError(f"converted to {use.to}, but unreadable: {error}") from error
         assert abs(again.key_time_s - done.key_time_s) < SAME_TIME_S, "the key time moved"

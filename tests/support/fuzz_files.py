@@ -122,7 +122,7 @@ def hdr_motion_photo(folder: Path, suffix: str, make: Callable[[Path], Path]) ->
     """Google's file of such a pair."""
     with tempfile.TemporaryDirectory() as pair:
         still = Path(pair, hdr_pair(Path(pair), suffix, make))
-        return convert_file(still, folder / f"a.MP{suffix}", to="google").still.name
+        return convert_file(still, folder / f"a.MP{suffix}", to="google").path.name
 
 
 def ultra_hdr(path: Path) -> Path:

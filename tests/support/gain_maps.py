@@ -11,7 +11,7 @@ from livemoments.livephoto.container.mpf import mpf_segment
 from livemoments.livephoto.hdr.apple import note_with_headroom
 from livemoments.livephoto.hdr.gain_map import GainMap, from_apple
 from livemoments.livephoto.hdr.xmp import apple_packet
-from livemoments.livephoto.still.write import write_picture
+from livemoments.livephoto.writing.picture import write_picture
 from support import makers
 
 SOFTWARE = "livemoments test"
@@ -80,10 +80,15 @@ def scan(jpeg: bytes) -> bytes:
 
 
 def apply_gain_map(sdr: np.ndarray, gain_map: GainMap, display_stops: float) -> np.ndarray:
-    """The HDR picture that a display shows, linear RGB: the formula of hdr/gain_map.py."""
+    """The HDR picture that a display shows; linear float32 RGB H x W x 3, SDR white 1, like sdr.
+
+    display_stops is log2 of how much brighter than SDR white the display can be.
+    """
     span = gain_map.capacity_max - gain_map.capacity_min
     weight = np.float32(np.clip((display_stops - gain_map.capacity_min) / span, 0, 1))
     stops = gain_map.stops()
     stops = stops if stops.ndim == 3 else stops[..., None]
-    before, after = (np.array(x, np.float32) for x in (gain_map.offset_sdr, gain_map.offset_hdr))
-    return (sdr + before) * np.exp2(weight * stops) - after
+    offset_sdr, offset_hdr = (
+        np.array(offset, np.float32) for offset in (gain_map.offset_sdr, gain_map.offset_hdr)
+    )
+    return (sdr + offset_sdr) * np.exp2(weight * stops) - offset_hdr

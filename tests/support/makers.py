@@ -1,9 +1,12 @@
 """Small Live and Motion Photo files, made byte by byte, for tests."""
 
+import hashlib
 import io
 import os
 import struct
+from collections.abc import Callable
 from fractions import Fraction
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +43,27 @@ def moving(picture: np.ndarray, count: int = len(TIMES_S), step: int = 3) -> lis
 # --- clips ----------------------------------------------------------------------------------
 
 
+def encoded_once(encode: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Encode the same pictures with the same options once per run of the tests."""
+    known: dict[object, bytes] = {}
+
+    def key(value: object) -> object:
+        if isinstance(value, np.ndarray):
+            digest = hashlib.blake2b(np.ascontiguousarray(value)).digest()
+            return value.shape, value.dtype.str, digest
+        return tuple(map(key, value)) if isinstance(value, list | tuple) else value
+
+    @wraps(encode)
+    def remembered(*arguments: object, **options: object) -> bytes:
+        name = key((arguments, sorted(options.items())))
+        if name not in known:
+            known[name] = encode(*arguments, **options)
+        return known[name]
+
+    return remembered
+
+
+@encoded_once
 def encode_clip(
     frames: list[np.ndarray],
     times_s: tuple[float, ...] = TIMES_S,
@@ -281,14 +305,21 @@ def save_still(path: Path, picture: np.ndarray | Image.Image, **options: object)
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     options = {key: value for key, value in options.items() if value is not None}
     if path.suffix.lower() in (".heic", ".heif"):
-        import pillow_heif
-
-        pillow_heif.from_pillow(image).save(path, quality=90, **options)
+        path.write_bytes(_heic(np.asarray(image), **options))
         return path
     if path.suffix.lower() in (".jpg", ".jpeg"):
         options = {"quality": 95, "subsampling": 0, **options}
     image.save(path, **options)
     return path
+
+
+@encoded_once
+def _heic(picture: np.ndarray, **options: object) -> bytes:
+    import pillow_heif
+
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(picture)).save(file, quality=90, **options)
+    return file.getvalue()
 
 
 def oriented(picture: np.ndarray, orientation: int) -> np.ndarray:

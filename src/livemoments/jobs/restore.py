@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from livemoments.livephoto import open_live_photo
+from livemoments.livephoto.writing.format import Written
 from livemoments.livephoto.writing.output import OutputChoice, choose_place, write_moment
 from livemoments.models.tile import Restorer
 from livemoments.moments.choice import MomentChoice, pick_time
@@ -18,26 +19,24 @@ from livemoments.restoration.report import Report
 class RestoredFile:
     """What restore_file wrote, and how it came about."""
 
-    path: Path
-    movie: Path | None  # the clip, where it is a file of its own
-    format: str | None  # of the Live Photo written; None: a picture alone
+    written: Written
     time_s: float  # of the restored frame
     key_time_s: float
     chosen_as_best: bool
     report: Report
-    notes: tuple[str, ...]  # what of the still's metadata could not be carried over, and such
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
+        written = self.written
         return {
-            "output": str(self.path),
-            "movie": str(self.movie) if self.movie else None,
-            "kind": self.format,
+            "output": str(written.path),
+            "movie": str(written.movie) if written.movie else None,
+            "kind": written.format,
             "time_s": round(self.time_s, 4),
             "key_time_s": round(self.key_time_s, 4),
             "chosen_as_best": self.chosen_as_best,
             **self.report.to_dict(),
-            "notes": list(self.notes),
+            "notes": list(written.notes),
         }
 
     def lines(self) -> list[str]:
@@ -49,23 +48,24 @@ class RestoredFile:
             used = f"without the key photo: {report.reason}"
         advice = ", the sharpest away from the key photo (advice)" if self.chosen_as_best else ""
         return [
-            f"{self.path}: {report.width} x {report.height}{self._live_photo()}",
+            f"{self.written.path}: {report.width} x {report.height}{self._format()}",
             f"moment: {self.time_s:.3f} s{advice}; key photo: {self.key_time_s:.3f} s",
             f"restored in {sum(report.seconds.values()):.1f} s, {used}",
             *self._look(),
             *self._hdr(),
             *self._faces(),
-            *self.notes,
+            *self.written.notes,
         ]
 
-    def _live_photo(self) -> str:
-        """Describe the Live Photo that was written; return nothing for a picture alone."""
-        if self.movie is not None:
-            return f", with its clip {self.movie.name}"
-        return f", a Motion Photo with its clip ({self.format})" if self.format else ""
+    def _format(self) -> str:
+        """Return the format of the Live Photo that was written; empty for a picture alone."""
+        written = self.written
+        if written.movie is not None:
+            return f", with its clip {written.movie.name}"
+        return f", a Motion Photo with its clip ({written.format})" if written.format else ""
 
     def _faces(self) -> tuple[str, ...]:
-        """Describe what became of the faces, where that was asked for."""
+        """Return what became of the faces, where that was asked for."""
         if self.report.faces is None:
             return ()
         if not self.report.faces:
@@ -73,13 +73,13 @@ class RestoredFile:
         return (f"faces restored by the frames around: {self.report.faces}",)
 
     def _hdr(self) -> tuple[str, ...]:
-        """Describe whether it is HDR, where the key photo is."""
+        """Return whether the result is HDR, where the key photo is."""
         if self.report.hdr:
             return ("HDR kept",)
         return (f"no HDR: {self.report.hdr_reason}",) if self.report.hdr_reason else ()
 
     def _look(self) -> tuple[str, ...]:
-        """Describe whose tone and colour it has, where the key photo's was asked for."""
+        """Return whose tone and colour it has, where the key photo's was asked for."""
         if self.report.look == "key":
             return ("tone and colour of the key photo",)
         reason = self.report.look_reason
@@ -114,12 +114,9 @@ def restore_file(
     if progress:
         progress("writing", 1, 1)
     return RestoredFile(
-        path=written.path,
-        movie=written.movie,
-        format=written.format,
+        written=written,
         time_s=time_s,
         key_time_s=live.key_time_s,
         chosen_as_best=choice.best,
         report=restored.report,
-        notes=written.notes,
     )

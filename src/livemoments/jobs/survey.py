@@ -22,7 +22,7 @@ class Survey:
     sheet: Path | None  # where the contact sheet was drawn
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "photo": self.photo,
             "key_time_s": round(self.key_time_s, 4),

@@ -156,7 +156,7 @@ def test_the_thing_moves_on_its_own():
 def test_the_view_never_leaves_the_photograph(seed):
     config = SceneConfig(seed=seed)
     photo = demo_photograph()
-    scene = Scene(np.full_like(photo, 255), config, key_time_s=1.35, scale=0.5)
+    scene = Scene(np.full_like(photo, 255), config, key_time_s=1.35, scale=0.25)
     scene._mover[:] = 0
     # A dark rim where reflection would begin: no view may see it.
     scene._world[[0, -1]] = 0

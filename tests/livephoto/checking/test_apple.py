@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import makers
+from support.written import write_live
 
 from livemoments.livephoto import open_live_photo
 from livemoments.livephoto.checking.apple import RULES, check_apple
@@ -25,7 +26,6 @@ from livemoments.livephoto.movie.edit import (
     set_chunk_offsets,
 )
 from livemoments.livephoto.movie.tables import Edit, set_duration, set_edits
-from livemoments.livephoto.writing.apple import write_apple
 from livemoments.livephoto.writing.apple_track import set_movie_text, still_keys
 
 NEW = makers.OTHER_IDENTIFIER
@@ -39,7 +39,7 @@ def good(tmp_path_factory):
     photo, _ = makers.apple_pair(folder / "in", sound=True, transform=np.eye(3))
     live = open_live_photo(photo)
     image = live.frame(0.25).image
-    written = write_apple(
+    written = write_live(
         live, image, folder / "a.jpg", time_s=0.25, software="x", identifier=makers.IDENTIFIER
     )
     return written.path, written.movie

@@ -24,7 +24,7 @@ def good(tmp_path):
     """A whole Apple pair of our own."""
     photo, _ = makers.apple_pair(tmp_path / "in", sound=True)
     done = convert_file(photo, tmp_path / "good.jpg", to="apple")
-    return done.still, done.movie
+    return done.path, done.movie
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ def good(tmp_path):
 def test_every_form_we_write(tmp_path, to, form):
     photo, _ = makers.apple_pair(tmp_path / "in", sound=True)
     done = convert_file(photo, tmp_path / "MVIMG_1.jpg", to=to)
-    found = check_file(done.still)
+    found = check_file(done.path)
     assert (found.form, found.passed) == (form, True)
-    assert found.files == tuple(path for path in (done.still, done.movie) if path)
+    assert found.files == tuple(path for path in (done.path, done.movie) if path)
     assert failures(found) == set() == {each.rule for each in broken(found.findings)}
 
 

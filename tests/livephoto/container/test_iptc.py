@@ -20,8 +20,8 @@ from livemoments.livephoto.container.iptc import (
 )
 from livemoments.livephoto.container.jpeg_parts import APP13, segment_bytes, with_segment
 from livemoments.livephoto.still.still import read_still
-from livemoments.livephoto.still.write import write_picture
 from livemoments.livephoto.writing.convert import convert_file
+from livemoments.livephoto.writing.picture import write_picture
 
 
 def as_iptc(*sets):
@@ -80,7 +80,7 @@ def test_too_much_for_a_segment(tmp_path, photo):
 
 def test_a_conversion_keeps_it_as_it_is(tmp_path, photo):
     done = convert_file(photo, tmp_path / "b.jpg", to="google")
-    assert read_still(done.still).iptc == read_still(photo).iptc
+    assert read_still(done.path).iptc == read_still(photo).iptc
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool")

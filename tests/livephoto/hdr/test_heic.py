@@ -17,7 +17,7 @@ from livemoments.livephoto.hdr.apple import APPLE_AUXILIARY, noted_headroom
 from livemoments.livephoto.hdr.heic import with_apple_gain_map, with_auxiliary
 from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
-from livemoments.livephoto.still.write import write_picture
+from livemoments.livephoto.writing.picture import write_picture
 
 
 def heic(picture, **options):

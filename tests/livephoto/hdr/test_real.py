@@ -9,7 +9,7 @@ from livemoments.livephoto.hdr.apple import noted_headroom
 from livemoments.livephoto.hdr.gain_map import from_apple
 from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
-from livemoments.livephoto.still.write import write_picture
+from livemoments.livephoto.writing.picture import write_picture
 
 SAMPLES = makers.samples_folder()
 pytestmark = [

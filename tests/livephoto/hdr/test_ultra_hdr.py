@@ -17,8 +17,8 @@ from livemoments.livephoto.hdr.xmp import ultra_hdr_packet, with_hdr_version
 from livemoments.livephoto.metadata.xmp import ContainerItem, parse_motion_facts
 from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
-from livemoments.livephoto.still.write import write_picture
 from livemoments.livephoto.writing.motion_photo_xmp import motion_photo_packet
+from livemoments.livephoto.writing.picture import write_picture
 
 needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is absent")
 

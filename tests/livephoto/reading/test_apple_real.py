@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from support import movies
 from support.tools import exiftool
+from support.written import write_live
 
 from livemoments.livephoto import open_live_photo
 from livemoments.livephoto.checking.apple import check_apple
 from livemoments.livephoto.checking.findings import broken
 from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.movie.tracks import read_movie
-from livemoments.livephoto.writing.apple import write_apple
 
 pytestmark = pytest.mark.real
 
@@ -48,7 +48,7 @@ def test_real_live_photos_round_trip(tmp_path, samples, suffix):
         live = open_live_photo(still, movie)
         time_s, image = picked(live)
         path = tmp_path / f"{still.parent.name}{suffix}"
-        written = write_apple(live, image, path, time_s=time_s, software="x", identifier=NEW)
+        written = write_live(live, image, path, time_s=time_s, software="x", identifier=NEW)
         assert written.notes == (), still.name
         again = open_live_photo(written.path)
         assert (again.kind, again.key_time_source) == ("apple-pair", "still-image-time track")
@@ -74,7 +74,7 @@ def test_real_motion_photos_become_live_photos(tmp_path, samples):
         live = open_live_photo(samples / name)
         time_s, image = picked(live)
         path = tmp_path / f"{name}.jpg"
-        written = write_apple(live, image, path, time_s=time_s, software="x", identifier=NEW)
+        written = write_live(live, image, path, time_s=time_s, software="x", identifier=NEW)
         again = open_live_photo(written.path)
         assert again.kind == "apple-pair"
         assert again.key_time_s == pytest.approx(time_s, abs=1e-3)
@@ -90,7 +90,7 @@ def test_exiftool_reads_both_halves_of_real_ones(tmp_path, samples, suffix):
         live = open_live_photo(still, movie)
         time_s, image = picked(live)
         path = tmp_path / f"{still.parent.name}{suffix}"
-        written = write_apple(live, image, path, time_s=time_s, software="x", identifier=NEW)
+        written = write_live(live, image, path, time_s=time_s, software="x", identifier=NEW)
         facts = exiftool(written.path)
         named = {tag: value for group, tag, value in facts if group == "Apple"}
         assert NEW in (named.get("ContentIdentifier"), named.get("MediaGroupUUID"))

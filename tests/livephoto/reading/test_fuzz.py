@@ -311,7 +311,7 @@ def test_found_a_box_of_no_name_before_the_index(tmp_path, target):
     still, video = makers.apple_pair(tmp_path, **options)
     video.write_bytes(video.read_bytes().replace(b"ftyp", b"fty\0", 1))
     done = convert_file(still, tmp_path / "x.jpg", to=target)
-    assert len(open_live_photo(done.still).clip.times_s) == len(open_live_photo(still).clip.times_s)
+    assert len(open_live_photo(done.path).clip.times_s) == len(open_live_photo(still).clip.times_s)
 
 
 @pytest.mark.parametrize("target", ["google", "apple"])

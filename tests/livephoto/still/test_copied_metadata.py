@@ -22,7 +22,7 @@ from livemoments.livephoto.still.copied_metadata import (
     exif_named_in_jpeg,
     exif_unnamed,
 )
-from livemoments.livephoto.still.write import JPEG_EXIF_ROOM
+from livemoments.livephoto.still.encode import JPEG_EXIF_ROOM
 
 NEW = makers.OTHER_IDENTIFIER
 OTHER_NOTE = b"HDRP\x02 a note of Google's, of some length"

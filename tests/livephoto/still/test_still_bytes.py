@@ -32,7 +32,7 @@ XMP = makers.micro_video_xmp(1000)
 
 def saved(path, **options):
     options = {"exif": b"Exif\0\0" + EXIF, "icc_profile": makers.rgb_profile("p3"), **options}
-    return makers.save_still(path, makers.enlarged(makers.scene()), **options)
+    return makers.save_still(path, makers.scene(96, 72), **options)
 
 
 def file_of(path):

@@ -16,9 +16,11 @@ from livemoments.errors import ConfigError, InputError, OutputError
 from livemoments.livephoto.metadata.apple_note import maker_note_identifier
 from livemoments.livephoto.metadata.exif import BrokenExif, ExifEditor
 from livemoments.livephoto.metadata.xmp_edit import carry_xmp
+from livemoments.livephoto.still.encode import to_8_bit
 from livemoments.livephoto.still.moment_metadata import moved_date, unpaired_apple_note
 from livemoments.livephoto.still.still import read_still
-from livemoments.livephoto.still.write import check_picture_output, to_8_bit, write_picture
+from livemoments.livephoto.writing.picture import write_picture
+from livemoments.livephoto.writing.place import check_place
 
 SOFTWARE = "livemoments 0.1: restored frame at 0.5 s"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".heic", ".heif", ".JPG")
@@ -552,7 +554,7 @@ def test_overwriting(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
     with pytest.raises(OutputError, match="exists already"):
-        check_picture_output(path)
+        check_place(path)
     with pytest.raises(OutputError, match="exists already"):
         write_picture(gradient(), path, software=SOFTWARE)
     assert path.read_bytes() == b"old"
@@ -583,7 +585,7 @@ MEMORY = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from livemoments.livephoto.still.write import write_picture
+from livemoments.livephoto.writing.picture import write_picture
 write_picture(np.zeros((64, 64, 3), np.float32), Path(sys.argv[1] + "/warm.jpg"), software="x")
 image = np.random.default_rng(0).random((1500, 2000, 3), np.float32)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

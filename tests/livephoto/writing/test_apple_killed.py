@@ -9,22 +9,25 @@ import time
 
 import pytest
 from support import makers
+from support.written import write_live
 
 from livemoments.livephoto import open_live_photo
-from livemoments.livephoto.writing.apple import write_apple
 
 WRITER = """
 import itertools, sys
 from pathlib import Path
 import numpy as np
 from livemoments.livephoto import open_live_photo
-from livemoments.livephoto.writing.apple import write_apple
+from livemoments.livephoto.writing.format import Format
+from livemoments.livephoto.writing.live_photo import write_live_photo
+from livemoments.livephoto.writing.place import check_place
 live = open_live_photo(sys.argv[1])
 image = live.frame(0.25).image
 print("ready", flush=True)
 for number in itertools.count():
-    write_apple(live, image, Path(sys.argv[2]) / f"{number}.jpg", time_s=0.25, software="x",
-                identifier=f"{number:08X}-1111-4222-8333-444455556666")
+    place = check_place(Path(sys.argv[2]) / f"{number}.jpg", Format.APPLE)
+    write_live_photo(live, image, place, time_s=0.25, software="x",
+                     identifier=f"{number:08X}-1111-4222-8333-444455556666")
 """
 
 
@@ -45,8 +48,8 @@ def test_a_killed_writer_leaves_whole_pairs(tmp_path, rounds):
 
     def expected(number: int) -> tuple[bytes, bytes]:
         if number not in known:
-            written = write_apple(
-                live, image, tmp_path / "known.jpg", time_s=0.25, software="x", overwrite=True,
+            written = write_live(
+                live, image, tmp_path / "known.jpg", time_s=0.25, overwrite=True,
                 identifier=f"{number:08X}-1111-4222-8333-444455556666",
             )  # fmt: skip
             known[number] = written.path.read_bytes(), written.movie.read_bytes()

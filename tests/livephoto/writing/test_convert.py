@@ -19,9 +19,9 @@ from livemoments.livephoto.metadata.exif import MAKER_NOTE, ExifEditor
 from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
 from livemoments.livephoto.still.still_bytes import read_still_file
-from livemoments.livephoto.still.write import write_picture
 from livemoments.livephoto.writing.convert import convert_file
 from livemoments.livephoto.writing.format import Format
+from livemoments.livephoto.writing.picture import write_picture
 
 KINDS = {
     "apple": "apple-pair",
@@ -85,38 +85,38 @@ def test_any_form_from_any_other(tmp_path, name, to):
     out = tmp_path / "out"
     out.mkdir()
     done = convert_file(path, out, to=to)
-    again = open_live_photo(done.still)
+    again = open_live_photo(done.path)
     assert again.kind == KINDS[to] and done.still_copied
     assert_same_time(live, again, done.notes)
     assert again.key_time_s == pytest.approx(done.key_time_s, abs=1e-6)
     assert packets(clip_bytes(again.clip.source)) == packets(clip_bytes(live.clip.source))
     assert rules_broken(done) == []
-    assert coded_still(done.still) == coded_still(path)
+    assert coded_still(done.path) == coded_still(path)
     assert (again.still.taken, again.still.model) == (live.still.taken, live.still.model)
     assert again.still.orientation == live.still.orientation
     assert done.size_bytes == sum(p.stat().st_size for p in out.iterdir())
     assert everything(tmp_path / "in") == before
     if live.still.identifier and to != "samsung":
         assert again.still.identifier != live.still.identifier
-        assert live.still.identifier.encode() not in done.still.read_bytes()
+        assert live.still.identifier.encode() not in done.path.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["apple.jpg", "google.jpg", "samsung.jpg"])
 def test_the_form_before_motion_photo(tmp_path, name):
     path = source_of(tmp_path / "in", name)
     done = convert_file(path, tmp_path / "MVIMG_1.jpg", to="microvideo")
-    assert open_live_photo(done.still).kind == "microvideo" and rules_broken(done) == []
-    assert coded_still(done.still) == coded_still(path)
+    assert open_live_photo(done.path).kind == "microvideo" and rules_broken(done) == []
+    assert coded_still(done.path) == coded_still(path)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".heic"])
 @pytest.mark.parametrize("way", [("google", "apple"), ("samsung", "apple"), ("samsung", "google")])
 def test_there_and_back(tmp_path, suffix, way):
     first = source_of(tmp_path / "in", f"apple{suffix}")
-    for start in (first, convert_file(first, tmp_path / f"a{suffix}", to="google").still):
+    for start in (first, convert_file(first, tmp_path / f"a{suffix}", to="google").path):
         path = start
         for index, to in enumerate([*way, "apple", "google"]):
-            path = convert_file(path, tmp_path / f"{start.stem}-{index}{suffix}", to=to).still
+            path = convert_file(path, tmp_path / f"{start.stem}-{index}{suffix}", to=to).path
         one, two = open_live_photo(start), open_live_photo(path)
         assert packets(clip_bytes(one.clip.source)) == packets(clip_bytes(two.clip.source))
         assert two.key_time_s == pytest.approx(one.key_time_s, abs=1e-3)
@@ -134,15 +134,15 @@ def test_another_makers_note_comes_back(tmp_path):
     makers.save_still(path, makers.enlarged(makers.scene()), exif=exif.tobytes(), xmp=xmp)
     path.write_bytes(path.read_bytes() + clip)
     pair = convert_file(path, tmp_path / "pair.jpg", to="apple")
-    assert ExifEditor(read_still(pair.still).exif).get("details", MAKER_NOTE)[:5] == b"Apple"
-    back = convert_file(pair.still, tmp_path / "back.jpg", to="google")
-    assert tags(back.still) == tags(path) and tags(path)[3].startswith(b"HDRP")
+    assert ExifEditor(read_still(pair.path).exif).get("details", MAKER_NOTE)[:5] == b"Apple"
+    back = convert_file(pair.path, tmp_path / "back.jpg", to="google")
+    assert tags(back.path) == tags(path) and tags(path)[3].startswith(b"HDRP")
 
 
 def test_an_apple_pair_keeps_its_transform_and_its_track(tmp_path):
     path = source_of(tmp_path / "in", "apple.jpg")
     done = convert_file(path, tmp_path / "a.jpg", to="apple")
-    one, two = open_live_photo(path), open_live_photo(done.still)
+    one, two = open_live_photo(path), open_live_photo(done.path)
     np.testing.assert_array_equal(one.key_transform, two.key_transform)
     assert two.identifiers == {"still": done.identifier, "video": done.identifier}
     assert done.notes == ()
@@ -154,13 +154,13 @@ def test_googles_other_words_stay_and_those_about_the_clip_go(tmp_path):
     more = b'xmlns:dc="urn:d" dc:rights="mine" Camera:SpecialTypeID="x" Camera:MotionPhoto='
     xmp = xmp.replace(b"Camera:MotionPhoto=", more, 1)
     path = makers.google_jpeg(tmp_path / "in.jpg", clip=clip, xmp=xmp)
-    pair = read_still(convert_file(path, tmp_path / "a.jpg", to="apple").still)
-    again = read_still(convert_file(path, tmp_path / "b.jpg", to="google").still)
+    pair = read_still(convert_file(path, tmp_path / "a.jpg", to="apple").path)
+    again = read_still(convert_file(path, tmp_path / "b.jpg", to="google").path)
     for still in (pair, again):
         assert b'rights="mine"' in still.xmp and b'SpecialTypeID="x"' in still.xmp
     assert b"MotionPhoto" not in pair.xmp and b"Directory" not in pair.xmp
     plain = makers.google_jpeg(tmp_path / "plain.jpg")
-    assert read_still(convert_file(plain, tmp_path / "c.jpg", to="apple").still).xmp is None
+    assert read_still(convert_file(plain, tmp_path / "c.jpg", to="apple").path).xmp is None
 
 
 def ultra_hdr(folder: Path) -> tuple[Path, bytes]:
@@ -188,14 +188,14 @@ def test_a_gain_map_moves_along(tmp_path):
     for to in ("google", "apple"):
         done = convert_file(path, tmp_path / f"{to}.jpg", to=to)
         assert rules_broken(done) == [] and done.notes == ()
-        data, still = done.still.read_bytes(), read_still(done.still)
+        data, still = done.path.read_bytes(), read_still(done.path)
         assert data.count(gain_map) == 1 and b"hdr-gain-map" in still.xmp
         assert b'Semantic="GainMap"' in still.xmp
         assert [each.data for each in attached_pictures(data, ())] == [gain_map]  # by MPF
     done = convert_file(path, tmp_path / "samsung.jpg", to="samsung")
     assert "left out: 1 pictures" in done.notes[0] and rules_broken(done) == []
-    assert b"hdr-gain-map" not in read_still(done.still).xmp
-    assert b"MPF\0" not in done.still.read_bytes()
+    assert b"hdr-gain-map" not in read_still(done.path).xmp
+    assert b"MPF\0" not in done.path.read_bytes()
 
 
 # --- encoded anew -------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_another_format_is_encoded_anew_and_said(tmp_path, name, suffix, to):
     assert not done.still_copied and "encoded anew" in done.notes[-1] + done.notes[0]
     assert any("was encoded anew as" in note for note in done.notes)
     assert rules_broken(done) == []
-    one, two = open_live_photo(path), open_live_photo(done.still)
+    one, two = open_live_photo(path), open_live_photo(done.path)
     assert_same_time(one, two, done.notes)
     difference = one.still.pixels().astype(float) - two.still.pixels()
     assert np.abs(difference).mean() < 4
@@ -222,7 +222,7 @@ def test_a_still_of_another_format_becomes_a_jpeg(tmp_path):
     with Image.open(photo) as image:
         image.save(tmp_path / "in" / "a.png")
     done = convert_file(tmp_path / "in" / "a.png", tmp_path, to="google", video=video)
-    assert done.still.name == "a.MP.jpg" and rules_broken(done) == []
+    assert done.path.name == "a.MP.jpg" and rules_broken(done) == []
     assert "the still was a PNG and was encoded anew as JPEG" in " ".join(done.notes)
 
 
@@ -256,11 +256,11 @@ def test_what_samsungs_trailer_held_is_said(tmp_path):
         ("livp.heic", "google", "a.MP.heic"),
     ],
 )
-def test_names_beside_the_source(tmp_path, name, to, expected):
+def test_names_next_to_the_source(tmp_path, name, to, expected):
     path = source_of(tmp_path / "in", name)
     done = convert_file(path, to=to)
-    assert done.still == path.parent / expected
-    assert done.movie in (None, done.still.with_suffix(".MOV"), done.still.with_suffix(".mov"))
+    assert done.path == path.parent / expected
+    assert done.movie in (None, done.path.with_suffix(".MOV"), done.path.with_suffix(".mov"))
     with pytest.raises(OutputError, match="exists already"):
         convert_file(path, to=to)
 
@@ -268,7 +268,7 @@ def test_names_beside_the_source(tmp_path, name, to, expected):
 def test_a_package_holds_two_files_and_nothing_else(tmp_path):
     path = source_of(tmp_path / "in", "pvt.jpg")
     done = convert_file(path, to="apple")
-    assert done.still == (tmp_path / "in" / "IMG_0001.JPG").absolute()
+    assert done.path == (tmp_path / "in" / "IMG_0001.JPG").absolute()
     assert len(list(path.parent.iterdir())) == 3  # metadata.plist too
 
 
@@ -278,11 +278,7 @@ def test_a_package_holds_two_files_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     ("to", "out", "match"),
     [
-        (
-            "sony",
-            "a.jpg",
-            "the format must be one of apple, google, samsung, microvideo; got 'sony'",
-        ),
+        ("sony", "a.jpg", "format must be one of apple, google, samsung, microvideo; got 'sony'"),
         ("apple", "a.png", "HEIC or a JPEG"),
         ("google", "a.png", "JPEG or HEIC"),
         ("google", "a", "no suffix"),
@@ -297,7 +293,7 @@ def test_what_is_refused_leaves_nothing(tmp_path, to, out, match):
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
-@pytest.mark.parametrize("to", list(Format))
+@pytest.mark.parametrize("to", Format)
 @pytest.mark.parametrize("name", ["apple.jpg", "google.jpg"])
 def test_inputs_are_never_replaced(tmp_path, name, to):
     path = source_of(tmp_path / "in", name)
@@ -320,7 +316,7 @@ def test_a_source_that_may_not_be_written_is_enough(tmp_path):
     for each in (*path.parent.iterdir(), path.parent):
         each.chmod(0o555)
     try:
-        assert convert_file(path, tmp_path, to="google").still.is_file()
+        assert convert_file(path, tmp_path, to="google").path.is_file()
     finally:
         path.parent.chmod(0o755)
 
@@ -355,6 +351,6 @@ def test_a_gain_map_comes_along_where_the_still_is_encoded_anew(tmp_path, to):
     movie.rename(tmp_path / "a.mov")
     done = convert_file(heic, tmp_path / "b.jpg", to=to, video=tmp_path / "a.mov")
     assert not any("gain" in note.lower() for note in done.notes)
-    found = read_gain_map(read_still(done.still)).gain_map
+    found = read_gain_map(read_still(done.path)).gain_map
     assert found is not None
     assert np.abs(found.stops() - gain_map.stops()).mean() < 0.03

@@ -59,7 +59,7 @@ def key_time_error_ms(name, to, before, after):
 
 def assert_exiftool_agrees(path, live, done, to):
     """What exiftool reads of the source it reads of the result; new are what names the form."""
-    before, facts = exiftool(path), exiftool(done.still)
+    before, facts = exiftool(path), exiftool(done.path)
     kept = [fact for fact in before if fact[0] in GROUPS or fact[0].startswith("XMP-")]
     kept = [fact for fact in kept if fact[1] not in ALLOWED]
     assert [fact for fact in kept if fact not in facts] == [], to
@@ -89,16 +89,16 @@ def test_each_form_of_each_sample(tmp_path, samples, name):
     for to in FORMS:
         (tmp_path / to).mkdir()
         done = convert_file(path, tmp_path / to, to=to, video=video)
-        again = open_live_photo(done.still)
+        again = open_live_photo(done.path)
         assert done.still_copied and rules_broken(done) == []
-        assert check_file(done.still).passed
+        assert check_file(done.path).passed
         assert key_time_error_ms(name, to, live, again) <= 1
         old, new = clip_bytes(live.clip.source), clip_bytes(again.clip.source)
         assert packets(new) == packets(old)
         still = coded_still(path) if still is None else still
-        assert coded_still(done.still) == still
+        assert coded_still(done.path) == still
         if path.suffix.lower() == ".heic":
-            assert auxiliary_kinds(done.still.read_bytes()) == auxiliary_kinds(path.read_bytes())
+            assert auxiliary_kinds(done.path.read_bytes()) == auxiliary_kinds(path.read_bytes())
         if shutil.which("exiftool"):
             assert_exiftool_agrees(path, live, done, to)
         if done.movie is not None and video is None and live.clip.path != path:
@@ -112,7 +112,7 @@ def test_pixels_are_equal(tmp_path, samples, name):
     before = opened(path, video).still.thumbnail(4096)
     for to in FORMS[:2]:
         done = convert_file(path, tmp_path / f"{to}{path.suffix}", to=to)
-        assert np.array_equal(open_live_photo(done.still).still.thumbnail(4096), before)
+        assert np.array_equal(open_live_photo(done.path).still.thumbnail(4096), before)
 
 
 @pytest.mark.parametrize("name", some(NAMES))
@@ -121,12 +121,12 @@ def test_there_and_back(tmp_path, samples, name):
     path, video = sample(samples, name)
     live = opened(path, video)
     there = convert_file(path, tmp_path / f"there{path.suffix}", to=way[0], video=video)
-    back = convert_file(there.still, tmp_path / f"back{path.suffix}", to=way[1])
-    again = open_live_photo(back.still)
+    back = convert_file(there.path, tmp_path / f"back{path.suffix}", to=way[1])
+    again = open_live_photo(back.path)
     assert packets(clip_bytes(again.clip.source)) == packets(clip_bytes(live.clip.source))
     assert key_time_error_ms(name, "apple", live, again) <= 1
     if live.still.exif is not None:
-        assert tags(back.still) == tags(path)
+        assert tags(back.path) == tags(path)
     assert rules_broken(back) == []
 
 

@@ -15,8 +15,10 @@ from livemoments.livephoto import open_live_photo
 from livemoments.livephoto.checking.apple import check_apple
 from livemoments.livephoto.checking.findings import broken
 from livemoments.livephoto.checking.motion_photo import check_motion_photo
+from livemoments.livephoto.container.source import Source
+from livemoments.livephoto.reading.samsung import read_trailer
 from livemoments.livephoto.writing.output import OutputChoice, choose_place, write_moment
-from livemoments.livephoto.writing.targets import format_of_source
+from livemoments.livephoto.writing.place import format_of_source
 from livemoments.restoration.moment import RestoredMoment
 from livemoments.restoration.report import Report
 
@@ -90,6 +92,7 @@ def test_any_kind_becomes_any_other(source, kind, tmp_path):
     assert_obeys(written)
     new = open_live_photo(out)
     assert new.key_time_s == pytest.approx(MOMENT_S, abs=1e-3)
+    assert bool(read_trailer(Source.whole(written.path))) == (kind == "samsung")
     seen = [pack[0] for pack in (packets(clip_bytes(each.clip.source)) for each in (live, new))]
     assert [packet[-1] for packet in seen[0]] == [packet[-1] for packet in seen[1]]
 
@@ -155,15 +158,15 @@ def test_the_command_writes_a_live_photo(tmp_path):
     assert (facts["movie"], facts["kind"]) == (str(tmp_path / "IMG_2.MOV"), "apple")
     new = open_live_photo(out)
     assert new.kind == "apple-pair" and new.key_time_s == pytest.approx(0.1, abs=1e-3)
-    said = run("restore", still, "--at", 0.1, "-o", tmp_path / "b.jpg", "--to", "google")
-    assert said.exit_code == 0 and "a Motion Photo with its clip (google)" in said.stdout
+    result = run("restore", still, "--at", 0.1, "-o", tmp_path / "b.jpg", "--to", "google")
+    assert result.exit_code == 0 and "a Motion Photo with its clip (google)" in result.stdout
     assert open_live_photo(tmp_path / "b.jpg").kind == "google-motion-photo"
 
 
 def test_the_command_refuses_what_cannot_be(tmp_path):
     still, _ = makers.apple_pair(tmp_path / "pair")
     for extra, message in (
-        (("--to", "nokia"), "the format must be one of"),
+        (("--to", "nokia"), "format must be one of"),
         (("--live", "-o", tmp_path / "a.png"), "HEIC or a JPEG"),
         (("--look", "sepia"), "look must be one of"),
     ):

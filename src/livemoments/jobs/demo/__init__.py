@@ -1,4 +1,4 @@
-"""Make a Live Photo from a free photograph, and restore a moment of it whose truth is known."""
+"""A Live Photo made from one free photograph, with the truth of one moment known."""
 
 from livemoments.jobs.demo.compare import before_after
 from livemoments.jobs.demo.make import DemoLivePhoto, make_live_photo

@@ -1,4 +1,4 @@
-"""Make the demo's clip: what a phone's video does to a scene, and the MP4 of it."""
+"""Record the demo's clip: what a phone's video does to a scene, as an MP4."""
 
 import io
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
+from livemoments.imaging.pixels import as_bytes
 from livemoments.jobs.demo.scene import Scene, SceneConfig
 
 EXPOSURE_SAMPLES = 3  # the hand moves a pixel or two of the clip while one frame is exposed
@@ -15,7 +16,7 @@ TIME_BASE = Fraction(1, 90_000)
 
 
 def frame_times(config: SceneConfig) -> list[float]:
-    """Return the frames' times in seconds, uneven as phones' are, with one dropped now and then."""
+    """Return the frames' times in seconds, uneven as phones' are, with some frames dropped."""
     rng = np.random.default_rng([config.seed, 2])
     times, now = [], 0.0
     while now < config.duration_s:
@@ -42,12 +43,11 @@ def record(scene: Scene, times_s: list[float], config: SceneConfig) -> Iterator[
         # Photon noise grows with the root of the light; 0.004 is what the dark has.
         spread = np.sqrt(0.0007 * seen + 0.004**2)
         noisy = seen + spread * rng.standard_normal(seen.shape, np.float32)
-        frame = np.rint(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
-        yield cv2.bilateralFilter(frame, 5, 14, 1.5)
+        yield cv2.bilateralFilter(as_bytes(noisy), 5, 14, 1.5)
 
 
 def encode_mp4(frames: Iterator[np.ndarray], times_s: list[float]) -> bytes:
-    """H.264 in MP4 of uint8 RGB frames at these times; BT.709, limited range, variable rate."""
+    """Encode uint8 RGB frames as H.264 in MP4: BT.709, limited range, at these times."""
     import av
     from av.video.reformatter import ColorRange, Colorspace
 

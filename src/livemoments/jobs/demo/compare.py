@@ -1,11 +1,11 @@
-"""Draw the demo's result: crops of what was made next to the known truth."""
+"""Draw the demo's verdict: crops of what was made next to the known truth."""
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from livemoments.imaging import pixels
 from livemoments.imaging.fidelity import luma
+from livemoments.imaging.pixels import as_bytes, resize
 
 LABELS = ("the frame", "restored", "the truth", "key photo")
 CROP_WIDTH, CROP_HEIGHT = 400, 300
@@ -16,9 +16,9 @@ PAPER, INK = (24, 24, 26), (236, 236, 236)
 def before_after(
     frame: np.ndarray, restored: np.ndarray, truth: np.ndarray, key: np.ndarray
 ) -> np.ndarray:
-    """Crops at 100 % side by side: two where the truth has most detail, one where it fits worst.
+    """Draw crops at 100 % side by side: two of most detail, and where the result is farthest off.
 
-    The last row is where the restored picture is farthest from the truth. Returns uint8 RGB.
+    Returns uint8 RGB.
 
     Args:
         frame: The clip's frame, RGB of any size; enlarged here (bicubic) to the truth's.
@@ -28,8 +28,8 @@ def before_after(
             part of the scene.
     """
     height, width = truth.shape[:2]
-    pictures = [_as_uint8(fit(picture, height, width)) for picture in (frame, restored)]
-    pictures += [_as_uint8(truth), _as_uint8(key)]
+    pictures = [*(fit(picture, height, width) for picture in (frame, restored)), truth, key]
+    pictures = [each if each.dtype == np.uint8 else as_bytes(each) for each in pictures]
     crop_w, crop_h = min(CROP_WIDTH, width), min(CROP_HEIGHT, height)
     true_luma = luma(pictures[2])
     detail = (true_luma - cv2.GaussianBlur(true_luma, (0, 0), 2)) ** 2
@@ -53,13 +53,13 @@ def before_after(
 
 
 def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bring a picture to a size, within its range."""
-    resized = pixels.resize(picture, height, width)
+    """Resize a picture, bicubic where it grows, averaged where it shrinks; within its range."""
+    resized = resize(picture, height, width)
     return resized if resized.dtype == np.uint8 else np.clip(resized, 0, 1)
 
 
 def _highest(values: np.ndarray, width: int, height: int, *, count: int) -> list[tuple[int, int]]:
-    """Top left corners of up to `count` crops with the highest sums that do not overlap."""
+    """Find top left corners of up to `count` crops of the highest sums that do not overlap."""
     sums = cv2.integral(values)
     total = sums[height:, width:] - sums[:-height, width:]
     total = total - sums[height:, :-width] + sums[:-height, :-width]
@@ -71,7 +71,3 @@ def _highest(values: np.ndarray, width: int, height: int, *, count: int) -> list
         corners.append((y, x))
         total[max(y - height, 0) : y + height, max(x - width, 0) : x + width] = -np.inf
     return corners
-
-
-def _as_uint8(picture: np.ndarray) -> np.ndarray:
-    return picture if picture.dtype == np.uint8 else pixels.as_bytes(picture)

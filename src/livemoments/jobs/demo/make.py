@@ -27,8 +27,7 @@ class DemoLivePhoto:
     """What make_live_photo made."""
 
     path: Path  # the Motion Photo
-    # The scene in full quality at `time_s`: the clip's view, in the key photo's size, tone and
-    # colour.
+    # The scene in full quality at time_s: the clip's view, the key photo's size, tone and colour.
     truth_path: Path
     time_s: float  # the moment whose truth is known, seconds of the clip
     key_time_s: float  # when the key photo was taken
@@ -44,7 +43,7 @@ def make_live_photo(
 ) -> DemoLivePhoto:
     """Make the demo's Live Photo and truth in a folder; the same for the same seed.
 
-    progress is called once per frame of the clip.
+    Progress is reported once per frame of the clip.
 
     Raises:
         OutputError: The folder cannot be made or written to, or holds these files already.
@@ -87,7 +86,7 @@ def _counted(
 
 
 def _key_photo_jpeg(pixels: np.ndarray, key_time_s: float, video_bytes: int) -> bytes:
-    """Encode the key photo (uint8 RGB) as JPEG, with XMP that says where the clip starts."""
+    """Encode the key photo (uint8 RGB) as JPEG, with XMP that says where the clip behind it is."""
     exif = ExifEditor(None)
     exif.put_text("main", 0x010F, "livemoments")
     exif.put_text("main", 0x0110, "demo")

@@ -1,4 +1,4 @@
-"""Run the whole demo: make a Live Photo, open it, restore a moment, score it."""
+"""Run the whole demo: make a Live Photo, open it, restore a moment, say how near it came."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -10,6 +10,7 @@ from PIL import Image
 
 from livemoments.files import atomic_output
 from livemoments.imaging.fidelity import Scores, scores
+from livemoments.imaging.pixels import as_bytes
 from livemoments.jobs.demo.clip import clip_tone
 from livemoments.jobs.demo.compare import before_after, fit
 from livemoments.jobs.demo.make import make_live_photo
@@ -38,7 +39,7 @@ class DemoResult:
     seconds: float  # of everything
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         facts = asdict(self)
         return {k: str(v) if isinstance(v, Path) else v for k, v in facts.items()}
 
@@ -62,7 +63,7 @@ def run_demo(
         LiveMomentsError: As open_live_photo, restore and write_picture do.
     """
     from livemoments.livephoto import open_live_photo
-    from livemoments.livephoto.still.write import write_picture
+    from livemoments.livephoto.writing.picture import write_picture
     from livemoments.restoration.moment import restore
 
     began = time.perf_counter()
@@ -99,5 +100,5 @@ def run_demo(
 
 
 def _in_clip_tone(picture: np.ndarray) -> np.ndarray:
-    """Give a picture, uint8 RGB, the clip's tone and colour."""
-    return np.rint(clip_tone(picture / np.float32(255)) * 255).astype(np.uint8)
+    """Return a picture, uint8 RGB, as the clip shows its tone and colour."""
+    return as_bytes(clip_tone(picture / np.float32(255)))

@@ -1,4 +1,4 @@
-"""Show a photograph as a moving hand sees it, with a thing in it that moves on its own."""
+"""Show the demo's world: a photograph seen by a moving hand, and a thing that flies over it."""
 
 import io
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from importlib import resources
 import cv2
 import numpy as np
 from PIL import Image
+
+from livemoments.imaging.pixels import reduce
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class _Pose:
 
 
 def demo_photograph() -> np.ndarray:
-    """Return the photograph that comes with the package: uint8 RGB (see PHOTOGRAPH.md)."""
+    """Read the photograph that comes with the package: uint8 RGB, H x W x 3 (see PHOTOGRAPH.md)."""
     data = resources.files("livemoments.jobs.demo").joinpath("photograph.jpg").read_bytes()
     with Image.open(io.BytesIO(data)) as image:
         return np.array(image.convert("RGB"))
@@ -60,8 +62,8 @@ class Scene:
         self._config, self._scale, self._key_time_s = config, scale, key_time_s
         # The key photo is then cut out pixel by pixel, not interpolated.
         self._corner = ((photo.shape[1] - config.width) // 2, (photo.shape[0] - config.height) // 2)
-        self._mover = _resized(_cut_out(photo), scale)
-        self._world = _resized(photo, scale)
+        self._mover = reduce(_cut_out(photo), scale)
+        self._world = reduce(photo, scale)
         self._key_pose = self._drift(np.array(key_time_s))
 
     def view(self, time_s: float, *, rolling: bool = True) -> np.ndarray:
@@ -124,14 +126,8 @@ class Scene:
         return world
 
 
-def _resized(picture: np.ndarray, scale: float) -> np.ndarray:
-    if scale == 1:
-        return picture
-    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-
-
 def _cut_out(photo: np.ndarray) -> np.ndarray:
-    """Cut a ragged round piece with soft edges out of the flower's heart: uint8 RGBA, a square."""
+    """Cut a ragged round piece with soft edges from the flower's heart: uint8 RGBA, a square."""
     side = 300
     left, top = round(photo.shape[1] * 0.31), round(photo.shape[0] * 0.27)
     piece = photo[top : top + side, left : left + side]

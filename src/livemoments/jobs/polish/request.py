@@ -18,7 +18,7 @@ from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.movie.edit import read_editable
 from livemoments.livephoto.movie.video import open_clip
 from livemoments.livephoto.still.still import Still, read_still
-from livemoments.livephoto.writing.targets import check_place, format_of_source
+from livemoments.livephoto.writing.place import check_place, format_of_source
 
 MOV, MP4, STILLS = (".mov", ".qt"), (".mp4", ".m4v"), (".jpg", ".jpeg", ".heic", ".heif")
 PREVIEWS = (".mp4", ".mov")

@@ -1,4 +1,4 @@
-"""Read and write the headroom of Apple's gain maps in the still's maker note: fields 33 and 48."""
+"""Read and write the headroom of Apple's gain maps in the maker note: fields 33 and 48."""
 
 import struct
 from fractions import Fraction
@@ -19,7 +19,7 @@ MOST_DENOMINATOR = 1_000_000
 
 
 def noted_headroom(exif: bytes | None) -> float | None:
-    """Return the headroom in a still's EXIF, or None where it states none."""
+    """Read the headroom in a still's EXIF, or None where it states none."""
     try:
         note = ExifEditor(exif).get("details", MAKER_NOTE) or b""
         fields = {each.tag: each for each in note_fields(note)}
@@ -35,7 +35,7 @@ def noted_headroom(exif: bytes | None) -> float | None:
 
 
 def exif_with_headroom(exif: bytes, headroom: float) -> bytes:
-    """EXIF whose Apple maker note states a headroom; another maker's note stays as it is.
+    """Put a headroom into the Apple maker note of EXIF; another maker's note stays as it is.
 
     Args:
         exif: TIFF bytes, without the 'Exif' prefix.

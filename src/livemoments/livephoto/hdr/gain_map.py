@@ -1,4 +1,4 @@
-"""Describe a gain map: how much brighter than its SDR picture each place may be, in stops.
+"""Describe a gain map: how much brighter than SDR each place may be shown, in stops.
 
 The convention of Ultra HDR 1.1 and ISO 21496-1, into which Apple's maps are turned:
 
@@ -32,9 +32,8 @@ class GainMap:
     gamma: RGB = (1.0, 1.0, 1.0)  # the exponent that values were stored with
     offset_sdr: RGB = (0.0, 0.0, 0.0)  # added to the linear SDR picture before the gain
     offset_hdr: RGB = (0.0, 0.0, 0.0)  # subtracted after it
-    # Log2 of how much brighter than SDR white a display must be for any gain.
-    capacity_min: float = 0.0
-    capacity_max: float  # likewise for all of it
+    capacity_min: float = 0.0  # log2 of a display's white over SDR white, to apply any gain
+    capacity_max: float  # likewise, to apply all of it
 
     @property
     def height(self) -> int:
@@ -47,8 +46,8 @@ class GainMap:
         return self.values.shape[1]
 
     @property
-    def has_equal_channels(self) -> bool:
-        """Whether red, green and blue have the same numbers; they may still have values apart."""
+    def channels_equal(self) -> bool:
+        """Whether red, green and blue have the same numbers, though perhaps other values."""
         channels = (self.min_stops, self.max_stops, self.gamma, self.offset_sdr, self.offset_hdr)
         return all(len(set(each)) == 1 for each in channels)
 
@@ -58,7 +57,7 @@ class GainMap:
         return low + (high - low) * self.values ** (1 / gamma)
 
     def with_stops(self, stops: np.ndarray) -> "GainMap":
-        """Return the same convention with other gains, of any size; clipped to its range."""
+        """Return a map with other gains, of any size, clipped to what this one can express."""
         low, high, gamma = map(self._channels, (self.min_stops, self.max_stops, self.gamma))
         share = (stops - low) / np.maximum(high - low, np.float32(1e-6))
         values = np.clip(share, 0, 1).astype(np.float32) ** gamma
@@ -111,10 +110,10 @@ def from_apple(values: np.ndarray, headroom: float) -> GainMap:
 
 
 def apple_values(gain_map: GainMap) -> np.ndarray | None:
-    """Return the values h x w that from_apple turns into this map; None where there are none."""
+    """Invert from_apple: float32 h x w; None where Apple's formula cannot express the map."""
     most = gain_map.max_stops[0]
     from_sdr = (gain_map.min_stops, gain_map.offset_sdr, gain_map.offset_hdr)
-    if gain_map.values.ndim == 3 or not gain_map.has_equal_channels or any(map(any, from_sdr)):
+    if gain_map.values.ndim == 3 or not gain_map.channels_equal or any(map(any, from_sdr)):
         return None
     if gain_map.capacity_min != 0 or abs(gain_map.capacity_max - most) > 1e-3:
         return None
@@ -130,14 +129,14 @@ def rec709_to_linear(values: np.ndarray) -> np.ndarray:
 
 
 def linear_to_rec709(linear: np.ndarray) -> np.ndarray:
-    """Rec.709's curve; float32 in [0, 1]."""
+    """Apply Rec.709's curve; float32 in [0, 1]."""
     high = np.float32(1.099) * np.maximum(linear, 0) ** np.float32(0.45) - np.float32(0.099)
     encoded = np.where(linear < 0.018, linear * np.float32(4.5), high)
     return np.clip(encoded, 0, 1).astype(np.float32)
 
 
 def headroom_of_maker_note(headroom: float, gain: float) -> float:
-    """Compute Apple's headroom from its maker note's fields 33 and 48 (Apple's own formula)."""
+    """Compute Apple's headroom from the maker note's fields 33 and 48, as Apple's page does."""
     if headroom < 1:
         stops = -20.0 * gain + 1.8 if gain <= 0.01 else -0.101 * gain + 1.601
     else:
@@ -146,6 +145,6 @@ def headroom_of_maker_note(headroom: float, gain: float) -> float:
 
 
 def maker_note_of_headroom(headroom: float) -> tuple[float, float]:
-    """Fields 33 and 48 for a headroom from 1 to 8: the inverse of headroom_of_maker_note."""
+    """Compute fields 33 and 48 for a headroom from 1 to 8: inverts headroom_of_maker_note."""
     stops = math.log2(headroom)
     return (1.0, (3.0 - stops) / 70.0) if stops >= 2.3 else (1.0, (2.303 - stops) / 0.303)

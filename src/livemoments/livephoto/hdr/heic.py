@@ -9,10 +9,10 @@ import io
 import struct
 from collections.abc import Iterator
 
-import numpy as np
 from PIL import Image
 
 from livemoments.errors import DamagedFileError, InputError, OutputError, UnsupportedFileError
+from livemoments.imaging.pixels import as_bytes
 from livemoments.livephoto.container.boxes import iter_boxes
 from livemoments.livephoto.container.heic_edit import HeicEditor
 from livemoments.livephoto.container.heif_items import item_bytes
@@ -26,9 +26,12 @@ MOST_PROPERTIES = 127  # that short numbers in 'ipma' can name
 
 
 def with_apple_gain_map(heic: bytes, gain_map: GainMap, quality: int) -> bytes:
-    """Put a gain map of the picture's view into a HEIC of one picture, in Apple's way.
+    """Add a gain map to a HEIC in Apple's way.
 
-    quality is 1 to 100, of libheif; see apple_values for the maps that can be stored so.
+    Args:
+        heic: A file of one picture, as libheif writes it.
+        gain_map: Of the picture's view; see apple_values.
+        quality: 1 to 100, of libheif.
 
     Raises:
         OutputError: Apple's formula cannot express the map, or it cannot be encoded.
@@ -38,11 +41,10 @@ def with_apple_gain_map(heic: bytes, gain_map: GainMap, quality: int) -> bytes:
         raise OutputError("the gain map cannot be put into a HEIC: Apple's formula cannot say it")
     import pillow_heif
 
-    pillow_heif.register_heif_opener()
     stream = io.BytesIO()
     try:
-        codes = np.rint(values * 255).astype(np.uint8)
-        Image.fromarray(codes).save(stream, format="HEIF", quality=quality, enc_params=FAST)
+        picture = pillow_heif.from_pillow(Image.fromarray(as_bytes(values)))
+        picture.save(stream, quality=quality, enc_params=FAST)
         packet = apple_packet(2.0**gain_map.capacity_max)
         return with_auxiliary(heic, stream.getvalue(), name=APPLE_AUXILIARY, xmp=packet)
     except (OSError, ValueError, RuntimeError, struct.error, LookupError, InputError) as error:
@@ -50,22 +52,28 @@ def with_apple_gain_map(heic: bytes, gain_map: GainMap, quality: int) -> bytes:
 
 
 def with_auxiliary(heic: bytes, auxiliary: bytes, *, name: str, xmp: bytes) -> bytes:
-    """Make another HEIC's only picture an auxiliary picture of this HEIC's only one.
+    """Add another HEIC's picture to a HEIC, as an auxiliary one of its picture.
+
+    Args:
+        heic: A file of one picture, as libheif writes it.
+        auxiliary: Another, of a single item.
+        name: What kind of auxiliary picture it is.
+        xmp: Metadata of the auxiliary picture.
 
     Raises:
-        DamagedFileError: one of them is broken.
-        UnsupportedFileError: one of them is of a layout that libheif does not write.
+        DamagedFileError: One of them is broken.
+        UnsupportedFileError: One of them is of a layout that libheif does not write.
     """
     whole, other = HeicEditor(heic), HeicEditor(auxiliary)
-    own, theirs = _properties(whole), _properties(other)
+    own, added_properties = _properties(whole), _properties(other)
     if other.primary not in other.items.items:
         raise DamagedFileError("it has no picture")
     picture = other.items.items[other.primary]
     coded = item_bytes(io.BytesIO(auxiliary), picture, len(auxiliary))
     added = whole.add(picture.type, coded, link=b"auxl", target=whole.primary)
     whole.add(b"mime", xmp, link=b"cdsc", target=added)
-    links = _links_of(theirs[b"ipma"], other.primary)
-    properties, table = own[b"ipco"] + theirs[b"ipco"], own[b"ipma"]
+    links = _links_of(added_properties[b"ipma"], other.primary)
+    properties, table = own[b"ipco"] + added_properties[b"ipco"], own[b"ipma"]
     properties += box_bytes(b"auxC", bytes(4) + name.encode() + b"\0")
     before, last = _count(own[b"ipco"]), _count(properties)
     if last > MOST_PROPERTIES:
@@ -79,7 +87,7 @@ def with_auxiliary(heic: bytes, auxiliary: bytes, *, name: str, xmp: bytes) -> b
 
 
 def _properties(heic: HeicEditor) -> dict[bytes, bytes]:
-    """Return the payloads of 'ipco', which lists properties, and 'ipma', which assigns them."""
+    """Return the payloads of 'ipco', which lists properties, and 'ipma', their owners."""
     found = dict(_inner(heic.table(b"iprp") or b""))
     if not {b"ipco", b"ipma"} <= found.keys():
         raise DamagedFileError("its picture has no properties")
@@ -90,7 +98,7 @@ def _properties(heic: HeicEditor) -> dict[bytes, bytes]:
 
 
 def _inner(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Type and payload of the boxes in a payload."""
+    """Yield type and payload of the boxes in a payload."""
     for box in iter_boxes(io.BytesIO(data), 0, len(data)):
         yield box.type, data[box.payload : box.end]
 

@@ -1,4 +1,4 @@
-"""Read and write the gain map metadata of ISO 21496-1: fractions in big-endian bytes.
+"""Read and write gain map metadata of ISO 21496-1: fractions in big-endian bytes.
 
 u16 minimum version, u16 writer version, u8 flags; then, each a numerator and a denominator (or
 numerators alone, with one common denominator before them): headroom of the base and of the
@@ -36,7 +36,7 @@ class GainMapNumbers:
 
 def iso_metadata(gain_map: GainMap) -> bytes:
     """Return the metadata of a gain map."""
-    channels = 1 if gain_map.has_equal_channels else 3
+    channels = 1 if gain_map.channels_equal else 3
     flags = BASE_COLOURS | (MULTI_CHANNEL if channels == 3 else 0)
     numbers = [_fraction(gain_map.capacity_min, "I"), _fraction(gain_map.capacity_max, "I")]
     for channel in range(channels):
@@ -52,7 +52,7 @@ def iso_metadata(gain_map: GainMap) -> bytes:
 
 
 def read_iso_metadata(data: bytes) -> GainMapNumbers:
-    """Read the metadata; the numbers themselves are not judged here.
+    """Read the metadata; check_gain_map judges the numbers.
 
     Raises:
         DamagedFileError: It is cut short, or divides by zero.

@@ -10,10 +10,10 @@ developer.android.com/media/platform/hdr-image-format
 
 import io
 
-import numpy as np
 from PIL import Image
 
 from livemoments.errors import OutputError
+from livemoments.imaging.pixels import as_bytes
 from livemoments.livephoto.container.jpeg_parts import (
     APP1,
     APP2,
@@ -33,12 +33,18 @@ NOTICE = segment_bytes(APP2, ISO_NAME + ISO_VERSION)
 
 
 def gain_map_jpeg(gain_map: GainMap, quality: int = 95) -> bytes:
-    """Encode an upright gain map as a JPEG that states what its values mean."""
-    codes = np.rint(gain_map.values * 255).astype(np.uint8)
+    """Encode a gain map as a JPEG that says what its values mean, to follow the picture's at once.
+
+    Args:
+        gain_map: Upright, like the picture.
+        quality: 1 to 100.
+    """
     stream = io.BytesIO()
     try:
         # Full chroma: its three channels are gains, not colours.
-        Image.fromarray(codes).save(stream, format="JPEG", quality=quality, subsampling="4:4:4")
+        Image.fromarray(as_bytes(gain_map.values)).save(
+            stream, format="JPEG", quality=quality, subsampling="4:4:4"
+        )
     except (OSError, ValueError) as error:
         raise OutputError(f"the gain map cannot be encoded: {error}") from error
     meaning = segment_bytes(APP1, XMP_NAME + hdrgm_packet(gain_map))
@@ -47,9 +53,13 @@ def gain_map_jpeg(gain_map: GainMap, quality: int = 95) -> bytes:
 
 
 def with_gain_map_index(picture: bytes, gain_map_length: int) -> bytes:
-    """Announce in a picture's JPEG that a gain map's JPEG of so many bytes is right behind its end.
+    """Announce in a picture's JPEG that a gain map's JPEG is right behind its end.
 
-    The XMP is not touched: hdr/xmp.py has the packet that it needs.
+    The XMP is not touched: see ultra_hdr_packet for what it needs.
+
+    Args:
+        picture: A JPEG.
+        gain_map_length: Bytes of the gain map's JPEG.
     """
     at = behind_metadata(picture)  # MPF wants to be behind EXIF; XMP is an APP1 too
     index = mpf_segment(len(picture) + len(NOTICE), at + len(NOTICE), gain_map_length)

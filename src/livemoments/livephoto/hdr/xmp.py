@@ -1,4 +1,4 @@
-"""Read and write the XMP about gain maps: Adobe's words, which Ultra HDR uses, and Apple's.
+"""Read and write what XMP says of gain maps: Adobe's words, which Ultra HDR uses, and Apple's.
 
 Each word may be an attribute or an element, and of three channels an rdf:Seq.
 developer.android.com/media/platform/hdr-image-format
@@ -31,7 +31,7 @@ MAX_NUMBER = 40  # letters
 
 
 def read_hdrgm(xmp: bytes | None) -> GainMapNumbers | None:
-    """Read the numbers of a gain map in its own packet; None where it has none of them.
+    """Read the numbers of a gain map in its own packet, or None where it has none of them.
 
     Raises:
         DamagedFileError: A number is missing or is none.
@@ -54,22 +54,21 @@ def read_hdrgm(xmp: bytes | None) -> GainMapNumbers | None:
 
 
 def has_hdr_version(xmp: bytes | None) -> bool:
-    """Return whether a picture's packet states that a gain map belongs to it."""
+    """Return whether a picture's packet says that a gain map belongs to it."""
     return "Version" in _words(xmp, HDRGM)
 
 
 def apple_words(xmp: bytes | None) -> dict[str, str]:
-    """Return Apple's words about a gain map: HDRGainMapVersion and HDRGainMapHeadroom (iOS 18)."""
+    """Read Apple's words about a gain map: HDRGainMapVersion and, since iOS 18, its headroom."""
     return {name: values[0] for name, values in _words(xmp, APPLE_MAP).items()}
 
 
 def apple_packet(headroom: float) -> bytes:
     """Return the packet of Apple's auxiliary picture, in the words of iOS 18."""
-    return as_packet(
-        f'<x:xmpmeta xmlns:x="{META}"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""'
-        f' xmlns:HDRGainMap="{APPLE_MAP}"><HDRGainMap:HDRGainMapVersion>{APPLE_VERSION}'
-        "</HDRGainMap:HDRGainMapVersion><HDRGainMap:HDRGainMapHeadroom>"
-        f"{headroom:.6f}</HDRGainMap:HDRGainMapHeadroom></rdf:Description></rdf:RDF></x:xmpmeta>"
+    return _described(
+        f'xmlns:HDRGainMap="{APPLE_MAP}"',
+        f"<HDRGainMap:HDRGainMapVersion>{APPLE_VERSION}</HDRGainMap:HDRGainMapVersion>"
+        f"<HDRGainMap:HDRGainMapHeadroom>{headroom:.6f}</HDRGainMap:HDRGainMapHeadroom>",
     )
 
 
@@ -94,17 +93,23 @@ def hdrgm_packet(gain_map: GainMap) -> bytes:
         for name, each in texts.items()
         if len(each) > 1
     ]
+    return _described(f'xmlns:hdrgm="{HDRGM}" {" ".join(attributes)}', "".join(lists))
+
+
+def _described(attributes: str, content: str) -> bytes:
+    """Return the packet of one description."""
     return as_packet(
         f'<x:xmpmeta xmlns:x="{META}"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""'
-        f' xmlns:hdrgm="{HDRGM}" {" ".join(attributes)}>{"".join(lists)}</rdf:Description>'
-        "</rdf:RDF></x:xmpmeta>"
+        f" {attributes}>{content}</rdf:Description></rdf:RDF></x:xmpmeta>"
     )
 
 
 def ultra_hdr_packet(xmp: bytes | None, gain_map_length: int) -> bytes:
-    """Announce in a picture's packet that a gain map's JPEG of so many bytes follows.
+    """Return a picture's packet that says that a gain map of so many bytes follows.
 
-    xmp is a packet to add to, without a container's directory; or None.
+    Args:
+        xmp: A packet to add to, without a container's directory; or None.
+        gain_map_length: Bytes of the gain map's JPEG.
     """
     items = "".join(
         f'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="{semantic}"'
@@ -125,6 +130,11 @@ def ultra_hdr_packet(xmp: bytes | None, gain_map_length: int) -> bytes:
     if root is None or rdf is None:
         root = rdf = element_of(f'<rdf:RDF xmlns:rdf="{RDF}"/>')
     rdf.insertBefore(added, rdf.firstChild)
+    return packet_of(root)
+
+
+def packet_of(root: minidom.Element) -> bytes:
+    """Return the packet of parsed XMP, wrapped in 'x:xmpmeta' where it is not yet."""
     body = root.toxml()
     if root.tagName != "x:xmpmeta":
         body = f'<x:xmpmeta xmlns:x="{META}">{body}</x:xmpmeta>'
@@ -132,7 +142,12 @@ def ultra_hdr_packet(xmp: bytes | None, gain_map_length: int) -> bytes:
 
 
 def with_hdr_version(packet: bytes) -> bytes:
-    """Add to a picture's packet, which has a description, that it has a gain map."""
+    """Add to a picture's packet that a gain map belongs to this picture.
+
+    Args:
+        packet: A packet with a description, such as the one with the container's directory, to
+            which the word is added.
+    """
     root = parse_packet(packet)
     found = root.getElementsByTagNameNS(RDF, "Description") if root is not None else []
     if root is None or not found:
@@ -150,7 +165,7 @@ def _words(xmp: bytes | None, namespace: str) -> dict[str, list[str]]:
         return found
     try:
         elements = [root, *root.getElementsByTagName("*")]
-    except RecursionError:  # nested thousands deep: nobody's metadata
+    except RecursionError:  # nested thousands deep: no one writes such metadata
         return found
     for element in elements:
         attributes: Any = element.attributes

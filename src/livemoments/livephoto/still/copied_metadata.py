@@ -1,4 +1,4 @@
-"""Adapt the metadata of a still that is copied into another format.
+"""Change the metadata of a key photo that stays the same but gets another container.
 
 Place, dates, camera, lens, authors, orientation, maker notes, thumbnail: all stay. What goes is
 what names the Live Photo that it was half of, and makers' words about a clip in this very file.
@@ -25,14 +25,14 @@ from livemoments.livephoto.metadata.exif import (
     BrokenExif,
     ExifEditor,
 )
+from livemoments.livephoto.still.encode import JPEG_EXIF_ROOM, without_maker_note
 from livemoments.livephoto.still.moment_metadata import EXIF_VERSION, XIAOMI_MOTION_PHOTO
-from livemoments.livephoto.still.write import JPEG_EXIF_ROOM, without_maker_note
 
 DNG_PRIVATE_DATA = 0xC634
 
 
 def exif_named(exif: bytes | None, identifier: str) -> tuple[bytes, tuple[str, ...]]:
-    """EXIF whose maker note names a Live Photo, all else as it was, and notes.
+    """Name a Live Photo in the maker note of EXIF, all else as it was; returns notes too.
 
     Args:
         exif: The key photo's, as TIFF bytes, or None.
@@ -51,7 +51,7 @@ def exif_named(exif: bytes | None, identifier: str) -> tuple[bytes, tuple[str, .
 
 
 def exif_named_in_jpeg(exif: bytes | None, identifier: str) -> tuple[bytes, tuple[str, ...]]:
-    """Do as exif_named, short enough for a JPEG: first the thumbnail goes, then maker notes."""
+    """Do what exif_named does, but fit a JPEG: first the thumbnail goes, then the maker note."""
     named, notes = exif_named(exif, identifier)
     if exif is None or len(named) <= JPEG_EXIF_ROOM:
         return named, notes
@@ -63,7 +63,7 @@ def exif_named_in_jpeg(exif: bytes | None, identifier: str) -> tuple[bytes, tupl
 
 
 def exif_unnamed(exif: bytes | None) -> bytes | None:
-    """EXIF that names no Live Photo of Apple's, all else as it was; broken EXIF stays so."""
+    """Remove what names Apple's Live Photo from EXIF, all else as it was; broken EXIF stays so."""
     if exif is None:
         return None
     try:
@@ -80,7 +80,7 @@ def exif_unnamed(exif: bytes | None) -> bytes | None:
 
 
 def _new(identifier: str) -> bytes:
-    """EXIF with an identifier alone."""
+    """Return EXIF with an identifier alone."""
     editor = ExifEditor(None)
     editor.put("details", EXIF_VERSION, UNDEFINED, b"0232")
     editor.put("details", MAKER_NOTE, UNDEFINED, new_note(identifier))

@@ -1,13 +1,12 @@
 """Find the gain map that belongs to a still: Apple's in HEIC and JPEG, Ultra HDR's in JPEG.
 
-A gain map that cannot be trusted in every number is left out, with the reason: a picture without
-one is right on every display, a picture with a wrong one is not.
+A gain map that cannot be trusted in every number is left out with a reason: a picture without one
+is right on every display, a picture with a wrong one is not.
 """
 
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import ExifTags, ImageOps
@@ -33,9 +32,7 @@ from livemoments.livephoto.hdr.iso import VERSION as ISO_VERSION
 from livemoments.livephoto.hdr.iso import GainMapNumbers, read_iso_metadata
 from livemoments.livephoto.hdr.xmp import apple_words, has_hdr_version, read_hdrgm
 from livemoments.livephoto.metadata.xmp import parse_motion_facts
-
-if TYPE_CHECKING:
-    from livemoments.livephoto.still.still import Still
+from livemoments.livephoto.still.still import DECODER_FAULTS, Still, opened
 
 LEAST_HEADROOM = 1.01  # below, the map brightens nothing
 MAX_BYTES = 64 * 1024 * 1024  # of a gain map's own JPEG
@@ -52,7 +49,7 @@ class FoundGainMap:
     reason: str | None = None
 
 
-def read_gain_map(still: "Still") -> FoundGainMap:
+def read_gain_map(still: Still) -> FoundGainMap:
     """Read the gain map of a still; never raises on a damaged one."""
     if still.path is None or still.format not in ("HEIC", "JPEG"):
         return FoundGainMap()
@@ -65,8 +62,8 @@ def read_gain_map(still: "Still") -> FoundGainMap:
         return FoundGainMap(reason=str(error))
 
 
-def _fitting(gain_map: GainMap, still: "Still") -> GainMap:
-    """Return the map if it is surely of the still's shape, upright like it."""
+def _fitting(gain_map: GainMap, still: Still) -> GainMap:
+    """Return the map once it is sure to be of the still's shape, upright like it."""
     shape = (gain_map.width / gain_map.height) / (still.width / still.height)
     if abs(shape - 1) > SAME_SHAPE or gain_map.width > still.width:
         raise UnsupportedFileError(
@@ -76,11 +73,9 @@ def _fitting(gain_map: GainMap, still: "Still") -> GainMap:
     return gain_map
 
 
-def _in_heic(still: "Still") -> GainMap | None:
+def _in_heic(still: Still) -> GainMap | None:
     """Read Apple's auxiliary picture, which libheif turns upright like the still."""
     import pillow_heif
-
-    from livemoments.livephoto.still.still import DECODER_FAULTS
 
     try:
         file = pillow_heif.open_heif(still.path if still.data is None else io.BytesIO(still.data))
@@ -109,7 +104,7 @@ def _refuse_other_kinds(items: HeifItems) -> None:
 
 
 def _described(stream: FileSlice, items: HeifItems, item_id: int) -> dict[str, str]:
-    """Read what XMP states of an item in Apple's words."""
+    """Read what XMP says of an item in Apple's words."""
     words: dict[str, str] = {}
     for item in items.describing(item_id):
         if item.content_type == XMP_MIME:
@@ -117,8 +112,8 @@ def _described(stream: FileSlice, items: HeifItems, item_id: int) -> dict[str, s
     return words
 
 
-def _from_apple(still: "Still", values: np.ndarray, words: dict[str, str]) -> GainMap | None:
-    """Turn Apple's map into our convention; return None where it brightens nothing."""
+def _from_apple(still: Still, values: np.ndarray, words: dict[str, str]) -> GainMap | None:
+    """Turn Apple's map into our convention; None where it brightens nothing."""
     if "HDRGainMapVersion" not in words:
         raise UnsupportedFileError("its gain map states no version; Apple's always do")
     headroom = _stated_headroom(words) or noted_headroom(still.exif)
@@ -139,8 +134,8 @@ def _stated_headroom(words: dict[str, str]) -> float | None:
     return stated if 1 <= stated <= MAX_HEADROOM else None
 
 
-def _in_jpeg(still: "Still") -> GainMap | None:
-    """Read the first of the further pictures in the file that declares itself a gain map."""
+def _in_jpeg(still: Still) -> GainMap | None:
+    """Read the first of the further pictures in the file that says that it is a gain map."""
     length = still.source.length
     with still.source.open(bounded=True) as stream:
         parts = list(segments(stream))
@@ -159,7 +154,7 @@ def _in_jpeg(still: "Still") -> GainMap | None:
 
 
 def _places(
-    still: "Still", stream: FileSlice, parts: list[Segment], length: int
+    still: Still, stream: FileSlice, parts: list[Segment], length: int
 ) -> Iterator[tuple[int, int]]:
     """Yield where further pictures may be, and how long: by MPF, by the directory, by sight."""
     yield from further_pictures(parts)
@@ -175,8 +170,8 @@ def _places(
     yield end, length - end
 
 
-def _from_picture(still: "Still", parts: list[Segment], data: bytes) -> GainMap | None:
-    """Read the gain map that a further picture is; return None where it is something else."""
+def _from_picture(still: Still, parts: list[Segment], data: bytes) -> GainMap | None:
+    """Read a further picture as a gain map; None where it is something else."""
     xmp = named(parts, APP1, XMP_NAME)
     words = apple_words(xmp)
     numbers = _numbers(named(parts, APP2, ISO_NAME), xmp)
@@ -190,13 +185,13 @@ def _from_picture(still: "Still", parts: list[Segment], data: bytes) -> GainMap 
     own = {name: value for name, value in vars(numbers).items() if name != "base_colours"}
     gain_map = GainMap(values=values.astype(np.float32) / np.float32(255), **own)
     # The same factor for red, green and blue is the same in every space of their primaries.
-    if not numbers.base_colours and (values.ndim == 3 or not gain_map.has_equal_channels):
+    if not numbers.base_colours and (values.ndim == 3 or not gain_map.channels_equal):
         raise UnsupportedFileError("its gain map is for colours of another space, not read")
     return gain_map
 
 
 def _numbers(iso: bytes | None, xmp: bytes | None) -> GainMapNumbers | None:
-    """ISO 21496-1's numbers where they can be read, else XMP's, which say the same."""
+    """Read ISO 21496-1's numbers where possible, else XMP's, which say the same."""
     if iso is None or len(iso) <= len(ISO_VERSION):
         return read_hdrgm(xmp)
     try:
@@ -208,10 +203,8 @@ def _numbers(iso: bytes | None, xmp: bytes | None) -> GainMapNumbers | None:
         return found
 
 
-def _upright_values(still: "Still", data: bytes) -> np.ndarray:
+def _upright_values(still: Still, data: bytes) -> np.ndarray:
     """Decode a gain map's JPEG: uint8 h x w or h x w x 3, turned as the still is."""
-    from livemoments.livephoto.still.still import opened
-
     if still.path is None:
         raise DamagedFileError("its gain map has no file")
     try:

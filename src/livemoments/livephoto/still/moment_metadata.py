@@ -1,8 +1,8 @@
-"""Copy the key photo's metadata to a restored moment, without the fields that are no longer true.
+"""Make the metadata of a restored moment from the key photo's, without what would be untrue.
 
-Copied: place, camera, lens, exposure, authors, captions, maker notes. Moved: the dates, by the time
-between the key photo and the moment. Set: orientation 1, sizes, software. Left out: thumbnails, and
-whatever pairs the picture with a clip, a gain map or a depth map that it no longer has.
+Kept: place, camera, lens, exposure, authors, captions, maker notes. Moved: the dates, by the time
+between the key photo and the moment. Set: orientation 1, sizes, software. Left out: thumbnails,
+and whatever pairs the picture with a clip, a gain map or a depth map that it no longer has.
 
 The GPS time stamp stays: EXIF defines it as the time of the position, which is still the phone's.
 """
@@ -10,16 +10,13 @@ The GPS time stamp stays: EXIF defines it as the time of the position, which is 
 import struct
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from livemoments.livephoto.container.iptc import moved_iptc
 from livemoments.livephoto.metadata import exif as tags
 from livemoments.livephoto.metadata.apple_note import MAKER_NOTE_START, without_fields
 from livemoments.livephoto.metadata.exif import BrokenExif, ExifEditor, TableName
 from livemoments.livephoto.metadata.xmp_edit import carry_xmp
-
-if TYPE_CHECKING:
-    from livemoments.livephoto.still.still import Still
+from livemoments.livephoto.still.still import Still
 
 EXIF_VERSION = 0x9000
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
@@ -50,7 +47,7 @@ class CarriedMetadata:
 
 
 def carry_metadata(
-    still: "Still | None", *, width: int, height: int, time_shift_s: float, software: str
+    still: Still | None, *, width: int, height: int, time_shift_s: float, software: str
 ) -> CarriedMetadata:
     """Make the metadata of a picture restored from this still's Live Photo.
 
@@ -85,7 +82,7 @@ def carry_metadata(
 def _finished(
     editor: ExifEditor, width: int, height: int, software: str, notes: list[str]
 ) -> bytes:
-    """Set all that a new picture needs in its EXIF, dates apart."""
+    """Set all that a new picture's EXIF needs, dates apart, and return its bytes."""
     editor.put_number("main", tags.ORIENTATION, 1)
     editor.put_text("main", tags.SOFTWARE, software)
     if editor.get("details", EXIF_VERSION) is None:
@@ -99,7 +96,7 @@ def _finished(
     return editor.to_bytes()
 
 
-def _new_editor(still: "Still | None") -> ExifEditor:
+def _new_editor(still: Still | None) -> ExifEditor:
     """Start an EXIF with what is known of a still that has none, or a broken one."""
     editor = ExifEditor(None)
     if still is None:
@@ -191,7 +188,7 @@ def _unpair(editor: ExifEditor, notes: list[str]) -> None:
 
 
 def unpaired_apple_note(note: bytes) -> bytes:
-    """Return an Apple maker note of the same length without what binds it to a clip or gain map.
+    """Remove from an Apple maker note what binds it to a clip or gain map; its length stays.
 
     Raises:
         struct.error: The note is cut short.

@@ -176,7 +176,7 @@ def opened(
 ) -> Iterator[Image.Image]:
     """Open a picture, pixels not yet decoded; any decoder's fault becomes one of our errors."""
     found = file or Source.whole(path)
-    formats = _formats()
+    formats = picture_formats()
     try:
         with _WARNINGS_LOCK, warnings.catch_warnings():
             # Decoders warn about odd metadata; what matters is noted or raised by us.
@@ -261,7 +261,7 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
 
 
 @cache
-def _formats() -> tuple[str, ...]:
+def picture_formats() -> tuple[str, ...]:
     """Teach Pillow HEIC, once, when the first picture is opened; return what it reads of ours."""
     import pillow_heif
 

@@ -1,7 +1,7 @@
-"""Copy a key photo's file without its clip, or with other metadata; its picture is never decoded.
+"""Copy a key photo's file without its clip, and with other metadata.
 
-The coded picture, and what the file holds with it (HDR gain map, depth, thumbnails, colour
-profile), come out as they went in.
+Never decoded, never encoded: the coded picture, and what else a file holds (HDR gain map, depth,
+thumbnails, colour profile), come out as they went in.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ from livemoments.livephoto.metadata.xmp import parse_motion_facts
 from livemoments.livephoto.still.still import Still
 
 FORMATS = ("JPEG", "HEIC")
-ENCODE_ANEW = "end OUT in the other format, .jpg or .heic, to have it encoded anew"
+ENCODE_ANEW = "end the output in the other format, .jpg or .heic, to have it encoded anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +36,13 @@ class StillFile:
 
     name: str  # of the file, for messages
     format: str  # "JPEG" or "HEIC"
-    data: bytes  # the picture's bytes; of a JPEG those of its first picture
-    exif: bytes | None  # EXIF as TIFF bytes, as the file has it; or None
-    xmp: bytes | None  # XMP packet as the file has it, or None
+    data: bytes  # the picture's; of a JPEG those of its first picture
+    exif: bytes | None  # as TIFF bytes
+    xmp: bytes | None  # a packet
     attached: tuple[AttachedPicture, ...] = ()  # whole pictures behind a JPEG's own, in order
 
     def auxiliary(self) -> tuple[str, ...]:
-        """List what the file holds next to its picture that encoding it anew loses."""
+        """List what encoding the picture anew loses of the file, in its own words."""
         if self.format == "HEIC":
             return auxiliary_kinds(self.data)
         return tuple(_named(each) for each in self.attached)
@@ -50,14 +50,16 @@ class StillFile:
     def with_metadata(
         self, *, exif: bytes | None, xmp: bytes | None, attached: Sequence[AttachedPicture] = ()
     ) -> bytes:
-        """Return the picture's bytes with this EXIF (TIFF bytes) and XMP packet; None for none.
+        """Return the picture's bytes with this metadata.
 
-        A HEIC keeps its own XMP where none is given. attached are those of the attached pictures
-        that will follow right behind.
+        Args:
+            exif: TIFF bytes, or None for none.
+            xmp: A packet, or None for none; a HEIC keeps its own where it is None.
+            attached: Of the attached pictures, those that will follow right behind.
 
         Raises:
-            DamagedFileError: the file's tables are broken.
-            UnsupportedFileError: it is built so that nothing in it can be moved.
+            DamagedFileError: The file's tables are broken.
+            UnsupportedFileError: It is built so that nothing in it can be moved.
         """
         with _naming(self.name):
             if self.format == "HEIC":

@@ -1,4 +1,4 @@
-"""Put into a MOV what makes it half of a Live Photo: the identifier, and the still's time.
+"""Put into a MOV what makes it half of a Live Photo: the identifier, and when the still was taken.
 
 The identifier is a QuickTime key of the movie ('moov/meta': 'keys' names it, 'ilst' holds it).
 The time is that of the one sample of a timed-metadata track ('mebx'): an empty edit of that
@@ -83,12 +83,12 @@ def set_still_time(movie: Movie, time_s: float) -> float:
 
 
 def still_keys(track: Node) -> dict[int, str]:
-    """Return a track's timed-metadata keys, by their number in its samples; {} for other tracks."""
+    """Read a track's timed-metadata keys by their number in samples; none of other tracks."""
     return metadata_keys(track.payload(f"{TABLES}/stsd"))
 
 
 def sample_items(sample: bytes) -> list[tuple[int, bytes]]:
-    """List (key number, value) of a timed-metadata sample, a run of {u32 size, u32 key, value}."""
+    """Split a timed-metadata sample, a run of {u32 size, u32 key, value}, into (key, value)."""
     return [
         (int.from_bytes(key, "big"), sample[start:end])
         for key, start, end in small_boxes(sample, 0, len(sample))
@@ -96,7 +96,7 @@ def sample_items(sample: bytes) -> list[tuple[int, bytes]]:
 
 
 def read_first_sample(movie: Movie, track: Node) -> bytes:
-    """Return the bytes of a track's first sample; none where there is none, or one too long."""
+    """Read a track's first sample; empty where there is none, or one too long."""
     place = first_sample(track)
     if place is None or place[1] > MAX_SAMPLE:
         return b""
@@ -148,7 +148,7 @@ def _new_track(movie: Movie) -> Node:
 
 
 def _track_boxes(number: int, dates: bytes) -> list[Node]:
-    """Return the content of a 'trak' with one still-image-time key, without its sample tables."""
+    """Return the content of a 'trak' with one still-image-time key, without tables of samples."""
     matrix = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 1 << 30)
     header = struct.pack(">I", TRACK_FLAGS) + dates + struct.pack(">III", number, 0, 0)
     name = Node(b"keyd", b"mdta" + STILL_IMAGE_TIME.encode()).to_bytes()

@@ -20,7 +20,7 @@ MAX_SAMPLE = 1 << 20
 
 
 def stated_time_us(stream: ByteStream, length: int) -> int | None:
-    """Return the key photo's time by the clip's metadata track; None where there is none."""
+    """Read the key photo's time in the clip's metadata track; None where there is no such track."""
     at = _time_at(stream, length)
     if at is None:
         return None
@@ -29,7 +29,7 @@ def stated_time_us(stream: ByteStream, length: int) -> int | None:
 
 
 def with_stated_time(clip: bytes, time_us: int) -> bytes:
-    """Set this time in the clip's metadata track, where it has one; all else stays as it was."""
+    """Set the time in the clip's metadata track, where it has one; all else is as it was."""
     at = _time_at(io.BytesIO(clip), len(clip))
     if at is None:
         return clip
@@ -37,7 +37,7 @@ def with_stated_time(clip: bytes, time_us: int) -> bytes:
 
 
 def _time_at(stream: ByteStream, length: int) -> int | None:
-    """Return the byte at which the time stands in the clip."""
+    """Find the byte at which the time stands in the clip."""
     moov = find_box(stream, 0, length, "moov")
     if moov is None:
         return None
@@ -56,7 +56,7 @@ def _time_at(stream: ByteStream, length: int) -> int | None:
 
 
 def _image_metadata(stream: ByteStream, trak: Box) -> tuple[int, int] | None:
-    """Offset and size of the sample of a track, if the track is the one wanted."""
+    """Return offset and size of a track's sample, if the track is the one wanted."""
     box = find_box(stream, trak.payload, trak.end, "mdia/minf/stbl/stsd")
     description = b"" if box is None else read_payload(stream, box)
     if description[12:16] != b"mett" or MIME not in description:
@@ -66,7 +66,7 @@ def _image_metadata(stream: ByteStream, trak: Box) -> tuple[int, int] | None:
 
 
 def _time_in(sample: bytes) -> int | None:
-    """Return where the primary picture's time stands in the sample."""
+    """Find where the primary picture's time stands in the sample."""
     at = 0
     for tag, skipped in ((METADATA, 0), (SCORES, 4), (FRAME_SCORE, 4)):
         if sample[at : at + 1] != bytes([tag]):

@@ -1,4 +1,4 @@
-"""Write the XMP that states where in a photo's file its clip lies: Google's properties.
+"""Write XMP that says where in a photo's file its clip lies: Google's properties, in a packet.
 
 Written as Google's camera writes them, by attributes, with the prefixes GCamera, Container and
 Item: Android's own reader (media3) goes by these names, and only looks at the first description.
@@ -8,24 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 from xml.dom import minidom
 
+from livemoments.livephoto.hdr.xmp import CONTAINER, HDRGM, META, packet_of
 from livemoments.livephoto.metadata.xmp import CAMERA, ITEM, OPLUS, VIVO, XIAOMI, ContainerItem
 from livemoments.livephoto.metadata.xmp_edit import (
     RDF,
     XMLNS,
-    as_packet,
     element_of,
     parse_packet,
     rdf_of,
 )
 
-CONTAINER = "http://ns.google.com/photos/1.0/container/"
-META = "adobe:ns:meta/"
 NAMESPACES = {"GCamera": CAMERA, "Container": CONTAINER, "Item": ITEM}
 # What speaks of a clip, or of the places of all that is in the file: these words of Google's
 # camera, and whatever its containers, Xiaomi, OPPO or vivo say.
 ABOUT_CLIP = ("MotionPhoto", "MicroVideo")
 ABOUT_FILE = frozenset({CONTAINER, ITEM, OPLUS, VIVO, XIAOMI})
-GAIN_MAP = "http://ns.adobe.com/hdr-gain-map/1.0/"
 FORM = {RDF, XMLNS, META, None}  # namespaces of a packet that says nothing
 EMPTY = (
     f'<x:xmpmeta xmlns:x="{META}"><rdf:RDF xmlns:rdf="{RDF}">'
@@ -39,9 +36,9 @@ def motion_photo_packet(
     """Return a packet of Motion Photo 1.0.
 
     Args:
-        xmp: a packet to add to, whose properties of clips and containers are replaced; or None.
-        items: the container's directory: the primary picture first, the clip last.
-        timestamp_us: the picture's time in the clip, microseconds.
+        xmp: A packet to add to, whose properties of clips and containers are replaced; or None.
+        items: The container's directory: the primary picture first, the clip last.
+        timestamp_us: The picture's time in the clip, microseconds.
     """
     properties = {
         "MotionPhoto": 1,
@@ -51,18 +48,20 @@ def motion_photo_packet(
     return _packet(xmp, properties, items)
 
 
-def packet_of_jpeg_and_clip(clip_bytes: int, timestamp_us: int) -> bytes:
-    """Return the packet of a JPEG with an MP4 of so many bytes behind it, and nothing else."""
-    still = ContainerItem(mime="image/jpeg", semantic="Primary", length=0, padding=0)
-    clip = ContainerItem(mime="video/mp4", semantic="MotionPhoto", length=clip_bytes, padding=0)
-    return motion_photo_packet(None, [still, clip], timestamp_us)
+def packet_of_jpeg_and_clip(clip_length: int, timestamp_us: int) -> bytes:
+    """Return the packet of a JPEG that an MP4 of so many bytes follows at once."""
+    first = ContainerItem(mime="image/jpeg", semantic="Primary", length=0, padding=0)
+    last = ContainerItem(mime="video/mp4", semantic="MotionPhoto", length=clip_length, padding=0)
+    return motion_photo_packet(None, [first, last], timestamp_us)
 
 
 def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> bytes:
     """Return a packet of MicroVideo version 1.
 
-    xmp and timestamp_us are as for motion_photo_packet; offset counts bytes from the clip's first
-    one to the end of the file.
+    Args:
+        xmp: A packet to add to, whose properties of clips and containers are replaced; or None.
+        offset: Bytes from the clip's first one to the end of the file.
+        timestamp_us: The picture's time in the clip, microseconds.
     """
     properties = {
         "MicroVideo": 1,
@@ -74,10 +73,14 @@ def micro_video_packet(xmp: bytes | None, offset: int, timestamp_us: int) -> byt
 
 
 def packet_without_clip(xmp: bytes | None, items: Sequence[ContainerItem] = ()) -> bytes | None:
-    """Return a packet that promises no clip; None where nothing of it is left.
+    """Remove what promises a clip from a packet; one that never did stays, byte for byte.
 
-    One that never did stays as it is, byte for byte. items are the container's directory without
-    the clip, where other pictures follow the first.
+    Args:
+        xmp: A packet, or None.
+        items: The container's directory without the clip, where other pictures follow the first.
+
+    Returns:
+        None where there is none, or nothing of it is left.
     """
     if xmp is None:
         return None
@@ -85,10 +88,10 @@ def packet_without_clip(xmp: bytes | None, items: Sequence[ContainerItem] = ()) 
         root = parse_packet(xmp)
         if root is None or rdf_of(root) is None or not _remove_stale(root, ABOUT_FILE):
             return xmp
-        if not items and _spoken(root) <= FORM:
+        if not items and _namespaces(root) <= FORM:
             return None
         return _with_properties(root, {}, items)
-    except RecursionError:  # nested thousands deep: nobody's metadata
+    except RecursionError:  # nested thousands deep: no one writes such metadata
         return None
 
 
@@ -97,7 +100,7 @@ def _packet(xmp: bytes | None, properties: dict[str, int], items: Sequence[Conta
         root = parse_packet(xmp)
         if root is not None and rdf_of(root) is not None:
             return _with_properties(root, properties, items)
-    except RecursionError:  # nested thousands deep: nobody's metadata
+    except RecursionError:  # nested thousands deep: no one writes such metadata
         pass
     return _with_properties(element_of(EMPTY), properties, items)
 
@@ -107,8 +110,8 @@ def _with_properties(
 ) -> bytes:
     rdf = rdf_of(root) or root
     in_heic = bool(items) and items[0].mime != "image/jpeg"
-    has_gain_map = in_heic or any(item.semantic == "GainMap" for item in items)
-    _remove_stale(root, ABOUT_FILE if has_gain_map else ABOUT_FILE | {GAIN_MAP})
+    keeps_gain_map = in_heic or any(item.semantic == "GainMap" for item in items)
+    _remove_stale(root, ABOUT_FILE if keeps_gain_map else ABOUT_FILE | {HDRGM})
     description = _only_description(rdf)
     used = ("GCamera",) if properties else ()
     for prefix in (*used, "Container", "Item") if items else used:
@@ -119,16 +122,13 @@ def _with_properties(
         description.setAttributeNS(CAMERA, f"GCamera:{name}", str(value))
     if items:
         _append_directory(description, items)
-    body = root.toxml()
-    if root.tagName != "x:xmpmeta":
-        body = f'<x:xmpmeta xmlns:x="{META}">{body}</x:xmpmeta>'
-    return as_packet(body)
+    return packet_of(root)
 
 
 def _only_description(rdf: minidom.Element) -> minidom.Element:
-    """Return a packet's one description; what others say of the same thing moves into the first.
+    """Merge a packet's descriptions of the same thing into the first, and return that.
 
-    They mean the same apart and together, but readers give up at one without their properties.
+    Apart they mean the same, but readers give up at one without the properties that they want.
     """
     found = [
         node
@@ -152,10 +152,10 @@ def _only_description(rdf: minidom.Element) -> minidom.Element:
 
 
 def _remove_stale(root: minidom.Element, stale: frozenset[str]) -> bool:
-    """Remove what speaks of a clip or in one of these namespaces; says if there was anything."""
+    """Remove what speaks of a clip or in one of these namespaces; return if anything did."""
     removed = _remove_properties(root, stale)
     if removed:
-        _remove_declarations(root, {CAMERA, *stale} - _spoken(root))
+        _remove_declarations(root, {CAMERA, *stale} - _namespaces(root))
     return removed
 
 
@@ -180,18 +180,18 @@ def _is_stale(node: minidom.Element | minidom.Attr, stale: frozenset[str]) -> bo
     return node.namespaceURI in stale
 
 
-def _spoken(element: minidom.Element) -> set[str | None]:
-    """Return the namespaces that are used in an element."""
+def _namespaces(element: minidom.Element) -> set[str | None]:
+    """Return the namespaces of all that an element states."""
     attributes: Any = element.attributes
     found = {element.namespaceURI, *(each.namespaceURI for each in attributes.values())}
     for child in element.childNodes:
         if isinstance(child, minidom.Element):
-            found |= _spoken(child)
+            found |= _namespaces(child)
     return found
 
 
 def _remove_declarations(element: minidom.Element, mute: set[str]) -> None:
-    """Remove the names of namespaces that are not used any more."""
+    """Remove the declarations of namespaces in which nothing is stated any more."""
     attributes: Any = element.attributes
     for attribute in list(attributes.values()):
         if attribute.namespaceURI == XMLNS and attribute.value in mute:

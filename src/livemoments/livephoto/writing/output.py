@@ -1,25 +1,23 @@
-"""Choose the output path and write the restored moment there, as a picture or a Live Photo."""
+"""Choose the output path and write the restored moment there."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from livemoments.errors import ConfigError
+from livemoments.livephoto import LivePhoto
 from livemoments.livephoto.hdr.gain_map import GainMap
-from livemoments.livephoto.reading.live_photo import LivePhoto
-from livemoments.livephoto.still.write import Subsampling, Written, write_picture
-from livemoments.livephoto.writing.apple import write_apple
-from livemoments.livephoto.writing.format import Format
-from livemoments.livephoto.writing.motion_photo import write_motion_photo
-from livemoments.livephoto.writing.targets import (
+from livemoments.livephoto.still.encode import Subsampling
+from livemoments.livephoto.writing.format import Format, Place, Written, format_called
+from livemoments.livephoto.writing.live_photo import write_live_photo
+from livemoments.livephoto.writing.place import (
     bare_stem,
     check_place,
     folder_next_to,
-    format_called,
     format_of_source,
-    place_for,
+    path_for,
 )
 from livemoments.version import __version__
 
@@ -30,7 +28,7 @@ class OutputChoice:
 
     path: Path | None = None  # a file, or a folder that exists; None: next to the still
     live: bool = False  # a Live Photo: the picture together with the clip
-    format: str | None = None  # of that Live Photo, one of Format; None: as the source
+    format: str | None = None  # of that Live Photo, a name of Format; None: as the source
     quality: int = 95  # of JPEG and HEIC, 1 to 100
     subsampling: str = "4:2:0"  # of the colours in JPEG and HEIC, or "4:4:4"
     overwrite: bool = False
@@ -43,39 +41,30 @@ class OutputChoice:
         if self.format is not None:
             format_called(self.format)
             if not self.live:
-                raise ConfigError(f"{self.format} is the format of a Live Photo; ask for live too")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where one moment of one Live Photo goes, and in which format."""
-
-    path: Path
-    format: Format | None  # None: a picture alone
+                raise ConfigError(f"{self.format} is a Live Photo's format; ask for live as well")
 
 
 def choose_place(choice: OutputChoice, live: LivePhoto, time_s: float) -> Place:
-    """Choose the file for the moment at time_s, and check it before long work begins.
+    """Choose where the moment at time_s goes, before long work that a bad path would waste.
 
     Raises:
         OutputError: the place is refused.
     """
-    format = None
+    file_format = None
     if choice.live:
-        format = format_called(choice.format) if choice.format else format_of_source(live)
-    path = _path(choice.path, live, time_s, format)
-    check_place(path, format, overwrite=choice.overwrite, inputs=live.files)
-    return Place(path=path, format=format)
+        file_format = Format(choice.format) if choice.format else format_of_source(live)
+    path = _path(choice.path, live, time_s, file_format)
+    return check_place(path, file_format, overwrite=choice.overwrite, inputs=live.files)
 
 
-def _path(wanted: Path | None, live: LivePhoto, time_s: float, format: Format | None) -> Path:
+def _path(wanted: Path | None, live: LivePhoto, time_s: float, file_format: Format | None) -> Path:
     """Return the file to write: as asked, or named after the still and the moment."""
     if wanted is not None and not wanted.is_dir():
         return wanted
     still = live.path
     moment = f"-{time_s:.3f}s"
-    if format is not None:
-        return place_for(live, bare_stem(still) + moment, wanted, format)
+    if file_format is not None:
+        return path_for(live, bare_stem(still) + moment, wanted, file_format)
     return (wanted or folder_next_to(still)) / f"{still.stem}{moment}.jpg"
 
 
@@ -93,7 +82,7 @@ def write_moment(
     Args:
         image: float RGB H x W x 3 in [0, 1], in the key photo's colour space.
         place: where, and in which format.
-        choice: how it is compressed, and whether a file may be replaced.
+        choice: how it is compressed.
         live: the Live Photo that the moment is of.
         time_s: of the moment, in seconds of the clip's clock.
         gain_map: of the picture's view; None: without HDR.
@@ -102,20 +91,8 @@ def write_moment(
         InputError: the clip cannot be copied.
         OutputError: it cannot be written; then nothing has changed.
     """
-    options: dict[str, Any] = {
-        "software": f"livemoments {__version__}: the moment at {time_s:.3f} s, restored",
-        "quality": choice.quality,
-        "subsampling": cast(Subsampling, choice.subsampling),
-        "overwrite": choice.overwrite,
-        "gain_map": gain_map,
-    }
-    if place.format is None:
-        shift_s = time_s - live.key_time_s
-        return write_picture(
-            image, place.path, still=live.still, inputs=live.files, time_shift_s=shift_s, **options
-        )
-    if place.format is Format.APPLE:
-        return write_apple(live, image, place.path, time_s=time_s, **options)
-    return write_motion_photo(
-        live, image, place.path, time_s=time_s, format=place.format, **options
-    )
+    return write_live_photo(
+        live, image, place, time_s=time_s, quality=choice.quality,
+        subsampling=cast(Subsampling, choice.subsampling), gain_map=gain_map,
+        software=f"livemoments {__version__}: the moment at {time_s:.3f} s, restored",
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Carry over Samsung's trailer (SEF) to a restored photo: the source's blocks, made true for it.
+"""Write Samsung's trailer (SEF) of a restored photo: the source's blocks, true for the new one.
 
 In a JPEG the clip itself is one of the blocks. In a HEIC it lies in 'mpvd', the trailer in a box
 'sefd', and the clip's block says where in the file the clip is: 'mpv2', u32 place, u32 length,
@@ -59,10 +59,9 @@ VERSION_BLOCK = SefData(type=MOTION_PHOTO_VERSION, name="MotionPhoto_Version", d
 class SefTrailer:
     """A trailer to be written."""
 
-    # In file order; one of them is the clip's.
-    blocks: tuple[SefData, ...] = (CLIP_BLOCK, VERSION_BLOCK)
+    blocks: tuple[SefData, ...] = (CLIP_BLOCK, VERSION_BLOCK)  # in file order
     version: int = DIRECTORY_VERSION  # of the directory
-    in_video_box: bool = False  # whether 'sefd' lies within 'mpvd' (HEIC only)
+    in_video_box: bool = False  # 'sefd' lies within 'mpvd' (HEIC only)
     notes: tuple[str, ...] = ()  # what of the source's trailer was left out
 
 
@@ -77,13 +76,13 @@ class Surroundings:
 def carried_trailer(
     photo: Source | None, *, heic: bool, time_shift_s: float, same_picture: bool = False
 ) -> SefTrailer:
-    """Return the trailer for a picture restored from this photo, or for its own key photo.
+    """Make the trailer for a picture restored from this photo, or for its own key photo.
 
     Args:
-        photo: the source's file, which may have no trailer; or None.
-        heic: whether the new file is a HEIC, else a JPEG.
-        time_shift_s: moment minus key photo, seconds: how far the time in the trailer moves.
-        same_picture: whether the picture is this photo's own, of which every block stays true.
+        photo: The source's file, which may have no trailer; or None.
+        heic: Whether the new file is a HEIC, else a JPEG.
+        time_shift_s: Moment minus key photo, seconds: how far the time in the trailer moves.
+        same_picture: Whether the picture is this photo's own, of which every block stays true.
     """
     found = read_trailer(photo) if photo is not None else ()
     if photo is None or not found:
@@ -126,7 +125,7 @@ def _directory_version(stream: ByteStream, length: int) -> int:
 
 
 def _carried(photo: Source, block: SefBlock, time_shift_s: float) -> SefData:
-    """Carry a block over; the time it was taken, in milliseconds, moves to the moment."""
+    """Copy a block of the source; a date, in milliseconds, moves to the moment."""
     with photo.open() as stream:
         stream.seek(block.start)
         data = stream.read(block.length)
@@ -136,7 +135,7 @@ def _carried(photo: Source, block: SefBlock, time_shift_s: float) -> SefData:
 
 
 def around_jpeg_clip(trailer: SefTrailer, clip_length: int) -> Surroundings:
-    """Return what stands around a JPEG's clip: blocks up to the clip's header, then the rest."""
+    """Surround the clip of a JPEG: blocks up to the clip's header before it, then the rest."""
     at = trailer.blocks.index(CLIP_BLOCK)
     parts = [block.to_bytes() for block in trailer.blocks]
     sizes = [len(part) for part in parts]
@@ -148,9 +147,12 @@ def around_jpeg_clip(trailer: SefTrailer, clip_length: int) -> Surroundings:
 
 
 def around_heic_clip(trailer: SefTrailer, clip_length: int, still_length: int) -> Surroundings:
-    """Return what stands around the clip of a HEIC: the header of 'mpvd', then 'sefd'.
+    """Surround the clip of a HEIC: the header of 'mpvd' before it, 'sefd' behind it.
 
-    still_length counts the bytes of all boxes before 'mpvd'.
+    Args:
+        trailer: What 'sefd' holds.
+        clip_length: Bytes.
+        still_length: Bytes of all boxes before 'mpvd'.
     """
     place = PLACE + struct.pack(">II", still_length + 8, clip_length)
     blocks = [replace(b, data=place) if b == CLIP_BLOCK else b for b in trailer.blocks]

@@ -1,7 +1,7 @@
-"""Write a restored moment as JPEG, PNG or HEIC, with the key photo's metadata.
+"""Encode a restored moment as JPEG, PNG or HEIC, with the key photo's metadata.
 
-A JPEG with a gain map becomes Ultra HDR, a HEIC gets Apple's auxiliary picture; what goes without
-says so.
+A JPEG with a gain map becomes Ultra HDR, a HEIC gets Apple's auxiliary picture; where the map is
+left out, a note says so.
 
 Chroma is stored at half size (4:2:0) unless asked otherwise: so it was in the clip and, with few
 exceptions, in the phone's still, every viewer's hardware decodes it, and 4:4:4 costs about a
@@ -9,16 +9,15 @@ quarter more bytes. 4:4:4 is for pictures that will be edited further.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from livemoments.errors import ConfigError, InputError, OutputError
-from livemoments.files import atomic_output, check_output
 from livemoments.livephoto.container.iptc import JPEG_IPTC_ROOM, iptc_segment
 from livemoments.livephoto.container.jpeg_parts import with_segment
 from livemoments.livephoto.hdr.apple import exif_with_headroom
@@ -27,9 +26,7 @@ from livemoments.livephoto.hdr.heic import with_apple_gain_map
 from livemoments.livephoto.hdr.ultra_hdr import gain_map_jpeg, with_gain_map_index
 from livemoments.livephoto.hdr.xmp import ultra_hdr_packet
 from livemoments.livephoto.still.moment_metadata import CarriedMetadata, carry_metadata
-
-if TYPE_CHECKING:
-    from livemoments.livephoto.still.still import Still
+from livemoments.livephoto.still.still import Still, picture_formats
 
 Subsampling = Literal["4:4:4", "4:2:0"]
 
@@ -47,19 +44,6 @@ BAND = 256  # rows turned to 8 bits at a time: a 12-megapixel picture needs no s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
-    """A picture or a Live Photo that was written."""
-
-    path: Path  # of the picture; of a Live Photo, the still's file
-    size_bytes: int  # of all its files together
-    movie: Path | None = None  # the clip, where it is a file of its own
-    format: str | None = None  # of the Live Photo, see writing/format.py; None: a picture alone
-    time_s: float | None = None  # the moment that a Live Photo states, seconds of its clip
-    identifier: str | None = None  # Apple's content identifier, in both halves
-    notes: tuple[str, ...] = ()  # what could not be carried over or was changed, a sentence each
-
-
-@dataclass(frozen=True, kw_only=True)
 class EncodedPicture:
     """A picture's file in memory, and what could not be carried over from the key photo."""
 
@@ -67,74 +51,36 @@ class EncodedPicture:
     notes: tuple[str, ...] = ()
 
 
-def write_picture(
-    image: np.ndarray,
-    path: Path,
-    *,
-    still: "Still | None" = None,
-    software: str,
-    quality: int = 95,
-    subsampling: Subsampling = "4:2:0",
-    overwrite: bool = False,
-    inputs: Sequence[Path] = (),
-    time_shift_s: float = 0.0,
-    gain_map: GainMap | None = None,
-) -> Written:
-    """Write a picture in the format that the path's suffix names.
-
-    Args:
-        image: Upright RGB, H x W x 3: float in [0, 1], clipped, or uint8; in the still's space.
-        path: .jpg, .jpeg, .png, .heic or .heif.
-        still: The key photo, whose colour profile and metadata the picture gets.
-        software: The software tag, saying what was done.
-        quality: 1 to 100 on JPEG's scale; HEIC gets the setting that looks the same.
-        subsampling: Of chroma, for JPEG and HEIC.
-        overwrite: Whether a file that is there already may be replaced.
-        inputs: Files never to be replaced; the still's own file always is one.
-        time_shift_s: Moment minus key photo, seconds: how far the dates move.
-        gain_map: Of the picture's view: JPEG keeps it, HEIC one that Apple's formula can say; where
-            it is left out, a note says so.
-
-    Raises:
-        ConfigError: A quality or subsampling that does not exist.
-        InputError: `image` is no picture.
-        OutputError: The format is unknown or the file cannot be written.
-    """
-    path = Path(path)
-    protected = [*inputs, still.path] if still is not None and still.path else list(inputs)
-    check_picture_output(path, overwrite=overwrite, inputs=protected)
-    # Encoded in memory: Pillow hides why a write failed, and a full disk should be named.
-    encoded = encode_picture(
-        image,
-        path,
-        still=still,
-        software=software,
-        quality=quality,
-        subsampling=subsampling,
-        time_shift_s=time_shift_s,
-        gain_map=gain_map,
-    )
-    with atomic_output(path, overwrite=overwrite, inputs=protected) as temporary:
-        temporary.write_bytes(encoded.data)
-    return Written(path=path, size_bytes=len(encoded.data), notes=encoded.notes)
-
-
 def encode_picture(
     image: np.ndarray,
     path: Path,
     *,
-    still: "Still | None",
+    still: Still | None = None,
     software: str,
-    quality: int,
-    subsampling: Subsampling,
-    time_shift_s: float,
+    quality: int = 95,
+    subsampling: Subsampling = "4:2:0",
+    time_shift_s: float = 0.0,
     edit: Callable[[CarriedMetadata], CarriedMetadata] | None = None,
     gain_map: GainMap | None = None,
 ) -> EncodedPicture:
-    """Return the bytes that write_picture would write at a path; nothing is written.
+    """Encode a picture in the format that the path's suffix names; nothing is written.
 
-    All arguments are as in write_picture, but `edit` is what a container of more than a picture
-    changes in the metadata, and a container that stores the gain map itself gives none.
+    Args:
+        image: Upright RGB, H x W x 3: float in [0, 1], clipped, or uint8; in the still's space.
+        path: .jpg, .jpeg, .png, .heic or .heif; messages name it.
+        still: The key photo, whose colour profile and metadata the picture gets.
+        software: The software tag, which says what was done.
+        quality: 1 to 100 on JPEG's scale; HEIC gets the setting that looks the same.
+        subsampling: Of chroma, for JPEG and HEIC.
+        time_shift_s: Moment minus key photo, seconds: how far the dates move.
+        edit: What a container of more than a picture changes in the metadata.
+        gain_map: Of the picture's view. JPEG stores it, HEIC one that Apple's formula can express;
+            a note says where it is left out.
+
+    Raises:
+        ConfigError: A quality or subsampling that does not exist.
+        InputError: `image` is no picture.
+        OutputError: The picture cannot be encoded in that format.
     """
     if not 1 <= quality <= 100:
         raise ConfigError(f"quality must be from 1 to 100, got {quality}")
@@ -160,17 +106,6 @@ def encode_picture(
     if file_format == "JPEG" and metadata.iptc:
         data = with_segment(data, iptc_segment(metadata.iptc))
     return EncodedPicture(data=plan.finish(data), notes=plan.metadata.notes)
-
-
-def check_picture_output(
-    path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()
-) -> None:
-    """Raise OutputError where write_picture would refuse the path; for a look before long work."""
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS and not path.is_dir():
-        found = f"{path.suffix} is not a format" if path.suffix else "the name has no suffix"
-        raise OutputError(f"{path}: {found}; end it in {', '.join(FORMATS)}")
-    check_output(path, overwrite=overwrite, inputs=inputs)
 
 
 def to_8_bit(image: np.ndarray) -> np.ndarray:
@@ -257,7 +192,7 @@ def _plan_gain_map(
 
 
 def _announcing(metadata: CarriedMetadata, gain_map_length: int) -> CarriedMetadata:
-    """Announce a gain map in the metadata of the JPEG before it; its XMP goes before all other."""
+    """Announce a gain map in the metadata of the JPEG that it follows; it precedes other XMP."""
     packet, notes = ultra_hdr_packet(metadata.xmp, gain_map_length), metadata.notes
     if len(packet) > JPEG_XMP_ROOM:
         notes += ("the key photo's XMP was left out: with the gain map's it does not fit",)
@@ -271,7 +206,7 @@ def heic_quality(quality: int) -> int:
 
 
 def without_maker_note(exif: bytes) -> bytes:
-    """EXIF laid out anew without the maker note and without gaps."""
+    """Lay EXIF out anew without the maker note and without gaps."""
     from PIL import ExifTags
 
     tree = Image.Exif()
@@ -300,9 +235,7 @@ def _encode(
     if file_format == "JPEG":
         options |= {"quality": quality, "subsampling": subsampling}
     elif file_format == "HEIF":
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+        picture_formats()  # Pillow writes HEIC from now on
         options["quality"] = heic_quality(quality)
         options["chroma"] = 444 if subsampling == "4:4:4" else 420
         options["enc_params"] = {"preset": HEVC_PRESET}
