@@ -56,7 +56,7 @@ class FaceModel:
         if not folder.exists():
             raise WeightsError(
                 f"{folder}: no weights of face restoration there; give a folder that "
-                "`livemoments export` wrote from a checkpoint of face restoration"
+                "`livemoments lab export` wrote from a checkpoint of face restoration"
             )
         self.about = read_about(folder / "faces.json", "face model")
         self._refiner = open_session(folder / "refiner.onnx", threads)

@@ -174,7 +174,7 @@ class TestSynthetic:
             SyntheticConfig(**{"count": 1, "licence": "CC0", **options})
 
     def test_the_licence_must_be_said(self):
-        with pytest.raises(ConfigError, match="the licence under which"):
+        with pytest.raises(ConfigError, match="say under which licence"):
             SyntheticConfig(count=1, licence=" ")
 
 

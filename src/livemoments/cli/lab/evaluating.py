@@ -44,7 +44,7 @@ class SyntheticOptions:
     """How a synthetic set is made."""
 
     count: Annotated[int, option("N", "synthetic: images.")] = 260
-    preset: Annotated[str, option("NAME", "synthetic: degradation, as of `train`.")] = (
+    preset: Annotated[str, option("NAME", "synthetic: degradation, as of `lab train`.")] = (
         "live-photo-x2"
     )
     interval: Annotated[
@@ -114,7 +114,7 @@ class RunOptions:
 @with_groups
 def evaluate(
     folder: Annotated[
-        Path, argument("SET", "From `make-set`, or any folder of NAME/{frame,key[,truth]}.png.")
+        Path, argument("SET", "From `lab make-set`, or any folder of NAME/{frame,key[,truth]}.png.")
     ],
     output: Annotated[Path, option("OUT", "A folder for pictures and results.", "-o", "--output")],
     methods: Annotated[

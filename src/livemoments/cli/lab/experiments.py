@@ -24,7 +24,7 @@ class TableOptions:
     """What some of the tables need."""
 
     photographs: Annotated[
-        Path | None, option("FOLDER", "table3, 7, 8: to train on, as for `train`.")
+        Path | None, option("FOLDER", "table3, 7, 8: to train on, as for `lab train`.")
     ] = None
     steps: Annotated[int, option("N", "table3, 7, 8: of training, for each row.")] = 2000
     weights: Annotated[Path | None, option("FOLDER", "table5, 9: a compact model of your own.")] = (
@@ -43,7 +43,7 @@ def experiment(
     name: Annotated[str, argument("NAME", "table1, 2, 3, 5, 7, 8 or 9, as table3.")],
     output: Annotated[Path, option("OUT", "A folder for all that comes.", "-o", "--output")],
     folder: Annotated[
-        Path | None, argument("[SET]", "As for `evaluate`; table5 needs none.")
+        Path | None, argument("[SET]", "As for `lab evaluate`; table5 needs none.")
     ] = None,
     methods: Annotated[
         list[str] | None, option("NAME", "table1, 2: one more; repeatable.", "--method")
@@ -106,7 +106,7 @@ def correlate(
     rankings: Annotated[
         Path, argument("RANKINGS", "CSV: participant, image, method, rank (1: best).")
     ],
-    scores: Annotated[Path, argument("SCORES", "The scores.csv of `evaluate`.")],
+    scores: Annotated[Path, argument("SCORES", "The scores.csv of `lab evaluate`.")],
     higher: Annotated[
         list[str] | None, option("METRIC", "Of a metric of your own: more is better.", "--higher")
     ] = None,

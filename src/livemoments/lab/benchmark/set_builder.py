@@ -72,7 +72,8 @@ class SyntheticConfig:
                 f" got {self.size}"
             )
         if not self.licence.strip():
-            raise ConfigError("say under which licence the videos may be used, with --licence")
+            message = "say under which licence the videos may be used"
+            raise ConfigError(message, settings=("licence",))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,7 @@ def accelerator_for(config: TrainConfig, *, unused_parameters: bool = False) -> 
 
 
 def plan(config: TrainConfig) -> dict[str, object]:
-    """Describe what `train` would do, and what it finds, without training."""
+    """Describe what a run would do, and what it finds, without training."""
     task = task_of(config)
     run = _begin(config, task)
     accelerator = accelerator_for(config)
