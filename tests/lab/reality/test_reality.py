@@ -284,7 +284,7 @@ def test_a_key_photo_of_something_else_cannot_be_compared(tmp_path):
     [
         ({"presets": ("gentle",)}, "degradation 'gentle': no such preset; there are live-photo"),
         ({"presets": ()}, "at least one preset"),
-        ({"draws": 1}, "draws must be 2 or more to have a range, got 1"),
+        ({"draws": 1}, "draws must be 2 or more, got 1"),
         ({"frames": 0}, "frames must be 1 or more, got 0"),
         ({"window_px": 32}, "window_px must be 64 or more, got 32"),
         ({"seed": -1}, "seed must be 0 or more, got -1"),

@@ -34,6 +34,11 @@ class Statistic(NamedTuple):
     unit: str
     meaning: str
 
+    @property
+    def title(self) -> str:
+        """The name with its unit."""
+        return f"{self.name} [{self.unit}]" if self.unit else self.name
+
 
 STATISTICS = (
     Statistic("noise", "1/255", "robust sigma of the finest diagonal Haar band in flat places"),

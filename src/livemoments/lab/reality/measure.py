@@ -5,7 +5,7 @@ training degrades its truths, at the clip's own scale. If training is like reali
 looks like one of these draws in the same places: its statistics lie within theirs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from livemoments.lab.training.data import realesrgan
 from livemoments.lab.training.data.degrade import PRESETS, Degrader, check_preset, draw_live_photo
 from livemoments.livephoto import LivePhoto, open_live_photo
 from livemoments.livephoto.reading.pairing import STILL_SUFFIXES
-from livemoments.progress import Progress
+from livemoments.progress import Progress, Stages
 
 # live-photo-x2 is live-photo at another scale, and the scale is the clip's here.
 COMPARED = tuple(preset for preset in PRESETS if preset != "live-photo-x2")
@@ -53,15 +53,11 @@ class RealityConfig:
         for preset in self.presets:
             check_preset(preset)
         if not self.presets:
-            raise ConfigError("name at least one preset")
-        if self.draws < 2:
-            raise ConfigError(f"draws must be 2 or more to have a range, got {self.draws}")
-        if self.frames < 1:
-            raise ConfigError(f"frames must be 1 or more, got {self.frames}")
-        if self.window_px < PATCH_PX:
-            raise ConfigError(f"window_px must be {PATCH_PX} or more, got {self.window_px}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be 0 or more, got {self.seed}")
+            raise ConfigError("name at least one preset", settings=("presets",))
+        least = {"draws": 2, "frames": 1, "window_px": PATCH_PX, "seed": 0}  # 2 draws: a range
+        for name, low in least.items():
+            if (value := getattr(self, name)) < low:
+                raise ConfigError(f"{name} must be {low} or more, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +84,15 @@ def check_files(
         LiveMomentsError: There is no Live Photo, none can be compared, or the plot cannot be
             written; then nothing has been written.
     """
-    from livemoments.lab.reality.plot import check_plot_path, write_plot
-    from livemoments.lab.reality.plot import plot as draw_plot
+    from livemoments.lab.reality import plot as plots
 
     found = find_live_photos(paths)
     inputs = [file for _, live in found for file in (live.still.path, live.clip.path) if file]
     if plot:
-        check_plot_path(plot, overwrite=overwrite, inputs=inputs)
+        plots.check_plot_path(plot, overwrite=overwrite, inputs=inputs)
     result = compare(found, config, progress)
     if plot:
-        write_plot(draw_plot(result), plot, overwrite=overwrite, inputs=inputs)
+        plots.write_plot(plots.plot(result), plot, overwrite=overwrite, inputs=inputs)
         result = replace(result, plot=plot)
     return result
 
@@ -115,10 +110,8 @@ def find_live_photos(paths: Sequence[Path]) -> list[tuple[str, LivePhoto]]:
         if path.is_dir():
             opened = list(_in_folder(path))
             if not opened:
-                raise MissingFileError(
-                    f"{path}: no Live Photo in this folder or below it; give another folder, or"
-                    " one photo"
-                )
+                message = "no Live Photo in this folder or below it; give another, or one photo"
+                raise MissingFileError(f"{path}: {message}")
         else:
             opened = [(path.name, open_live_photo(path))]
         for name, live in opened:
@@ -143,39 +136,31 @@ def compare(
     config: RealityConfig | None = None,
     progress: Progress | None = None,
 ) -> Reality:
-    """Compare real frames of Live Photos (name, photo) with degraded key photos.
-
-    Args:
-        photos: At least one; names are for showing.
-        config: How much is compared.
-        progress: Called as progress("comparing", done, total); what it raises cancels.
+    """Compare real frames of Live Photos, one or more (name to show, photo), with key photos.
 
     Raises:
-        PairingError: No key photo shows what its clip shows, so that nothing can be compared.
+        PairingError: no key photo shows what its clip shows, so that nothing can be compared.
     """
     config = config or RealityConfig()
-    total = len(photos) * config.frames
+    stages, count = Stages(progress), len(photos)
     clips, skipped = [], []
     for number, (name, live) in enumerate(photos):
-        if progress:
-            progress("comparing", number * config.frames, total)
+
+        def report(done: int, before: int = number) -> None:
+            stages.report("comparing", before * config.frames + done, count * config.frames)
+
+        report(0)
         try:
-            clips.append(_compare_clip(name, live, number, config, progress, total))
+            clips.append(_compare_clip(name, live, number, config, report))
         except InputError as error:
             skipped.append(f"{name}: {error}")
-    if progress:
-        progress("comparing", total, total)
+    stages.report("comparing", count * config.frames, count * config.frames)
     if not clips:
-        raise PairingError(
-            f"none of {len(photos)} Live Photos can be compared; {'; '.join(skipped)}"
-        )
+        raise PairingError(f"none of {count} Live Photos can be compared; {'; '.join(skipped)}")
     return Reality(
-        clips=tuple(clips),
-        presets=config.presets,
-        draws=config.draws,
-        seed=config.seed,
+        clips=tuple(clips), presets=config.presets, draws=config.draws, seed=config.seed,
         skipped=tuple(skipped),
-    )
+    )  # fmt: skip
 
 
 def _compare_clip(
@@ -183,9 +168,9 @@ def _compare_clip(
     live: LivePhoto,
     number: int,
     config: RealityConfig,
-    progress: Progress | None,
-    total: int,
+    report: Callable[[int], None],
 ) -> ClipReality:
+    """Compare one clip, the number-th; report is called with how many of its frames are done."""
     key_photo = live.still.pixels()
     times_s: list[float] = []
     real: list[Appearance] = []
@@ -199,22 +184,23 @@ def _compare_clip(
                 drawn[preset].append(measure_appearance(picture, view.places))
         times_s.append(time_s)
         scale = view.scale
-        if progress:
-            progress("comparing", number * config.frames + len(times_s), total)
+        report(len(times_s))
     if not real:
         raise PairingError("hardly any of the key photo is found in the clip")
     return ClipReality(
         name=name,
         scale=scale,
         times_s=tuple(times_s),
-        real={s.name: float(np.median([each.values[s.name] for each in real])) for s in STATISTICS},
-        drawn={
-            preset: {s.name: Range.of([each.values[s.name] for each in all_]) for s in STATISTICS}
-            for preset, all_ in drawn.items()
-        },
+        real={name: spread.median for name, spread in _ranges(real).items()},
+        drawn={preset: _ranges(draws) for preset, draws in drawn.items()},
         real_spectrum=_mean_spectrum(real),
-        drawn_spectra={preset: _mean_spectrum(all_) for preset, all_ in drawn.items()},
+        drawn_spectra={preset: _mean_spectrum(draws) for preset, draws in drawn.items()},
     )
+
+
+def _ranges(measured: Sequence[Appearance]) -> dict[str, Range]:
+    """Return the range of each statistic."""
+    return {s.name: Range.of([each.values[s.name] for each in measured]) for s in STATISTICS}
 
 
 def _mean_spectrum(measured: Sequence[Appearance]) -> np.ndarray:
@@ -235,9 +221,14 @@ def _views(
 ) -> Iterator[tuple[float, View]]:
     """Yield up to config.frames frames with their times: the key photo's first, then far ones."""
     key_frame = live.clip.frame_at(live.key_index).image
+    key = live.key_index
+    # More than are wanted, for some may not do. The very ends of the clip are left out: there a
+    # phone is still being raised, or lowered.
+    even = np.linspace(0, len(live.clip.times_s) - 1, 4 * config.frames - 1)[1:-1:2]
+    others = {int(index) for index in even.round()} - {key}
     count = 0
-    for index in _candidates(live.key_index, len(live.clip.times_s), config.frames):
-        frame = key_frame if index == live.key_index else live.clip.frame_at(index).image
+    for index in [key, *sorted(others, key=lambda index: -abs(index - key))]:
+        frame = key_frame if index == key else live.clip.frame_at(index).image
         aligned = _aligned(frame, key_photo, key_frame, live.key_transform)
         view = bring_together(frame, key_photo, aligned, config.window_px)
         if view is not None:
@@ -245,16 +236,6 @@ def _views(
             count += 1
         if count == config.frames:
             return
-
-
-def _candidates(key: int, total: int, wanted: int) -> list[int]:
-    """Frames to try in turn: the key photo's, then more than are wanted, the farthest ones first.
-
-    The very ends of the clip are left out: there a phone is still being raised, or lowered.
-    """
-    spread = np.linspace(0, total - 1, 4 * wanted - 1)[1:-1:2].round().astype(int).tolist()
-    others = sorted({index for index in spread if index != key}, key=lambda i: -abs(i - key))
-    return [key, *others]
 
 
 def _aligned(

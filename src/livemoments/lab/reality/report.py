@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,7 @@ NAME_WIDTH = 36
 LOW, HIGH = 0.1, 0.9  # the quantiles of a range
 
 
-@dataclass(frozen=True, kw_only=True)
-class Range:
+class Range(NamedTuple):
     """Where the draws of a preset lie: the 10 %, 50 % and 90 % quantiles of one statistic."""
 
     low: float
@@ -24,8 +23,7 @@ class Range:
     @classmethod
     def of(cls, values: Sequence[float]) -> "Range":
         """Return the range of some draws."""
-        low, median, high = np.quantile(values, [LOW, 0.5, HIGH])
-        return cls(low=float(low), median=float(median), high=float(high))
+        return cls(*np.quantile(values, [LOW, 0.5, HIGH]).tolist())
 
     def holds(self, value: float) -> bool:
         """Return whether a value lies between the 10 % and the 90 % quantile."""
@@ -49,24 +47,16 @@ class ClipReality:
     drawn_spectra: dict[str, np.ndarray]  # per preset
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ranges as [10 %, 50 %, 90 %]."""
-        return {
-            "name": self.name,
-            "scale": round(self.scale, 4),
-            "times_s": [round(time_s, 4) for time_s in self.times_s],
-            "real": _rounded(self.real),
-            "drawn": {
-                preset: {name: _triple(spread) for name, spread in ranges.items()}
-                for preset, ranges in self.drawn.items()
-            },
-        }
+        """Return plain values for JSON; ranges as [10 %, 50 %, 90 %]."""
+        names = ("name", "scale", "times_s", "real", "drawn")
+        return {name: _rounded(getattr(self, name)) for name in names}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """How one preset does in one statistic, over all clips."""
 
     inside: int  # clips whose real value lies within the preset's range from 10 % to 90 %
+    of: int  # all clips
     distance: float  # mean distance of the real value from the median, in units of that range
     offset: float  # the same with its sign: above 0 where reality has more than the preset
 
@@ -88,45 +78,34 @@ class Reality:
         offsets = [spread.offset(real) for spread, real in pairs]
         return Verdict(
             inside=sum(spread.holds(real) for spread, real in pairs),
+            of=len(pairs),
             distance=float(np.mean(np.abs(offsets))),
             offset=float(np.mean(offsets)),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
+        levels = {name: each.tolist() for name, each in mean_levels(self).items()}
+        summary = {
+            preset: {s.name: self.verdict(preset, s.name)._asdict() for s in STATISTICS}
+            for preset in self.presets
+        }
         return {
             "draws": self.draws,
             "seed": self.seed,
             "clips": [clip.to_dict() for clip in self.clips],
-            "summary": {
-                preset: {s.name: self._verdict_dict(preset, s.name) for s in STATISTICS}
-                for preset in self.presets
-            },
-            "frequencies": [round(float(f), 6) for f in frequencies()],
-            "spectra_db": {
-                name: [round(float(level), 2) for level in levels]
-                for name, levels in mean_levels(self).items()
-            },
+            "summary": _rounded(summary, 3),
+            "frequencies": _rounded(frequencies().tolist(), 6),
+            "spectra_db": _rounded(levels, 2),
             "skipped": list(self.skipped),
             "plot": str(self.plot) if self.plot else None,
-        }
-
-    def _verdict_dict(self, preset: str, statistic: str) -> dict[str, float]:
-        found = self.verdict(preset, statistic)
-        return {
-            "inside": found.inside,
-            "of": len(self.clips),
-            "distance": round(found.distance, 3),
-            "offset": round(found.offset, 3),
         }
 
     def lines(self) -> list[str]:
         """Return the same for people: a table per statistic, and a summary."""
         lines = []
         for statistic in STATISTICS:
-            unit = f" [{statistic.unit}]" if statistic.unit else ""
-            lines += [f"{statistic.name}{unit}: {statistic.meaning}", *self._table(statistic.name)]
-            lines.append("")
+            lines += [f"{statistic.title}: {statistic.meaning}", *self._table(statistic.name), ""]
         lines += self._summary()
         lines += [f"not compared: {reason}" for reason in self.skipped]
         return [*lines, f"plot: {self.plot}"] if self.plot else lines
@@ -136,12 +115,11 @@ class Reality:
         heads = "".join(f"  {preset:>24}" for preset in self.presets)
         rows = [f"  {'clip':<{NAME_WIDTH}}  {'scale':>5}  {'real':>7}{heads}"]
         for clip in self.clips:
-            cells = "".join(
-                f"  {f'{r.median:.2f} [{r.low:.2f}, {r.high:.2f}]':>24}"
-                for r in (clip.drawn[preset][statistic] for preset in self.presets)
-            )
+            ranges = [clip.drawn[preset][statistic] for preset in self.presets]
+            cells = [f"{each.median:.2f} [{each.low:.2f}, {each.high:.2f}]" for each in ranges]
             name = f"  {shortened(clip.name):<{NAME_WIDTH}}  {clip.scale:>5.2f}"
-            rows.append(f"{name}  {clip.real[statistic]:>7.2f}{cells}")
+            real = f"  {clip.real[statistic]:>7.2f}"
+            rows.append(name + real + "".join(f"  {cell:>24}" for cell in cells))
         return rows
 
     def _summary(self) -> list[str]:
@@ -156,11 +134,8 @@ class Reality:
         ]
         for preset in self.presets:
             found = [self.verdict(preset, s.name) for s in STATISTICS]
-            cells = "".join(
-                f"  {f'{v.inside}/{len(self.clips)} {v.distance:.2f} {v.offset:+.2f}':>16}"
-                for v in found
-            )
-            rows.append(f"  {preset:<18}{cells}")
+            cells = [f"{v.inside}/{v.of} {v.distance:.2f} {v.offset:+.2f}" for v in found]
+            rows.append(f"  {preset:<18}" + "".join(f"  {cell:>16}" for cell in cells))
         return rows
 
 
@@ -183,9 +158,10 @@ def shortened(name: str, width: int = NAME_WIDTH) -> str:
     return name if len(name) <= width else name[: width - 3] + "..."
 
 
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}
-
-
-def _triple(spread: Range) -> list[float]:
-    return [round(value, 4) for value in (spread.low, spread.median, spread.high)]
+def _rounded(values: Any, digits: int = 4) -> Any:  # noqa: ANN401 - plain values, nested
+    """Round the floats in dictionaries and lists; tuples become lists."""
+    if isinstance(values, dict):
+        return {name: _rounded(value, digits) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_rounded(value, digits) for value in values]
+    return round(values, digits) if isinstance(values, float) else values
