@@ -109,29 +109,18 @@ def mean_spectrum(luma: np.ndarray, places: np.ndarray) -> np.ndarray:
     Welch's method (1967) in two dimensions: patches of 64 px that overlap by half, under a Hann
     window, without their mean. float64 of 32 values, see `frequencies`.
     """
-    step = PATCH_PX // 2
-    corners = [
-        (y, x)
-        for y in range(0, luma.shape[0] - PATCH_PX + 1, step)
-        for x in range(0, luma.shape[1] - PATCH_PX + 1, step)
-    ]
-    total = cv2.integral(places.astype(np.uint8))
-    shares = np.array(
-        [
-            total[y + PATCH_PX, x + PATCH_PX] - total[y, x + PATCH_PX] - total[y + PATCH_PX, x]
-            + total[y, x]
-            for y, x in corners
-        ]
-    ) / PATCH_PX**2  # fmt: skip
-    enough = min(PATCH_TRUSTED, float(shares.max()))
+    patches, chosen = (
+        np.lib.stride_tricks.sliding_window_view(plane, (PATCH_PX, PATCH_PX))[
+            :: PATCH_PX // 2, :: PATCH_PX // 2
+        ].reshape(-1, PATCH_PX, PATCH_PX)
+        for plane in (luma.astype(np.float64), places)
+    )
+    shares = chosen.mean((1, 2))
+    patches = patches[shares >= min(PATCH_TRUSTED, float(shares.max()))]
     window = np.outer(*[np.hanning(PATCH_PX + 1)[:-1]] * 2)
     window /= window.sum()
-    power = np.zeros((PATCH_PX, PATCH_PX))
-    for (y, x), share in zip(corners, shares, strict=True):
-        if share >= enough:
-            patch = luma[y : y + PATCH_PX, x : x + PATCH_PX].astype(np.float64)
-            power += np.abs(np.fft.fft2((patch - (patch * window).sum()) * window)) ** 2
-    power /= np.count_nonzero(shares >= enough)
+    means = (patches * window).sum((1, 2), keepdims=True)
+    power = (np.abs(np.fft.fft2((patches - means) * window)) ** 2).mean(0)
     rings, counts = _rings()
     return np.bincount(rings.ravel(), power.ravel())[1 : PATCH_PX // 2 + 1] / counts
 
