@@ -201,7 +201,7 @@ def test_the_paper_stands_beside_it(tmp_path):
 
 def test_images_that_nobody_ranked_are_told(tmp_path):
     found = correlate(rankings(tmp_path, usual, images=2), scores(tmp_path, fair, images=9))
-    assert found.images == 2 and "ranked by nobody, and left out: 7 images" in found.notes[0]
+    assert found.images == 2 and "nobody ranked them: 7 images" in found.notes[0]
 
 
 def test_one_participant_has_nobody_to_agree_with(tmp_path):
@@ -262,7 +262,7 @@ def test_what_is_wrong_with_scores_is_named(tmp_path):
     with pytest.raises(MissingFileError, match="no such file"):
         correlate(ranked, tmp_path / "none.csv")
     given = scores(tmp_path, fair, names=("mine", "PSNR-Y"))
-    with pytest.raises(ConfigError, match="which higher or lower is better"):
+    with pytest.raises(ConfigError, match="whether higher or lower values of the metric .mine. are"):
         correlate(ranked, given)
     with pytest.raises(ConfigError, match="no scores of the metric 'yours'"):
         correlate(ranked, given, better={"yours": "lower"})

@@ -10,36 +10,65 @@ each image's values were brought to mean 0 and deviation 1 ("pooled"). The paper
 one its table has. Intervals are of images drawn anew with replacement.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import csv
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from livemoments.errors import ConfigError, InputError
+from livemoments.errors import ConfigError, InputError, MissingFileError, list_some
 from livemoments.lab.benchmark.published import published
 from livemoments.lab.benchmark.statistics import LEVEL, Interval, mean_interval
-from livemoments.lab.experiments.rankings import Rankings, Scores, read_rankings, read_scores
+from livemoments.lab.metrics.catalogue import METRICS
 
 RESAMPLES = 2000
 DIGITS = 9  # of the span of values, beyond which they differ by rounding
 TABLE = "6"  # of the paper
+RANKING_COLUMNS = ("participant", "image", "method", "rank")
+SCORE_COLUMNS = ("method", "image")
+TIME = "seconds"  # the column of scores that is no metric
 
+# By image and participant the rank of every method; 1 is the best, and equal ranks are ties.
+Rankings = dict[str, dict[str, dict[str, float]]]
 Correlate = Callable[[np.ndarray, np.ndarray], float | None]
 Within = list[tuple[np.ndarray, np.ndarray]]  # preference and metric, image by image, each (n,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """A run's scores.csv."""
+
+    metrics: tuple[str, ...]
+    values: dict[tuple[str, str], dict[str, float]]  # by method and image, then by metric
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Their names, in the file's order."""
+        return tuple(dict.fromkeys(method for method, _ in self.values))
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Their names, in the file's order."""
+        return tuple(dict.fromkeys(image for _, image in self.values))
+
+    def of(self, metric: str) -> dict[tuple[str, str], float]:
+        """Return one metric by method and image, where it has a value."""
+        return {at: found[metric] for at, found in self.values.items() if metric in found}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
     """One metric against people's preference; None: nothing to correlate, see message."""
 
-    spearman: Interval | None  # mean over images of the correlation within each
-    pearson: Interval | None
-    pooled_spearman: Interval | None  # over all pictures, each image standardised
-    pooled_pearson: Interval | None
-    images: int  # in which both vary
-    message: str = ""
+    spearman: Interval | None = None  # mean over images of the correlation within each
+    pearson: Interval | None = None
+    pooled_spearman: Interval | None = None  # over all pictures, each image standardised
+    pooled_pearson: Interval | None = None
+    images: int = 0  # in which both vary
+    message: str = ""  # "said" in JSON
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +84,11 @@ class Study:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Return plain values for JSON."""
+        facts = asdict(self)
+        for found in facts["metrics"].values():
+            found["said"] = found.pop("message")
+        return facts
 
     def lines(self) -> list[str]:
         """Return the correlations within images, and the paper's next to them."""
@@ -100,11 +132,12 @@ def correlate(
     ranked, scored = read_rankings(rankings), read_scores(scores)
     notes = _check_fit(ranked, scored, rankings, scores)
     directions = _directions(scored.metrics, better or {})
-    preference = {
-        image: {method: -float(np.mean(of)) for method, of in _by_method(rows).items()}
-        for image, rows in ranked.items()
-    }
-    agreement = [w for rows in ranked.values() if (w := _agreement(rows)) is not None]
+    preference, agreement = {}, []
+    for image, rows in ranked.items():
+        methods = list(next(iter(rows.values())))
+        table = np.array([[ranks[method] for method in methods] for ranks in rows.values()])
+        preference[image] = dict(zip(methods, (-table.mean(0)).tolist(), strict=True))
+        agreement += [w] if (w := kendall_w(table)) is not None else []
     metrics = {
         metric: _measure(preference, scored.of(metric), directions[metric], seed)
         for metric in scored.metrics
@@ -142,48 +175,28 @@ def _check_fit(ranked: Rankings, scored: Scores, rankings: Path, scores: Path) -
     for image, rows in ranked.items():
         for method in next(iter(rows.values())):
             if method not in scored.methods:
-                raise InputError(
-                    f"{rankings}: no scores of the method {method!r}; {scores} has "
-                    f"{', '.join(scored.methods)}"
-                )
+                there_are = f"{scores} has {', '.join(scored.methods)}"
+                raise InputError(f"{rankings}: no scores of the method {method!r}; {there_are}")
             if (method, image) not in scored.values:
-                raise InputError(
-                    f"{rankings}: {scores} has no scores of the image {image!r} for {method!r}"
-                )
-    alone = [image for image in scored.images if image not in ranked]
-    if not alone:
-        return []
-    return [f"ranked by nobody, and left out: {len(alone)} images ({', '.join(alone[:3])}, ...)"]
+                missing = f"no scores of the image {image!r} for {method!r}"
+                raise InputError(f"{rankings}: {scores} has {missing}")
+    unranked = [image for image in scored.images if image not in ranked]
+    message = f"left out, for nobody ranked them: {len(unranked)} images ({list_some(unranked)})"
+    return [message] if unranked else []
 
 
 def _directions(metrics: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     """Return which way is better, by metric."""
-    from livemoments.lab.metrics.catalogue import METRICS
-
-    unknown = [name for name in given if name not in metrics]
-    if unknown:
-        raise ConfigError(
-            f"there are no scores of the metric {unknown[0]!r}; there are {', '.join(metrics)}"
-        )
+    for name in given:
+        if name not in metrics:
+            message = f"there are no scores of the metric {name!r}; there are {', '.join(metrics)}"
+            raise ConfigError(message)
     found = {name: str(METRICS[name].better) for name in metrics if name in METRICS} | dict(given)
-    missing = [name for name in metrics if name not in found]
-    if missing:
-        raise ConfigError(
-            f"whether more or less of the metric {missing[0]!r} is better is not known; "
-            f"give it as one of which higher or lower is better",
-            settings=("higher", "lower"),
-        )
+    for name in metrics:
+        if name not in found:
+            message = f"say whether higher or lower values of the metric {name!r} are better"
+            raise ConfigError(message, settings=("higher", "lower"))
     return found
-
-
-def _by_method(rows: Mapping[str, Mapping[str, float]]) -> dict[str, list[float]]:
-    methods = next(iter(rows.values()))
-    return {method: [ranks[method] for ranks in rows.values()] for method in methods}
-
-
-def _agreement(rows: Mapping[str, Mapping[str, float]]) -> float | None:
-    """Return Kendall's W of the people who ranked an image."""
-    return kendall_w(np.array(list(_by_method(rows).values())).T)
 
 
 def _measure(
@@ -199,18 +212,11 @@ def _measure(
         shared = [method for method in preferred if (method, image) in values]
         people = np.array([preferred[method] for method in shared])
         metric = sign * np.array([values[method, image] for method in shared])
-        if (
-            len(shared) > 1
-            and standardised(people) is not None
-            and standardised(metric) is not None
-        ):
+        if len(shared) > 1 and pearson(people, metric) is not None:
             within.append((people, metric))
     if not within:
         message = "it has the same value for every method" if values else "no values"
-        return Agreement(
-            spearman=None, pearson=None, pooled_spearman=None, pooled_pearson=None, images=0,
-            message=message,
-        )  # fmt: skip
+        return Agreement(message=message)
     left_out = len(preference) - len(within)
     return Agreement(
         spearman=_mean(spearman, within, seed),
@@ -247,9 +253,8 @@ def _published_lines(metrics: Mapping[str, Agreement]) -> list[str]:
         for name, (rho, r) in table.on(data).rows.items():
             if name in metrics:
                 lines.append(f"{name:18s} {rho or 0:<22.3f} {r or 0:<22.3f} {data}")
-    if not lines:
-        return []
-    return ["", "published, of other pictures, methods and people (Table 6 of the paper):", *lines]
+    head = ["", "published, of other pictures, methods and people (Table 6 of the paper):"]
+    return [*head, *lines] if lines else []
 
 
 def _text(interval: Interval | None) -> str:
@@ -258,8 +263,100 @@ def _text(interval: Interval | None) -> str:
     return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
+def read_rankings(path: Path) -> Rankings:
+    """Read a file with the columns participant, image, method, rank.
+
+    Raises:
+        MissingFileError: it is not there.
+        InputError: a column or a rank is missing, a rank is no number or given twice, or there are
+            no ranks at all.
+    """
+    found: Rankings = {}
+    for line, row in _rows(path, RANKING_COLUMNS):
+        who, image, method = (row[name] for name in RANKING_COLUMNS[:3])
+        ranks = found.setdefault(image, {}).setdefault(who, {})
+        if method in ranks:
+            raise InputError(f"{path}, line {line}: {who!r} ranked {method!r} of {image!r} twice")
+        ranks[method] = _number(row["rank"], f"{path}, line {line}: the rank", least=0)
+    if not found:
+        raise InputError(f"{path}: no ranks; every image was ranked by nobody")
+    for image, rows in found.items():
+        methods = {method for ranks in rows.values() for method in ranks}
+        for who, ranks in rows.items():
+            if len(methods) < 2:
+                raise InputError(f"{path}: of {image!r} one method alone was ranked: {who!r}")
+            if missing := sorted(methods - ranks.keys()):
+                raise InputError(
+                    f"{path}: {who!r} did not rank {missing[0]!r} of {image!r}, others did; "
+                    "a person ranks all methods of an image, or none"
+                )
+    return found
+
+
+def read_scores(path: Path) -> Scores:
+    """Read a run's scores.csv: method, image, a column for each metric, seconds.
+
+    Raises:
+        MissingFileError: it is not there.
+        InputError: a column is missing, or a score is no number.
+    """
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    metrics: dict[str, None] = {}
+    for line, row in _rows(path, SCORE_COLUMNS):
+        names = [name for name in row if name not in (*SCORE_COLUMNS, TIME)]
+        metrics |= dict.fromkeys(names)
+        where = f"{path}, line {line}"
+        at = row["method"], row["image"]
+        if at in values:
+            raise InputError(f"{where}: {at[0]!r} has scores of {at[1]!r} twice")
+        values[at] = {name: _number(row[name], f"{where}: {name}") for name in names if row[name]}
+    if not metrics:
+        raise InputError(f"{path}: no scores; give the scores.csv of a run")
+    return Scores(metrics=tuple(metrics), values=values)
+
+
+def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line numbers and cells by column, stripped of blanks; empty lines are passed over."""
+    try:
+        # Spreadsheets write a mark at the beginning.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True, restval="")
+            columns = [name.strip() for name in reader.fieldnames or []]
+            missing = [name for name in needed if name not in columns]
+            if missing:
+                raise InputError(
+                    f"{path}: no column {missing[0]!r}; it needs {', '.join(needed)}, and has "
+                    f"{', '.join(columns) or 'none'}"
+                )
+            reader.fieldnames = columns
+            for row in reader:
+                if None in row:
+                    raise InputError(f"{path}, line {reader.line_num}: more cells than columns")
+                cells = {name: cell.strip() for name, cell in row.items()}
+                for name in needed:
+                    if not cells[name]:
+                        raise InputError(f"{path}, line {reader.line_num}: the {name} is missing")
+                yield reader.line_num, cells
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error})") from error
+
+
+def _number(text: str, what: str, *, least: float | None = None) -> float:
+    """Parse a finite number, more than least."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or (least is not None and value <= least):
+        kind = "a number" if least is None else f"a number above {least:g}"
+        raise InputError(f"{what} is {text!r}; it must be {kind}")
+    return value
+
+
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks of values (n,), 1 for the smallest; equal ones share the mean of theirs.
+    """Rank values (n,), 1 for the smallest; equal ones share the mean of theirs.
 
     What differs by rounding alone is equal: standardised values of two images, for instance.
     """
@@ -303,14 +400,14 @@ def kendall_w(ranked: np.ndarray) -> float | None:
 
 
 def standardised(values: np.ndarray) -> np.ndarray | None:
-    """Values (n,) at mean 0 and deviation 1; None: they do not vary."""
+    """Bring values (n,) to mean 0 and deviation 1; None: they do not vary."""
     (centred,) = _centred(values)
     deviation = float(np.sqrt(centred @ centred / len(centred)))
     return centred / deviation if deviation > 0 else None
 
 
 def _centred(*rows: np.ndarray) -> list[np.ndarray]:
-    """Rows less their means; what is left of equal values by rounding alone becomes 0."""
+    """Take the means off rows; what is left of equal values by rounding alone becomes 0."""
     found = []
     for row in rows:
         values = np.asarray(row, np.float64)
