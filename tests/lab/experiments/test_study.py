@@ -262,7 +262,7 @@ def test_what_is_wrong_with_scores_is_named(tmp_path):
     with pytest.raises(MissingFileError, match="no such file"):
         correlate(ranked, tmp_path / "none.csv")
     given = scores(tmp_path, fair, names=("mine", "PSNR-Y"))
-    with pytest.raises(ConfigError, match="whether higher or lower values of the metric .mine. are"):
+    with pytest.raises(ConfigError, match="higher or lower values of the metric .mine. are"):
         correlate(ranked, given)
     with pytest.raises(ConfigError, match="no scores of the metric 'yours'"):
         correlate(ranked, given, better={"yours": "lower"})

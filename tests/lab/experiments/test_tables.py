@@ -176,7 +176,7 @@ def test_a_picture_of_another_image_is_made_again(config):
     image, other = open_set(config.set_folder).images
     config.output.mkdir()
     assert not experiments._is_made(config.output, image)
-    experiments._keep(config.output, image, np.zeros((8, 8, 3), np.float32))
+    experiments._store(config.output, image, np.zeros((8, 8, 3), np.float32))
     assert experiments._is_made(config.output, image)
     assert not experiments._is_made(config.output, replace(other, name=image.name))
     (config.output / f"{image.name}.png").unlink()

@@ -6,9 +6,8 @@ method.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +45,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "  and softer where alone": {"network": _BARE_TRUNK},
     "  and a deeper trunk: the second": {"network": SECOND},
 }
+ENLARGED = "the frame, enlarged"  # the first row of every table
 UNMOVED = "+ ReferenceNet"  # the row whose key photo PCR alone moves
 SAMPLERS = {
     f"the whole, {'Euler' if euler else 'exact'} steps: {steps}": Sampler(steps=steps, euler=euler)
@@ -59,10 +59,23 @@ class Ablation:
     """Scores by set of pairs and row."""
 
     steps: int  # of training
-    tables: dict[str, dict[str, Quality]]
+    tables: dict[str, dict[str, Quality]] = field(default_factory=dict)
+
+    def score(
+        self,
+        row: str,
+        restore: Callable[[TruthPair], np.ndarray],
+        sets: Mapping[str, Sequence[TruthPair]],
+        scorer: Scorer,
+        progress: Progress | None = None,
+    ) -> None:
+        """Score a way to restore on every set of pairs, as a row of their tables."""
+        for name, pairs in sets.items():
+            found = scorer.mean(restore, pairs, progress, f"scoring {row.strip()}")
+            self.tables.setdefault(name, {})[row] = found
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     def lines(self) -> list[str]:
@@ -76,7 +89,7 @@ class Ablation:
 
 def ablate(
     base: TrainConfig,
-    sets: dict[str, Sequence[TruthPair]],
+    sets: Mapping[str, Sequence[TruthPair]],
     scorer: Scorer,
     progress: Progress | None = None,
 ) -> Ablation:
@@ -85,36 +98,23 @@ def ablate(
     Rows are trained in folders of their own under base.output, and taken up where they were left
     when the same command is given again.
     """
-    tables: dict[str, dict[str, Quality]] = {name: {} for name in sets}
-    whole: CompactNetworks | None = None
-
-    def score(
-        row: str, model: CompactNetworks, parts: Parts, sampler: Sampler | None = None
-    ) -> None:
-        for name, pairs in sets.items():
-            tables[name][row] = scorer.mean(
-                lambda pair: restore_whole(model, pair.views, parts, sampler),
-                pairs,
-                progress,
-                f"scoring {row.strip()}",
-            )
-
-    for name, pairs in sets.items():
-        tables[name]["the frame, enlarged"] = scorer.mean(lambda pair: pair.views.frame, pairs)
+    found = Ablation(steps=base.steps or 0)
+    found.score(ENLARGED, lambda pair: pair.views.frame, sets, scorer)
     for row, parts in ROWS.items():
-        whole = train_row(base, parts, progress)
-        score(row, whole, parts)
+        model = train_row(base, parts, progress)
+        ways: dict[str, Sampler | None] = {row: None}
         if row == UNMOVED:
-            score(f"{row}, without PCR", whole, parts, Sampler(retrieve=False))
-    if whole is not None:
-        for row, sampler in SAMPLERS.items():
-            score(row, whole, Parts(), sampler)
-    return Ablation(steps=base.steps or 0, tables=tables)
+            ways[f"{row}, without PCR"] = Sampler(retrieve=False)
+        if parts == WHOLE:
+            ways |= SAMPLERS
+        for way, sampler in ways.items():
+            found.score(way, _restorer(model, parts, sampler), sets, scorer, progress)
+    return found
 
 
 def ablate_designs(
     base: TrainConfig,
-    sets: dict[str, Sequence[TruthPair]],
+    sets: Mapping[str, Sequence[TruthPair]],
     scorer: Scorer,
     progress: Progress | None = None,
     *,
@@ -124,20 +124,19 @@ def ablate_designs(
 
     As `ablate` does; perceptual terms are on from the first step, since the weights have learned.
     """
-    tables: dict[str, dict[str, Quality]] = {name: {} for name in sets}
-    for name, pairs in sets.items():
-        tables[name]["the frame, enlarged"] = scorer.mean(lambda pair: pair.views.frame, pairs)
+    found = Ablation(steps=base.steps or 0)
+    found.score(ENLARGED, lambda pair: pair.views.frame, sets, scorer)
     for row, changes in designs.items():
         model = train_row(replace(base, perceptual_from_step=0, **changes), progress=progress)
-        for what, parts in ((row, WHOLE), (f"{row}, alone", Parts(reference=False))):
-            restore = partial(_restored, model, parts)
-            for name, pairs in sets.items():
-                tables[name][what] = scorer.mean(restore, pairs, progress, f"scoring {row.strip()}")
-    return Ablation(steps=base.steps or 0, tables=tables)
+        for way, parts in ((row, WHOLE), (f"{row}, alone", Parts(reference=False))):
+            found.score(way, _restorer(model, parts), sets, scorer, progress)
+    return found
 
 
-def _restored(model: CompactNetworks, parts: Parts, pair: TruthPair) -> np.ndarray:
-    return restore_whole(model, pair.views, parts)
+def _restorer(
+    model: CompactNetworks, parts: Parts, sampler: Sampler | None = None
+) -> Callable[[TruthPair], np.ndarray]:
+    return lambda pair: restore_whole(model, pair.views, parts, sampler)
 
 
 def train_row(
@@ -150,12 +149,8 @@ def train_row(
     # Here, because training needs more of PyTorch than scoring.
     from livemoments.lab.training.loop import train
 
-    config = replace(
-        base,
-        cache=base.cache_folder,
-        objective=replace(base.objective, parts=parts),
-        validate_every=0,
-    )
+    objective = replace(base.objective, parts=parts)
+    config = replace(base, cache=base.cache_folder, objective=objective, validate_every=0)
     # By everything that makes it: never another row's network under this row's name.
     about = repr([config.steps, config.fixed()])
     name = hashlib.sha256(about.encode()).hexdigest()[:12]

@@ -10,32 +10,19 @@ from livemoments.align.estimators import DisFlow, FlowEstimator
 from livemoments.errors import ConfigError
 from livemoments.models.sd3.raft import RaftFlow
 
-PRESETS = {
-    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-}
-
 
 class DisPreset(DisFlow):
     """Dense inverse search with one of OpenCV's presets; medium is the usual one's."""
 
-    def __init__(self, preset: str) -> None:
-        """Take a preset of PRESETS.
-
-        Raises:
-            ConfigError: there is none of that name.
-        """
-        if preset not in PRESETS:
-            raise ConfigError(f"no preset {preset!r} of DIS; there are {', '.join(PRESETS)}")
-        self._dis = cv2.DISOpticalFlow.create(PRESETS[preset])
+    def __init__(self, preset: int) -> None:
+        self._dis = cv2.DISOpticalFlow.create(preset)
 
 
 class FarnebackFlow:
     """Polynomial expansion (Farneback, SCIA 2003), OpenCV's."""
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """first and second are uint8 H x W; returns float32 H x W x 2, pixels."""
+        """Estimate the flow first -> second (uint8 H x W), float32 H x W x 2 in pixels."""
         start: np.ndarray = np.zeros((*first.shape, 2), np.float32)
         # A wider window and more levels than in OpenCV's example: motions here are large.
         found = cv2.calcOpticalFlowFarneback(
@@ -47,9 +34,9 @@ class FarnebackFlow:
 
 # By name, what makes one out of the file of RAFT's weights.
 ESTIMATORS: dict[str, Callable[[Path | None], FlowEstimator]] = {
-    "dis-ultrafast": lambda _: DisPreset("ultrafast"),
-    "dis-fast": lambda _: DisPreset("fast"),
-    "dis-medium": lambda _: DisPreset("medium"),
+    "dis-ultrafast": lambda _: DisPreset(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST),
+    "dis-fast": lambda _: DisPreset(cv2.DISOPTICAL_FLOW_PRESET_FAST),
+    "dis-medium": lambda _: DisPreset(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
     "farneback": lambda _: FarnebackFlow(),
     "raft": lambda weights: RaftFlow(weights),
 }

@@ -21,7 +21,7 @@ class Experiment:
     paper_rows: Mapping[str, str]  # the paper's row, by method
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: ours, and apart from them the paper's."""
+        """Return plain values for JSON: ours, and apart from them the paper's."""
         sets = {data: published(self.table).on(data) for data in published(self.table).sets}
         return {
             **summary(self.run),
@@ -48,7 +48,7 @@ class Experiment:
         return [*lines, *(f"note: {note}" for note in run.notes)]
 
     def _part(self, found: Findings, columns: list[Column]) -> list[list[str]]:
-        """Rows of texts, the first of them the heads."""
+        """Return rows of texts, the first of them the heads."""
         rows = [["", *(column.head for column in columns)]]
         names, shown = [column.name for column in columns], set()
         for method in found.methods:
@@ -79,7 +79,7 @@ def _values(table: PublishedTable) -> dict[str, dict[str, float | None]]:
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Columns of texts: the first to the left, the others to the right."""
+    """Align columns of texts: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         f"{first:<{widths[0]}}"

@@ -59,7 +59,7 @@ class Row:
 
 
 def design_rows(base: TrainConfig, progress: Progress | None = None) -> Iterator[Row]:
-    """Parts of the method taken away (Tables 3 and 7); trains each row's network."""
+    """Train a network for each row that lacks parts of the method (Tables 3 and 7)."""
     for label, parts in ROWS.items():
         model = train_row(base, parts, progress)
         row = Row(
@@ -102,11 +102,10 @@ def flow_rows(
     can refuse the noise, as in the paper, which has no confidence.
     """
     about = [__version__, model.about["sha256"]]
-    usual = Row(
+    yield Row(
         name=WHOLE_METHOD, label="the usual flow (DIS, medium)", identity=about,
         restore=lambda image: restore_compact(model, image), paper_row="LiveMoments",
     )  # fmt: skip
-    yield usual
     yield Row(
         name="without-reference", label="without reference", identity=[about, "alone"],
         restore=lambda image: restore_compact(model, image, reference=False),

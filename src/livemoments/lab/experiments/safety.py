@@ -12,8 +12,10 @@ get the confidence that the program has in what it then sees, as users have it; 
 which refuses most wrong key photos before, is in neither.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 
 import cv2
 import numpy as np
@@ -46,7 +48,7 @@ class Safety:
     hidden_share: float | None  # of the pixels
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     def lines(self) -> list[str]:
@@ -86,44 +88,36 @@ def measure_safety(
     """
     if len(pairs) < 2:
         raise ConfigError("to have a wrong reference takes two pairs or more, got 1")
-    plain, without = [], []
-    wrong: dict[str, list[Quality]] = {how: [] for how in TRUST}
-    noisy: dict[str, dict[float, list[Quality]]] = {
-        how: {share: [] for share in NOISE_SHARES} for how in TRUST
-    }
+    scores: defaultdict[tuple[object, ...], list[Quality]] = defaultdict(list)
     hidden: list[tuple[float, float, float, float]] = []
     for at, pair in enumerate(pairs):
         restored, alone = restore(model, pair.views), restore(model, pair.views, reference=False)
-        plain.append(scorer(restored, pair.truth))
-        without.append(scorer(alone, pair.truth))
-        mistaken = _mistaken(pair, pairs)
-        for how in TRUST:
-            wrong[how].append(scorer(restore(model, _with_confidence(how, mistaken)), pair.truth))
-            for share in NOISE_SHARES:
-                rng = np.random.default_rng([seed, at])  # the same noise, more of it
-                views = _with_confidence(how, disturbed(pair.views, share, rng))
-                noisy[how][share].append(scorer(restore(model, views), pair.truth))
+        scores["with",].append(scorer(restored, pair.truth))
+        scores["without",].append(scorer(alone, pair.truth))
+        disturbances: dict[tuple[object, ...], Views] = {("wrong",): _mistaken(pair, pairs)}
+        for share in NOISE_SHARES:
+            rng = np.random.default_rng([seed, at])  # the same noise, more of it
+            disturbances["noise", share] = disturbed(pair.views, share, rng)
+        for how, (what, views) in product(TRUST, disturbances.items()):
+            picture = restore(model, _with_confidence(how, views))
+            scores[how, *what].append(scorer(picture, pair.truth))
         if pair.visible is not None:
             there = pair.visible < HIDDEN_BELOW
-            error, error_alone = (
-                float(np.abs(x - pair.truth).mean(-1)[there].sum()) for x in (restored, alone)
-            )
-            hidden.append((float(there.sum()), float(there.size), error, error_alone))
+            errors = [np.abs(x - pair.truth).mean(-1)[there].sum() for x in (restored, alone)]
+            hidden.append((there.sum(), there.size, float(errors[0]), float(errors[1])))
         if progress:
             progress("measuring safety", at + 1, len(pairs))
-    count, total, error, error_without = np.sum(hidden, 0) if hidden else np.zeros(4)
+    found = {what: mean_of(scored) for what, scored in scores.items()}
+    count, total, error, error_without = map(float, np.sum(hidden, 0) if hidden else np.zeros(4))
     return Safety(
         pairs=len(pairs),
-        with_reference=mean_of(plain),
-        without_reference=mean_of(without),
-        wrong_reference={how: mean_of(found) for how, found in wrong.items()},
-        flow_noise={
-            how: {share: mean_of(found) for share, found in by_share.items()}
-            for how, by_share in noisy.items()
-        },
-        hidden_error=255 * float(error / count) if count else None,
-        hidden_error_without=255 * float(error_without / count) if count else None,
-        hidden_share=float(count / total) if count else None,
+        with_reference=found["with",],
+        without_reference=found["without",],
+        wrong_reference={how: found[how, "wrong"] for how in TRUST},
+        flow_noise={how: {s: found[how, "noise", s] for s in NOISE_SHARES} for how in TRUST},
+        hidden_error=255 * error / count if count else None,
+        hidden_error_without=255 * error_without / count if count else None,
+        hidden_share=count / total if count else None,
     )
 
 

@@ -92,13 +92,6 @@ class ExperimentConfig:
     command: str = ""  # that asked for it, for the report
 
 
-def preset_of(name: str) -> Preset:
-    """Return a preset by its name; raise ConfigError where there is none."""
-    if name not in PRESETS:
-        raise ConfigError(f"no experiment {name!r}; there are {', '.join(PRESETS)}, and table5")
-    return PRESETS[name]
-
-
 def run_experiment(
     name: str, config: ExperimentConfig, progress: Progress | None = None
 ) -> Experiment:
@@ -108,7 +101,9 @@ def run_experiment(
         ConfigError: there is no such experiment, or it needs photographs to train on.
         LiveMomentsError: the set, the weights or the output cannot be used.
     """
-    preset = preset_of(name)
+    if name not in PRESETS:
+        raise ConfigError(f"no experiment {name!r}; there are {', '.join(PRESETS)}, and table5")
+    preset = PRESETS[name]
     found = open_set(config.set_folder, config.limit, progress)
     rows: list[Row] = []
     if preset.kind != "comparison":
@@ -157,10 +152,8 @@ def _rows(preset: Preset, config: ExperimentConfig, progress: Progress | None) -
         model = load_compact(config.weights, config.threads)
         return flow_rows(model, raft_weights=config.raft_weights, seed=config.seed)
     if config.training is None:
-        raise ConfigError(
-            "this experiment trains networks: give photographs to train them on",
-            settings=("photographs",),
-        )
+        message = "this experiment trains networks: give photographs to train them on"
+        raise ConfigError(message, settings=("photographs",))
     make = design_rows if preset.kind == "design" else degradation_rows
     return make(config.training, progress)
 
@@ -170,19 +163,18 @@ def _make(
 ) -> list[str]:
     """Make what is missing of the rows' pictures; returns the rows as methods of the benchmark."""
     able = {row.name: row.restore for row in rows if row.restore is not None}
-    folders = {
-        row.name: config.output / MADE / f"{row.name}-{_digest(row.identity)}"
-        for row in rows
-        if row.name in able
-    }
-    for folder in folders.values():
-        folder.mkdir(parents=True, exist_ok=True)
+    folders = {}
+    for row in rows:
+        if row.name in able:
+            folder = config.output / MADE / f"{row.name}-{_digest(row.identity)}"
+            folder.mkdir(parents=True, exist_ok=True)
+            folders[row.name] = folder
     for done, image in enumerate(found.images, 1):
         missing = [name for name in able if not _is_made(folders[name], image)]
         if missing:
             aligned = read_aligned(config.set_folder, image)
             for name in missing:
-                _keep(folders[name], image, as_stored(able[name](aligned), name))
+                _store(folders[name], image, as_stored(able[name](aligned), name))
         if progress:
             progress("restoring", done, len(found.images))
     return [f"{name}=folder:{folder}" for name, folder in folders.items()]
@@ -197,7 +189,7 @@ def _is_made(folder: Path, image: SetImage) -> bool:
     return of == _of(image) and (folder / f"{image.name}.png").exists()
 
 
-def _keep(folder: Path, image: SetImage, picture: np.ndarray) -> None:
+def _store(folder: Path, image: SetImage, picture: np.ndarray) -> None:
     """Write a row's picture of an image, and after it what it is of."""
     with atomic_output(folder / f"{image.name}.png", overwrite=True) as temporary:
         write_picture(temporary, as_bytes(picture))
@@ -211,19 +203,12 @@ def _of(image: SetImage) -> str:
 
 def _named(run: BenchmarkRun, rows: Sequence[Row]) -> BenchmarkRun:
     """Give the run the rows' labels, those that cannot be had too."""
-    by_name = {row.name: row for row in rows}
-    methods = [
-        replace(m, label=by_name[m.name].label, detail=by_name[m.name].detail)
-        if m.name in by_name
-        else m
-        for m in run.methods
-    ]
-    methods += [
-        MethodInfo(name=row.name, label=row.label, detail=row.detail, failed=row.failed)
-        for row in rows
-        if row.restore is None
-    ]
-    return replace(run, methods=methods)
+    methods = {method.name: method for method in run.methods}
+    for row in rows:
+        unmade = MethodInfo(name=row.name, label=row.label, failed=row.failed)
+        method = methods.get(row.name, unmade)
+        methods[row.name] = replace(method, label=row.label, detail=row.detail)
+    return replace(run, methods=list(methods.values()))
 
 
 def _ours(methods: Sequence[MethodInfo]) -> dict[str, str]:
