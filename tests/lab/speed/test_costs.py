@@ -14,7 +14,7 @@ pytest.importorskip("onnx", reason="the train extra is not installed")
 from support.report_runs import read_run
 
 from livemoments.errors import ConfigError, LiveMomentsError, WeightsError
-from livemoments.lab.speed import costs
+from livemoments.lab.speed import costs, flops
 from livemoments.lab.speed.costs import CostConfig, measure_costs
 from livemoments.lab.speed.process import Watched
 from livemoments.models.compact import SHIPPED
@@ -43,7 +43,7 @@ def watched(monkeypatch) -> list[str]:
 def uncounted(monkeypatch):
     """Operations are counted elsewhere, which takes a second."""
     counted = {"parameters_m": 6.0, "tflops": 0.1}
-    monkeypatch.setattr(costs, "_counted", lambda row, config: counted if row.steps else {})
+    monkeypatch.setattr(flops, "compact_costs", lambda folder, size_px, steps: counted)
 
 
 def test_every_method_is_measured(watched, tmp_path):

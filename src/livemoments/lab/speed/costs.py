@@ -126,23 +126,14 @@ def _measured(name: str, row: Measured, config: CostConfig) -> tuple[MethodInfo,
         if name.startswith("livemoments"):
             raise
         return MethodInfo(name=name, label=row.label, detail=row.detail, failed=str(error)), None
-    seconds = found.pop("seconds")
-    cost = {**_counted(row, config), **found}
+    seconds, cost = found.pop("seconds"), found
+    if row.steps:  # counted here, so that the memory it takes is not the method's
+        from livemoments.lab.speed.flops import compact_costs
+
+        cost |= compact_costs(config.weights, config.size_px, row.steps)
     if memory is not None:
         cost["peak_gb"] = memory
     return MethodInfo(name=name, label=row.label, detail=row.detail, cost=cost), seconds
-
-
-def _counted(row: Measured, config: CostConfig) -> dict[str, float]:
-    """Count parameters and operations: here, so that the memory it takes is not the method's."""
-    if not row.steps:
-        return {}
-    from livemoments.lab.speed.flops import compact_tflops, onnx_parameters_m
-
-    return {
-        "parameters_m": onnx_parameters_m(config.weights),
-        "tflops": compact_tflops(config.weights, config.size_px, row.steps),
-    }
 
 
 def _sd3(
