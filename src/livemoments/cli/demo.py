@@ -1,7 +1,7 @@
 """Commands that show what the tool does here, and what that costs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import LongCommand, app
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 @app.command(cls=LongCommand)
 def demo(
-    folder: Annotated[Path, argument("[FOLDER]", "Where to put the pictures.")] = Path(
-        "demo-output"
-    ),
+    folder: Path = argument(Path("demo-output"), "[FOLDER]", "Where to put the pictures."),
     as_json: Json = False,
 ) -> None:
     """Restore a moment of a Live Photo made here.

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, app
-from livemoments.cli.options import Json, Overwrite, Photo, Video, option, with_groups
+from livemoments.cli.options import Json, Overwrite, Photo, Video, flag, option, with_groups
 from livemoments.cli.printing import print_facts
 
 if TYPE_CHECKING:
@@ -17,44 +17,34 @@ if TYPE_CHECKING:
 class FaceOptions:
     """How faces are restored, and the clip coded."""
 
-    limit: Annotated[
-        float | None,
-        option(
-            "DISTANCE",
-            "How far a face may be from a photograph's to be that person's; lower is stricter."
-            " [0.45]",
-        ),
-    ] = None
-    strength: Annotated[float, option("0..1", "How much of the change is made.")] = 1.0
-    spare_sharp: Annotated[
-        bool,
-        option(
-            None,
-            "Leave faces alone that are as sharp as their photograph, or restore all.",
-            "--spare-sharp/--all",
-        ),
-    ] = True
-    scale: Annotated[int, option("1|2|4", "Enlarge the pictures, by cubic interpolation.")] = 1
-    rest: Annotated[
-        str,
-        option(
-            "keep|model",
-            "Outside the faces: as it was; or restored with the key photo, which takes seconds a"
-            " frame.",
-        ),
-    ] = "keep"
-    seed: Annotated[int, option("N", "Of the noise: same seed, same faces.")] = 0
-    crf: Annotated[
-        float | None,
-        option(
-            "0..51",
-            "Quality of the coding, lower is better and larger. [14: nothing is seen of it]",
-        ),
-    ] = None
-    threads: Annotated[int, option("N", "0: one per core.")] = 0
-    weights: Annotated[
-        Path | None, option("FOLDER", "A face model of your own, from `livemoments lab export`.")
-    ] = None
+    limit: float | None = option(
+        None,
+        "DISTANCE",
+        "How far a face may be from a photograph's to be that person's; lower is stricter. [0.45]",
+    )
+    strength: float = option(1.0, "0..1", "How much of the change is made.")
+    spare_sharp: bool = flag(
+        True,
+        "Leave faces alone that are as sharp as their photograph, or restore all.",
+        "--spare-sharp/--all",
+    )
+    scale: int = option(1, "1|2|4", "Enlarge the pictures, by cubic interpolation.")
+    rest: str = option(
+        "keep",
+        "keep|model",
+        "Outside the faces: as it was; or restored with the key photo, which takes seconds a"
+        " frame.",
+    )
+    seed: int = option(0, "N", "Of the noise: same seed, same faces.")
+    crf: float | None = option(
+        None,
+        "0..51",
+        "Quality of the coding, lower is better and larger. [14: nothing is seen of it]",
+    )
+    threads: int = option(0, "N", "0: one per core.")
+    weights: Path | None = option(
+        None, "FOLDER", "A face model of your own, from `livemoments lab export`."
+    )
 
     def config(self) -> "ClipFacesConfig":
         """Return what the library calls this."""
@@ -77,27 +67,20 @@ class FaceOptions:
 def faces(
     photo: Photo,
     *,
-    output: Annotated[
-        Path,
-        option(
-            "OUT",
-            "The clip: .mov or .mp4. The whole Live Photo, with its photo as it was: .jpg or"
-            " .heic.",
-            "-o",
-            "--output",
-        ),
-    ],
-    references: Annotated[
-        list[Path] | None,
-        option(
-            "FILE",
-            "A photograph of someone in the clip, besides the key photo; repeatable.",
-            "--reference",
-        ),
-    ] = None,
-    preview: Annotated[
-        Path | None, option("SIDE.mp4", "A video of before and after, side by side.")
-    ] = None,
+    output: Path = option(
+        ...,
+        "OUT",
+        "The clip: .mov or .mp4. The whole Live Photo, with its photo as it was: .jpg or .heic.",
+        "-o",
+        "--output",
+    ),
+    references: list[Path] | None = option(
+        None,
+        "FILE",
+        "A photograph of someone in the clip, besides the key photo; repeatable.",
+        "--reference",
+    ),
+    preview: Path | None = option(None, "SIDE.mp4", "A video of before and after, side by side."),
     video: Video = None,
     options: FaceOptions,
     overwrite: Overwrite = False,

@@ -12,32 +12,44 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 
-def option(metavar: str | None, help: str, *names: str, show_default: bool | str = True) -> Any:  # noqa: ANN401 - what typer wants in an annotation
-    """Describe an option: what its value is called, its help, and its names (else the field's)."""
-    return typer.Option(*names, metavar=metavar, help=help, show_default=show_default)
+def option(default: Any, metavar: str | None, help: str, *names: str) -> Any:  # noqa: ANN401
+    """Describe an option: its default (...: none), what its value is called, its help, its names.
+
+    Without names, it is called like its parameter. What is returned stands where a default would.
+    """
+    return typer.Option(default, *names, metavar=metavar, help=help)
 
 
-def argument(metavar: str, help: str, show_default: bool | str = True) -> Any:  # noqa: ANN401
-    """Describe an argument: what its value is called, and its help."""
-    return typer.Argument(metavar=metavar, help=help, show_default=show_default)
+def flag(default: bool, help: str, *names: str) -> Any:  # noqa: ANN401
+    """Describe an option without a value; without names, it is --parameter/--no-parameter."""
+    return typer.Option(default, *names, help=help)
 
 
+def argument(default: Any, metavar: str, help: str) -> Any:  # noqa: ANN401
+    """Describe an argument: its default (...: none), what its value is called, its help."""
+    return typer.Argument(default, metavar=metavar, help=help)
+
+
+# Options that several commands share are types; the others stand where their defaults would.
 Photo = Annotated[
     Path,
-    argument(
-        "PHOTO",
-        "A Live Photo or Motion Photo: its still, its video, or the name both share.",
+    typer.Argument(
+        metavar="PHOTO",
+        help="A Live Photo or Motion Photo: its still, its video, or the name both share.",
         show_default=False,
     ),
 ]
 Video = Annotated[
-    Path | None, option("FILE", "The clip, where PHOTO does not lead to it.", "--video")
+    Path | None,
+    typer.Option("--video", metavar="FILE", help="The clip, where PHOTO does not lead to it."),
 ]
-Json = Annotated[bool, option(None, "Print one JSON object instead of text.", "--json")]
-Overwrite = Annotated[bool, option(None, "Replace OUT where it exists.", "--overwrite")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")]
 OwnModel = Annotated[
     Path | None,
-    option("FOLDER", "A model of your own, from `livemoments lab export`.", "--weights"),
+    typer.Option(
+        "--weights", metavar="FOLDER", help="A model of your own, from `livemoments lab export`."
+    ),
 ]
 
 

@@ -1,7 +1,6 @@
 """Commands that look at one's own photos."""
 
 from pathlib import Path
-from typing import Annotated
 
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, app
@@ -24,9 +23,9 @@ def info(photo: Photo, video: Video = None, as_json: Json = False) -> None:
 @app.command(cls=Command)
 def frames(
     photo: Photo,
-    output: Annotated[
-        Path | None, option("OUT", "Where to draw the sheet: .png, .jpg.", "-o", "--output")
-    ] = None,
+    output: Path | None = option(
+        None, "OUT", "Where to draw the sheet: .png, .jpg.", "-o", "--output"
+    ),
     video: Video = None,
     overwrite: Overwrite = False,
     as_json: Json = False,

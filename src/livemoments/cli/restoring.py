@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, app
-from livemoments.cli.options import Json, Overwrite, Photo, Video, option, with_groups
+from livemoments.cli.options import Json, Overwrite, Photo, Video, flag, option, with_groups
 from livemoments.cli.printing import print_facts
 
 if TYPE_CHECKING:
@@ -19,41 +19,31 @@ if TYPE_CHECKING:
 class MomentOptions:
     """Which moment is restored."""
 
-    at_s: Annotated[float | None, option("SECONDS", "The frame at this time.", "--at")] = None
-    frame: Annotated[int | None, option("N", "The frame with this number, from 0.", "--frame")] = (
-        None
-    )
-    best: Annotated[
-        bool, option(None, "The sharpest frame away from the key photo (advice).", "--best")
-    ] = False
+    at_s: float | None = option(None, "SECONDS", "The frame at this time.", "--at")
+    frame: int | None = option(None, "N", "The frame with this number, from 0.", "--frame")
+    best: bool = flag(False, "The sharpest frame away from the key photo (advice).", "--best")
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """Where the result goes, and in which format."""
 
-    output: Annotated[
-        Path | None,
-        option(
-            "OUT",
-            "A .jpg, .png or .heic file, or a folder. Without it: a .jpg next to PHOTO, named"
-            " after it and the moment.",
-            "-o",
-            "--output",
-        ),
-    ] = None
-    live: Annotated[
-        bool,
-        option(
-            None, "Write a new Live Photo in PHOTO's format: the picture with its clip.", "--live"
-        ),
-    ] = False
-    to: Annotated[
-        str | None,
-        option("apple|google|samsung|microvideo", "A Live Photo in this format.", "--to"),
-    ] = None
-    quality: Annotated[int, option("1..100", "Of JPEG and HEIC.")] = 95
-    subsampling: Annotated[str, option("4:2:0|4:4:4", "Of the colours in JPEG and HEIC.")] = "4:2:0"
+    output: Path | None = option(
+        None,
+        "OUT",
+        "A .jpg, .png or .heic file, or a folder. Without it: a .jpg next to PHOTO, named"
+        " after it and the moment.",
+        "-o",
+        "--output",
+    )
+    live: bool = flag(
+        False, "Write a new Live Photo in PHOTO's format: the picture with its clip.", "--live"
+    )
+    to: str | None = option(
+        None, "apple|google|samsung|microvideo", "A Live Photo in this format.", "--to"
+    )
+    quality: int = option(95, "1..100", "Of JPEG and HEIC.")
+    subsampling: str = option("4:2:0", "4:2:0|4:4:4", "Of the colours in JPEG and HEIC.")
     overwrite: Overwrite = False
 
     def choice(self) -> "OutputChoice":
@@ -70,38 +60,23 @@ class OutputOptions:
 class ModelOptions:
     """How the moment is restored."""
 
-    look: Annotated[str, option("key|frame", "Tone and colour: of the key photo, or the clip.")] = (
-        "key"
+    look: str = option("key", "key|frame", "Tone and colour: of the key photo, or the clip.")
+    hdr: bool = flag(True, "Keep HDR, where the key photo has it.", "--hdr/--no-hdr")
+    faces: bool = flag(
+        False,
+        "Restore faces that the key photo shows by the frames around, too.",
+        "--faces/--no-faces",
     )
-    hdr: Annotated[
-        bool, option(None, "Keep HDR, where the key photo has it.", "--hdr/--no-hdr")
-    ] = True
-    faces: Annotated[
-        bool,
-        option(
-            None,
-            "Restore faces that the key photo shows by the frames around, too.",
-            "--faces/--no-faces",
-        ),
-    ] = False
-    model: Annotated[str, option("compact|sd3", "Ours; or the paper's, which needs a GPU.")] = (
-        "compact"
+    model: str = option("compact", "compact|sd3", "Ours; or the paper's, which needs a GPU.")
+    steps: int | None = option(None, "1..6", "Of the restoration; more cost time. [1; sd3: 6]")
+    seed: int = option(0, "N", "Of the noise: same seed, same picture.")
+    no_reference: bool = flag(False, "Restore from the frame alone.", "--no-reference")
+    weights: str | None = option(
+        None,
+        "FOLDER",
+        "A model of your own, from `livemoments lab export`. For sd3, the published one: a"
+        " folder, or its name in the Hugging Face cache.",
     )
-    steps: Annotated[
-        int | None, option("1..6", "Of the restoration; more cost time. [1; sd3: 6]")
-    ] = None
-    seed: Annotated[int, option("N", "Of the noise: same seed, same picture.")] = 0
-    no_reference: Annotated[
-        bool, option(None, "Restore from the frame alone.", "--no-reference")
-    ] = False
-    weights: Annotated[
-        str | None,
-        option(
-            "FOLDER",
-            "A model of your own, from `livemoments lab export`. For sd3, the published one: a"
-            " folder, or its name in the Hugging Face cache.",
-        ),
-    ] = None
 
     def config(self, sd3: "Sd3Options") -> "RestoreConfig":
         """Return what the library calls this."""
@@ -118,33 +93,26 @@ class ModelOptions:
 class Sd3Options:
     """What only the sd3 model is asked."""
 
-    base: Annotated[
-        str | None, option("FOLDER", "sd3: SD3-medium, for its autoencoder; likewise.")
-    ] = None
-    official: Annotated[
-        bool,
-        option(None, "sd3: the release's own choices, to reproduce its numbers.", "--official"),
-    ] = False
-    flow: Annotated[
-        str, option("alignment|dis|raft", "sd3: where each tile's motion comes from.")
-    ] = "alignment"
-    raft: Annotated[Path | None, option("FILE", "sd3: RAFT's weights, with --flow raft.")] = None
-    device: Annotated[str, option("auto|cuda|mps|cpu", "sd3: where it runs.")] = "auto"
-    precision: Annotated[str, option("auto|bf16|fp16|float32", "sd3: arithmetic.")] = "auto"
-    batch: Annotated[int, option("N", "sd3: tiles at a time; takes memory.", "--tile-batch")] = 1
-    reference_per: Annotated[
-        str,
-        option(
-            "step|tile",
-            "sd3: how often the key photo is read; once per tile is faster, and an approximation.",
-        ),
-    ] = "step"
-    compile: Annotated[
-        bool, option(None, "sd3: torch.compile; minutes first, then faster.", "--compile")
-    ] = False
-    offload: Annotated[
-        str, option("auto|none|blocks", "sd3: send blocks to a small GPU one by one; slower.")
-    ] = "auto"
+    base: str | None = option(None, "FOLDER", "sd3: SD3-medium, for its autoencoder; likewise.")
+    official: bool = flag(
+        False, "sd3: the release's own choices, to reproduce its numbers.", "--official"
+    )
+    flow: str = option(
+        "alignment", "alignment|dis|raft", "sd3: where each tile's motion comes from."
+    )
+    raft: Path | None = option(None, "FILE", "sd3: RAFT's weights, with --flow raft.")
+    device: str = option("auto", "auto|cuda|mps|cpu", "sd3: where it runs.")
+    precision: str = option("auto", "auto|bf16|fp16|float32", "sd3: arithmetic.")
+    batch: int = option(1, "N", "sd3: tiles at a time; takes memory.", "--tile-batch")
+    reference_per: str = option(
+        "step",
+        "step|tile",
+        "sd3: how often the key photo is read; once per tile is faster, and an approximation.",
+    )
+    compile: bool = flag(False, "sd3: torch.compile; minutes first, then faster.", "--compile")
+    offload: str = option(
+        "auto", "auto|none|blocks", "sd3: send blocks to a small GPU one by one; slower."
+    )
 
     def config(self, weights: str | None) -> "Sd3Config":
         """Return what the library calls this."""

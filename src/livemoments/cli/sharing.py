@@ -1,7 +1,6 @@
 """Commands that convert a Live Photo for another phone, and check its files."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -13,17 +12,15 @@ from livemoments.cli.printing import print_facts, say
 @app.command(cls=Command)
 def convert(
     photo: Photo,
-    to: Annotated[str, option("apple|google|samsung|microvideo", "The format.", "--to")],
-    output: Annotated[
-        Path | None,
-        option(
-            "OUT",
-            "The photo's file, or a folder. Without it: next to PHOTO, under a name that galleries"
-            " know.",
-            "-o",
-            "--output",
-        ),
-    ] = None,
+    to: str = option(..., "apple|google|samsung|microvideo", "The format.", "--to"),
+    output: Path | None = option(
+        None,
+        "OUT",
+        "The photo's file, or a folder. Without it: next to PHOTO, under a name that galleries"
+        " know.",
+        "-o",
+        "--output",
+    ),
     video: Video = None,
     overwrite: Overwrite = False,
     as_json: Json = False,

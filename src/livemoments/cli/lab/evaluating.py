@@ -15,22 +15,20 @@ from livemoments.errors import ConfigError
 if TYPE_CHECKING:
     from livemoments.lab.metrics.catalogue import Sources
 
-Limit = Annotated[int | None, option("N", "Only the first N images.", "--limit")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N images.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricOptions:
     """Which metrics are measured, and where their networks are."""
 
-    metrics: Annotated[
-        list[str] | None, option("NAME", "Only this one; repeatable. [all there are]", "--metric")
-    ] = None
-    clip: Annotated[str | None, option("FOLDER", "CLIP for CLIP-Q. [ViT-B/32]")] = None
-    dino: Annotated[str | None, option("FOLDER", "DINO for DINO-Q. [ViT-S/16]")] = None
-    inception: Annotated[Path | None, option("FILE", "inception-2015-12-05.pt for patch-FID.")] = (
-        None
+    metrics: list[str] | None = option(
+        None, "NAME", "Only this one; repeatable. [all there are]", "--metric"
     )
-    device: Annotated[str, option("cpu|cuda", "Where metrics' networks run.")] = "cpu"
+    clip: str | None = option(None, "FOLDER", "CLIP for CLIP-Q. [ViT-B/32]")
+    dino: str | None = option(None, "FOLDER", "DINO for DINO-Q. [ViT-S/16]")
+    inception: Path | None = option(None, "FILE", "inception-2015-12-05.pt for patch-FID.")
+    device: str = option("cpu", "cpu|cuda", "Where metrics' networks run.")
 
     def sources(self) -> "Sources":
         """Return where the metrics' networks are, as the library takes it."""
@@ -43,39 +41,30 @@ class MetricOptions:
 class SyntheticOptions:
     """How a synthetic set is made."""
 
-    count: Annotated[int, option("N", "synthetic: images.")] = 260
-    preset: Annotated[str, option("NAME", "synthetic: degradation, as of `lab train`.")] = (
-        "live-photo-x2"
+    count: int = option(260, "N", "synthetic: images.")
+    preset: str = option("live-photo-x2", "NAME", "synthetic: degradation, as of `lab train`.")
+    interval: int = option(
+        5, "N", "synthetic: pictures between truth and key photo, times 1, 2 or 3."
     )
-    interval: Annotated[
-        int, option("N", "synthetic: pictures between truth and key photo, times 1, 2 or 3.")
-    ] = 5
-    size: Annotated[int, option("PX", "synthetic: side of a crop; 0: whole pictures.")] = 0
-    side: Annotated[
-        int,
-        option("PX", "synthetic: videos are reduced to this shorter side, to be sharp; 0: never."),
-    ] = 1080
+    size: int = option(0, "PX", "synthetic: side of a crop; 0: whole pictures.")
+    side: int = option(
+        1080, "PX", "synthetic: videos are reduced to this shorter side, to be sharp; 0: never."
+    )
 
 
 @lab.command("make-set", cls=LongCommand)
 @with_groups
 def make_set(
-    kind: Annotated[
-        str, argument("synthetic|real", "Of sharp videos, with truths; or of Live Photos.")
-    ],
-    source: Annotated[
-        Path, argument("SOURCE", "A folder of videos, or of Live Photos; or one of them.")
-    ],
-    output: Annotated[Path, option("SET", "A folder that is not there yet.", "-o", "--output")],
-    licence: Annotated[
-        str, option("TEXT", "What SOURCE may be used for; must be given for synthetic.")
-    ] = "",
-    seed: Annotated[int, option("N", "Same seed, same bytes.")] = 0,
+    kind: str = argument(..., "synthetic|real", "Of sharp videos, with truths; or of Live Photos."),
+    source: Path = argument(
+        ..., "SOURCE", "A folder of videos, or of Live Photos; or one of them."
+    ),
+    output: Path = option(..., "SET", "A folder that is not there yet.", "-o", "--output"),
+    licence: str = option("", "TEXT", "What SOURCE may be used for; must be given for synthetic."),
+    seed: int = option(0, "N", "Same seed, same bytes."),
     *,
     synthetic: SyntheticOptions,
-    moments: Annotated[
-        int, option("N", "real: of each photo; the sharpest, then some at drawn times.")
-    ] = 2,
+    moments: int = option(2, "N", "real: of each photo; the sharpest, then some at drawn times."),
     as_json: Json = False,
 ) -> None:
     """Make a set to compare methods on.
@@ -103,36 +92,34 @@ def make_set(
 class RunOptions:
     """How the benchmark runs."""
 
-    jobs: Annotated[int, option("N", "Processes.")] = 1
-    threads: Annotated[int, option("N", "Of all of them together; 0: one per core.")] = 0
+    jobs: int = option(1, "N", "Processes.")
+    threads: int = option(0, "N", "Of all of them together; 0: one per core.")
     limit: Limit = None
-    title: Annotated[str, option("TEXT", "Of the report.")] = ""
-    seed: Annotated[int, option("N", "Of noise and of the bootstrap.")] = 0
+    title: str = option("", "TEXT", "Of the report.")
+    seed: int = option(0, "N", "Of noise and of the bootstrap.")
 
 
 @lab.command(cls=LongCommand)
 @with_groups
 def evaluate(
-    folder: Annotated[
-        Path, argument("SET", "From `lab make-set`, or any folder of NAME/{frame,key[,truth]}.png.")
-    ],
-    output: Annotated[Path, option("OUT", "A folder for pictures and results.", "-o", "--output")],
-    methods: Annotated[
-        list[str] | None,
-        option(
-            "NAME",
-            "frame, key, restoration-only, livemoments[:FOLDER], sd3[:FOLDER], real-esrgan, span,"
-            " folder:FOLDER with NAME.png of each image, or program:COMMAND with {frame}, {key} and"
-            " {output} in it; repeatable. LABEL=NAME names it otherwise. [the first 4]",
-            "--method",
-        ),
-    ] = None,
+    folder: Path = argument(
+        ..., "SET", "From `lab make-set`, or any folder of NAME/{frame,key[,truth]}.png."
+    ),
+    output: Path = option(..., "OUT", "A folder for pictures and results.", "-o", "--output"),
+    methods: list[str] | None = option(
+        None,
+        "NAME",
+        "frame, key, restoration-only, livemoments[:FOLDER], sd3[:FOLDER], real-esrgan, span,"
+        " folder:FOLDER with NAME.png of each image, or program:COMMAND with {frame}, {key} and"
+        " {output} in it; repeatable. LABEL=NAME names it otherwise. [the first 4]",
+        "--method",
+    ),
     *,
     metric: MetricOptions,
     run_options: RunOptions,
-    published: Annotated[
-        list[str] | None, option("N", "A table of the paper to stand in the report; repeatable.")
-    ] = None,
+    published: list[str] | None = option(
+        None, "N", "A table of the paper to stand in the report; repeatable."
+    ),
     as_json: Json = False,
 ) -> None:
     """Compare methods on a set, with a report.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, LongCommand, lab
@@ -23,37 +23,31 @@ COSTS = "table5"  # needs no set
 class TableOptions:
     """What some of the tables need."""
 
-    photographs: Annotated[
-        Path | None, option("FOLDER", "table3, 7, 8: to train on, as for `lab train`.")
-    ] = None
-    steps: Annotated[int, option("N", "table3, 7, 8: of training, for each row.")] = 2000
-    weights: Annotated[Path | None, option("FOLDER", "table5, 9: a compact model of your own.")] = (
-        None
+    photographs: Path | None = option(
+        None, "FOLDER", "table3, 7, 8: to train on, as for `lab train`."
     )
-    raft: Annotated[Path | None, option("FILE", "table9: RAFT's weights. [torchvision's]")] = None
-    size: Annotated[int, option("PX", "table5: side of the tile.")] = 1024
-    sd3: Annotated[str | None, option("FOLDER|random", "table5: the paper's model too. [not]")] = (
-        None
-    )
+    steps: int = option(2000, "N", "table3, 7, 8: of training, for each row.")
+    weights: Path | None = option(None, "FOLDER", "table5, 9: a compact model of your own.")
+    raft: Path | None = option(None, "FILE", "table9: RAFT's weights. [torchvision's]")
+    size: int = option(1024, "PX", "table5: side of the tile.")
+    sd3: str | None = option(None, "FOLDER|random", "table5: the paper's model too. [not]")
 
 
 @lab.command(cls=LongCommand)
 @with_groups
 def experiment(
-    name: Annotated[str, argument("NAME", "table1, 2, 3, 5, 7, 8 or 9, as table3.")],
-    output: Annotated[Path, option("OUT", "A folder for all that comes.", "-o", "--output")],
-    folder: Annotated[
-        Path | None, argument("[SET]", "As for `lab evaluate`; table5 needs none.")
-    ] = None,
-    methods: Annotated[
-        list[str] | None, option("NAME", "table1, 2: one more; repeatable.", "--method")
-    ] = None,
+    name: str = argument(..., "NAME", "table1, 2, 3, 5, 7, 8 or 9, as table3."),
+    output: Path = option(..., "OUT", "A folder for all that comes.", "-o", "--output"),
+    folder: Path | None = argument(None, "[SET]", "As for `lab evaluate`; table5 needs none."),
+    methods: list[str] | None = option(
+        None, "NAME", "table1, 2: one more; repeatable.", "--method"
+    ),
     *,
     metric: MetricOptions,
     table: TableOptions,
     limit: Limit = None,
-    threads: Annotated[int, option("N", "0: one per core.")] = 0,
-    seed: Annotated[int, option("N", "Of training, noise, bootstrap.")] = 0,
+    threads: int = option(0, "N", "0: one per core."),
+    seed: int = option(0, "N", "Of training, noise, bootstrap."),
     as_json: Json = False,
 ) -> None:
     """Do an experiment of the paper on a set of your own.
@@ -103,15 +97,13 @@ def _costs(output: Path, weights: Path, table: TableOptions, progress: "Progress
 
 @lab.command(cls=Command)
 def correlate(
-    rankings: Annotated[
-        Path, argument("RANKINGS", "CSV: participant, image, method, rank (1: best).")
-    ],
-    scores: Annotated[Path, argument("SCORES", "The scores.csv of `lab evaluate`.")],
-    higher: Annotated[
-        list[str] | None, option("METRIC", "Of a metric of your own: more is better.", "--higher")
-    ] = None,
-    lower: Annotated[list[str] | None, option("METRIC", "Likewise: less is.", "--lower")] = None,
-    seed: Annotated[int, option("N", "Of the intervals' draws.")] = 0,
+    rankings: Path = argument(..., "RANKINGS", "CSV: participant, image, method, rank (1: best)."),
+    scores: Path = argument(..., "SCORES", "The scores.csv of `lab evaluate`."),
+    higher: list[str] | None = option(
+        None, "METRIC", "Of a metric of your own: more is better.", "--higher"
+    ),
+    lower: list[str] | None = option(None, "METRIC", "Likewise: less is.", "--lower"),
+    seed: int = option(0, "N", "Of the intervals' draws."),
     as_json: Json = False,
 ) -> None:
     """Correlate metrics with people's rankings.

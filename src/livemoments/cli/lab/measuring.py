@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, LongCommand, lab
 from livemoments.cli.options import Json, Overwrite, argument, option
@@ -16,26 +18,23 @@ if TYPE_CHECKING:
     from livemoments.lab.benchmark.sets import Scorer, TruthPair
 
 Pairs = Annotated[
-    list[Path] | None, option("FOLDER", "Pairs: FOLDER/NAME/{frame,key,truth}.png.", "--pairs")
+    list[Path] | None,
+    typer.Option("--pairs", metavar="FOLDER", help="Pairs: FOLDER/NAME/{frame,key,truth}.png."),
 ]
-HeldOut = Annotated[
-    Path | None,
-    option("FOLDER", "Scenes are made of those that training holds out.", "--photographs"),
-]
-SceneCount = Annotated[int, option("N", "How many.", "--scenes")]
+SceneCount = Annotated[int, typer.Option("--scenes", metavar="N", help="How many.")]
 
 
 @lab.command(cls=LongCommand)
 def ablation(
-    photographs: Annotated[Path, option("FOLDER", "What to learn from.", "--photographs")],
-    output: Annotated[Path, option("FOLDER", "Where checkpoints go.", "-o", "--output")],
+    photographs: Path = option(..., "FOLDER", "What to learn from.", "--photographs"),
+    output: Path = option(..., "FOLDER", "Where checkpoints go.", "-o", "--output"),
     pairs: Pairs = None,
     scenes: SceneCount = 16,
-    steps: Annotated[int, option("N", "Of training, for each row.")] = 2000,
-    seed: Annotated[int, option("N", "Of the training.")] = 0,
-    designs: Annotated[
-        Path | None, option("MODEL", "Compare designs instead, each trained on from this model.")
-    ] = None,
+    steps: int = option(2000, "N", "Of training, for each row."),
+    seed: int = option(0, "N", "Of the training."),
+    designs: Path | None = option(
+        None, "MODEL", "Compare designs instead, each trained on from this model."
+    ),
     as_json: Json = False,
 ) -> None:
     """Train with parts taken away: what each is worth.
@@ -60,13 +59,15 @@ def ablation(
 
 @lab.command(cls=Command)
 def safety(
-    photographs: HeldOut = None,
+    photographs: Path | None = option(
+        None, "FOLDER", "Scenes are made of those that training holds out."
+    ),
     pairs: Pairs = None,
     scenes: SceneCount = 16,
-    weights: Annotated[
-        Path | None, option("FOLDER", "A model of your own, from `livemoments lab export`.")
-    ] = None,
-    seed: Annotated[int, option("N", "Of the noise.")] = 0,
+    weights: Path | None = option(
+        None, "FOLDER", "A model of your own, from `livemoments lab export`."
+    ),
+    seed: int = option(0, "N", "Of the noise."),
     as_json: Json = False,
 ) -> None:
     """Measure whether a reference can do harm.
@@ -113,17 +114,15 @@ def _scorer() -> "Scorer":
 
 @lab.command(cls=Command)
 def degradation(
-    photos: Annotated[
-        list[Path], argument("FOLDER_OR_PHOTO...", "Live Photos, and folders with some below them.")
-    ],
-    output: Annotated[
-        Path | None, option("PLOT", "Where to draw it: .png, .jpg.", "-o", "--output")
-    ] = None,
-    draws: Annotated[int, option("N", "Of each preset per frame.")] = 8,
-    presets: Annotated[
-        list[str] | None, option("NAME", "Only this one; may be given repeatedly.", "--preset")
-    ] = None,
-    seed: Annotated[int, option("N", "Of the draws.")] = 0,
+    photos: list[Path] = argument(
+        ..., "FOLDER_OR_PHOTO...", "Live Photos, and folders with some below them."
+    ),
+    output: Path | None = option(None, "PLOT", "Where to draw it: .png, .jpg.", "-o", "--output"),
+    draws: int = option(8, "N", "Of each preset per frame."),
+    presets: list[str] | None = option(
+        None, "NAME", "Only this one; may be given repeatedly.", "--preset"
+    ),
+    seed: int = option(0, "N", "Of the draws."),
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

@@ -1,11 +1,10 @@
 """Commands on the sd3 tier's weights, which are brought by the user."""
 
 from pathlib import Path
-from typing import Annotated
 
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, lab
-from livemoments.cli.options import Json, Overwrite, argument, option
+from livemoments.cli.options import Json, Overwrite, argument, flag, option
 from livemoments.cli.printing import print_facts
 from livemoments.extras import need_sd3
 from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM, Sd3Config
@@ -13,15 +12,14 @@ from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM, Sd3Config
 
 @lab.command("check-weights", cls=Command)
 def check_weights(
-    weights: Annotated[
-        str, argument("[WEIGHTS]", "A folder, or a repository's name in the Hugging Face cache.")
-    ] = PUBLISHED,
-    base: Annotated[
-        str,
-        option(
-            "FOLDER", "SD3-medium, likewise; not read where WEIGHTS has a vae folder of its own."
-        ),
-    ] = SD3_MEDIUM,
+    weights: str = argument(
+        PUBLISHED, "[WEIGHTS]", "A folder, or a repository's name in the Hugging Face cache."
+    ),
+    base: str = option(
+        SD3_MEDIUM,
+        "FOLDER",
+        "SD3-medium, likewise; not read where WEIGHTS has a vae folder of its own.",
+    ),
     as_json: Json = False,
 ) -> None:
     """Check the sd3 model's weights, and say what they are.
@@ -38,16 +36,12 @@ def check_weights(
 
 @lab.command("embed-prompt", cls=Command)
 def embed_prompt(
-    base: Annotated[
-        str,
-        argument(
-            "BASE",
-            "SD3-medium's folder with its text encoders, or its name in the Hugging Face cache.",
-        ),
-    ],
-    output: Annotated[
-        Path, option("OUT", "Best WEIGHTS/empty_prompt.safetensors.", "-o", "--output")
-    ],
+    base: str = argument(
+        ...,
+        "BASE",
+        "SD3-medium's folder with its text encoders, or its name in the Hugging Face cache.",
+    ),
+    output: Path = option(..., "OUT", "Best WEIGHTS/empty_prompt.safetensors.", "-o", "--output"),
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -66,15 +60,15 @@ def embed_prompt(
 
 @lab.command("bench-sd3", cls=Command)
 def bench_sd3(
-    weights: Annotated[
-        str | None, option("FOLDER", "Those of check-weights; else random ones, full size.")
-    ] = None,
-    base: Annotated[str, option("FOLDER", "As for check-weights.")] = SD3_MEDIUM,
-    device: Annotated[str, option("auto|cuda|mps|cpu", "Where it runs.")] = "auto",
-    precision: Annotated[str, option("auto|bf16|fp16|float32", "Of the arithmetic.")] = "auto",
-    tile_px: Annotated[int, option("PX", "Side of the tile.", "--tile")] = 1024,
-    batch: Annotated[int, option("N", "Tiles at a time, in one row.")] = 2,
-    compile_: Annotated[bool, option(None, "Measure torch.compile, too.", "--compile")] = False,
+    weights: str | None = option(
+        None, "FOLDER", "Those of check-weights; else random ones, full size."
+    ),
+    base: str = option(SD3_MEDIUM, "FOLDER", "As for check-weights."),
+    device: str = option("auto", "auto|cuda|mps|cpu", "Where it runs."),
+    precision: str = option("auto", "auto|bf16|fp16|float32", "Of the arithmetic."),
+    tile_px: int = option(1024, "PX", "Side of the tile.", "--tile"),
+    batch: int = option(2, "N", "Tiles at a time, in one row."),
+    compile_: bool = flag(False, "Measure torch.compile, too.", "--compile"),
     as_json: Json = False,
 ) -> None:
     """Measure the sd3 model next to the release's loop.

@@ -1,30 +1,25 @@
 """Commands that measure what a restoration costs."""
 
 from pathlib import Path
-from typing import Annotated
 
 from livemoments.cli.bars import StageProgress
 from livemoments.cli.base import Command, lab
-from livemoments.cli.options import Json, OwnModel, Video, argument, option
+from livemoments.cli.options import Json, OwnModel, Video, argument, flag, option
 from livemoments.cli.printing import print_facts
 from livemoments.extras import need_torch
 
 
 @lab.command(cls=Command)
 def bench(
-    photo: Annotated[Path | None, argument("[PHOTO]", "One of your own; else one is made.")] = None,
+    photo: Path | None = argument(None, "[PHOTO]", "One of your own; else one is made."),
     video: Video = None,
-    steps: Annotated[int, option("1..6", "As for restore.")] = 1,
+    steps: int = option(1, "1..6", "As for restore."),
     weights: OwnModel = None,
-    megapixels: Annotated[
-        float | None, option("MP", "Of the photo that is made; else 12.", show_default=False)
-    ] = None,
-    against: Annotated[
-        str | None, option("real-esrgan", "Measure that on the same frame, side by side.")
-    ] = None,
-    all_tiles: Annotated[
-        bool, option(None, "Time all of its tiles, not a share: minutes.", "--all-tiles")
-    ] = False,
+    megapixels: float | None = option(None, "MP", "Of the photo that is made; else 12."),
+    against: str | None = option(
+        None, "real-esrgan", "Measure that on the same frame, side by side."
+    ),
+    all_tiles: bool = flag(False, "Time all of its tiles, not a share: minutes.", "--all-tiles"),
     as_json: Json = False,
 ) -> None:
     """Measure seconds per stage and peak memory.

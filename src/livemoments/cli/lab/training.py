@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from livemoments.cli.bars import StageProgress, logged_lines
 from livemoments.cli.base import Command, LongCommand, lab
-from livemoments.cli.options import Json, argument, option, with_groups
+from livemoments.cli.options import Json, argument, flag, option, with_groups
 from livemoments.cli.printing import print_facts, print_json
 from livemoments.extras import need_torch
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @lab.command(cls=LongCommand)
 def photographs(
-    folder: Annotated[Path, argument("FOLDER", "Where to put them.")], as_json: Json = False
+    folder: Path = argument(..., "FOLDER", "Where to put them."), as_json: Json = False
 ) -> None:
     """Collect freely licensed training photographs.
 
@@ -33,127 +33,92 @@ def photographs(
 class DataOptions:
     """What a run is shown."""
 
-    photographs: Annotated[
-        Path | None,
-        option("FOLDER", "Photographs (*.png) to make scenes of: `livemoments lab photographs`."),
-    ] = None
-    clips: Annotated[
-        Path | None,
-        option("FOLDER", "Sharp video files, or folders of pictures, to take scenes from."),
-    ] = None
-    portraits: Annotated[
-        Path | None,
-        option("FOLDER", "faces: prepared portraits; photographs are every other clip."),
-    ] = None
-    preset: Annotated[
-        str,
-        option(
-            "NAME", "Degradation: live-photo, live-photo-x2, stablesr, stablesr-moderate, seesr."
-        ),
-    ] = "live-photo"
-    crop: Annotated[
-        int | None, option("PX", "Side of a crop; else 128, of sd3 1024.", show_default=False)
-    ] = None
-    batch: Annotated[
-        int | None,
-        option("N", "Crops a step, of each process; else 8, of faces 2 clips.", show_default=False),
-    ] = None
-    scenes: Annotated[
-        int | None,
-        option("N", "So many different ones; else 1500, of faces 600.", show_default=False),
-    ] = None
-    workers: Annotated[int, option("N", "Processes that cut crops.")] = 1
+    photographs: Path | None = option(
+        None, "FOLDER", "Photographs (*.png) to make scenes of: `livemoments lab photographs`."
+    )
+    clips: Path | None = option(
+        None, "FOLDER", "Sharp video files, or folders of pictures, to take scenes from."
+    )
+    portraits: Path | None = option(
+        None, "FOLDER", "faces: prepared portraits; photographs are every other clip."
+    )
+    preset: str = option(
+        "live-photo",
+        "NAME",
+        "Degradation: live-photo, live-photo-x2, stablesr, stablesr-moderate, seesr.",
+    )
+    crop: int | None = option(None, "PX", "Side of a crop; else 128, of sd3 1024.")
+    batch: int | None = option(
+        None, "N", "Crops a step, of each process; else 8, of faces 2 clips."
+    )
+    scenes: int | None = option(None, "N", "So many different ones; else 1500, of faces 600.")
+    workers: int = option(1, "N", "Processes that cut crops.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LengthOptions:
     """Where a run begins and ends, and what it writes on the way."""
 
-    minutes: Annotated[float, option(None, "Of training, earlier runs included.")] = 60.0
-    steps: Annotated[
-        int | None, option("N", "Instead of minutes: on a CPU, it repeats exactly.")
-    ] = None
-    finish: Annotated[
-        int | None,
-        option("STEPS", "End so many steps from here, while the rate falls.", show_default=False),
-    ] = None
-    start: Annotated[
-        Path | None,
-        option("CHECKPOINT", "Begin with the weights of another run, or a model.", "--from"),
-    ] = None
-    resume: Annotated[bool, option(None, "Go on from OUTPUT's last checkpoint.")] = True
-    validate_every: Annotated[int, option("STEPS", "Score held-out crops; 0: never.")] = 1000
-    snapshot_every: Annotated[int, option("STEPS", "Keep the averaged weights; 0: never.")] = 5000
+    minutes: float = option(60.0, None, "Of training, earlier runs included.")
+    steps: int | None = option(None, "N", "Instead of minutes: on a CPU, it repeats exactly.")
+    finish: int | None = option(None, "STEPS", "End so many steps from here, while the rate falls.")
+    start: Path | None = option(
+        None, "CHECKPOINT", "Begin with the weights of another run, or a model.", "--from"
+    )
+    resume: bool = flag(True, "Go on from OUTPUT's last checkpoint.")
+    validate_every: int = option(1000, "STEPS", "Score held-out crops; 0: never.")
+    snapshot_every: int = option(5000, "STEPS", "Keep the averaged weights; 0: never.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningOptions:
     """What is trained, and how."""
 
-    model: Annotated[
-        str, option("compact|sd3|faces", "Ours, the paper's on SD3-medium, or ours for faces.")
-    ] = "compact"
-    objective: Annotated[
-        str, option("restoration|velocity|alignment", "Ours, the paper's, or flow and trust alone.")
-    ] = "restoration"
-    learning_rate: Annotated[
-        float | None, option("RATE", "At its highest; else 1e-3, of sd3 5e-5.", show_default=False)
-    ] = None
-    schedule: Annotated[
-        str | None,
-        option(
-            "cosine|constant", "Of that rate; else cosine, of sd3 constant.", show_default=False
-        ),
-    ] = None
-    perceptual_from_step: Annotated[
-        int | None,
-        option(
-            "STEP",
-            "When LPIPS and DISTS set in; else by share.",
-            "--perceptual-from",
-            show_default=False,
-        ),
-    ] = None
-    identity_reward: Annotated[
-        float, option("WEIGHT", "faces: of the identity feedback; 0: none.")
-    ] = 0.0
-    precision: Annotated[str, option("bf16|no", "Of the arithmetic.")] = "bf16"
-    compile: Annotated[
-        bool, option(None, "Faster steps after a minute; needs a C++ compiler.", "--compile")
-    ] = False
-    seed: Annotated[int, option("N", "Of scenes, noise and first weights.")] = 0
-    threads: Annotated[int, option("N", "Of each training process; 0: one per core.")] = 0
+    model: str = option(
+        "compact", "compact|sd3|faces", "Ours, the paper's on SD3-medium, or ours for faces."
+    )
+    objective: str = option(
+        "restoration",
+        "restoration|velocity|alignment",
+        "Ours, the paper's, or flow and trust alone.",
+    )
+    learning_rate: float | None = option(None, "RATE", "At its highest; else 1e-3, of sd3 5e-5.")
+    schedule: str | None = option(
+        None, "cosine|constant", "Of that rate; else cosine, of sd3 constant."
+    )
+    perceptual_from_step: int | None = option(
+        None, "STEP", "When LPIPS and DISTS set in; else by share.", "--perceptual-from"
+    )
+    identity_reward: float = option(0.0, "WEIGHT", "faces: of the identity feedback; 0: none.")
+    precision: str = option("bf16", "bf16|no", "Of the arithmetic.")
+    compile: bool = flag(False, "Faster steps after a minute; needs a C++ compiler.", "--compile")
+    seed: int = option(0, "N", "Of scenes, noise and first weights.")
+    threads: int = option(0, "N", "Of each training process; 0: one per core.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sd3TrainOptions:
     """What only the sd3 model is asked."""
 
-    weights: Annotated[
-        str | None, option("FOLDER", "sd3: a LiveMoments model to go on from; else BASE alone.")
-    ] = None
-    base: Annotated[
-        str | None, option("FOLDER", "sd3: SD3-medium; else from Hugging Face's cache.")
-    ] = None
-    lora: Annotated[int, option("RANK", "sd3: learn adapters; 0: the weights.")] = 0
-    accumulate: Annotated[int, option("N", "sd3: work a batch through in N parts.")] = 1
-    checkpointing: Annotated[
-        bool, option(None, "sd3: less memory, a third more time.", "--checkpointing")
-    ] = False
+    weights: str | None = option(
+        None, "FOLDER", "sd3: a LiveMoments model to go on from; else BASE alone."
+    )
+    base: str | None = option(None, "FOLDER", "sd3: SD3-medium; else from Hugging Face's cache.")
+    lora: int = option(0, "RANK", "sd3: learn adapters; 0: the weights.")
+    accumulate: int = option(1, "N", "sd3: work a batch through in N parts.")
+    checkpointing: bool = flag(False, "sd3: less memory, a third more time.", "--checkpointing")
 
 
 @lab.command(cls=LongCommand)
 @with_groups
 def train(
-    output: Annotated[Path, option("FOLDER", "Where checkpoints go.", "-o", "--output")],
+    output: Path = option(..., "FOLDER", "Where checkpoints go.", "-o", "--output"),
     *,
     data: DataOptions,
     length: LengthOptions,
     learning: LearningOptions,
     sd3: Sd3TrainOptions,
-    dry_run: Annotated[
-        bool, option(None, "Print the whole configuration and train nothing.", "--dry-run")
-    ] = False,
+    dry_run: bool = flag(False, "Print the whole configuration and train nothing.", "--dry-run"),
     as_json: Json = False,
 ) -> None:
     """Train a model; needs the extra "train".
@@ -214,10 +179,8 @@ def _config(
 
 @lab.command(cls=Command)
 def export(
-    checkpoint: Annotated[
-        Path, argument("CHECKPOINT", "A run's last.pt, best.pt or average-N.pt.")
-    ],
-    folder: Annotated[Path, argument("FOLDER", "Where the model goes.")],
+    checkpoint: Path = argument(..., "CHECKPOINT", "A run's last.pt, best.pt or average-N.pt."),
+    folder: Path = argument(..., "FOLDER", "Where the model goes."),
     as_json: Json = False,
 ) -> None:
     """Turn a checkpoint into a model that restores.
