@@ -92,8 +92,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Print it.", is_eager=True, callback=_print_version),
+        bool, typer.Option("--version", help="Print it.", is_eager=True, callback=_print_version)
     ] = False,
     traceback: Annotated[
         bool, typer.Option("--traceback", help="On a fault of livemoments, show where it happened.")

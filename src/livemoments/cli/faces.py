@@ -53,8 +53,7 @@ class FaceOptions:
     ] = None
     threads: Annotated[int, option("N", "0: one per core.")] = 0
     weights: Annotated[
-        Path | None,
-        option("FOLDER", "A face model of your own, from `livemoments lab export`."),
+        Path | None, option("FOLDER", "A face model of your own, from `livemoments lab export`.")
     ] = None
 
     def config(self) -> "ClipFacesConfig":
@@ -97,8 +96,7 @@ def faces(
         ),
     ] = None,
     preview: Annotated[
-        Path | None,
-        option("SIDE.mp4", "A video of before and after, side by side."),
+        Path | None, option("SIDE.mp4", "A video of before and after, side by side.")
     ] = None,
     video: Video = None,
     options: FaceOptions,

@@ -31,8 +31,7 @@ Photo = Annotated[
     ),
 ]
 Video = Annotated[
-    Path | None,
-    option("FILE", "The clip, where PHOTO does not lead to it.", "--video"),
+    Path | None, option("FILE", "The clip, where PHOTO does not lead to it.", "--video")
 ]
 Json = Annotated[bool, option(None, "Print one JSON object instead of text.", "--json")]
 Overwrite = Annotated[bool, option(None, "Replace OUT where it exists.", "--overwrite")]

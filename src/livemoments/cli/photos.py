@@ -25,8 +25,7 @@ def info(photo: Photo, video: Video = None, as_json: Json = False) -> None:
 def frames(
     photo: Photo,
     output: Annotated[
-        Path | None,
-        option("OUT", "Where to draw the sheet: .png, .jpg.", "-o", "--output"),
+        Path | None, option("OUT", "Where to draw the sheet: .png, .jpg.", "-o", "--output")
     ] = None,
     video: Video = None,
     overwrite: Overwrite = False,

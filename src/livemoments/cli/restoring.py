@@ -70,10 +70,9 @@ class OutputOptions:
 class ModelOptions:
     """How the moment is restored."""
 
-    look: Annotated[
-        str,
-        option("key|frame", "Tone and colour: of the key photo, or the clip."),
-    ] = "key"
+    look: Annotated[str, option("key|frame", "Tone and colour: of the key photo, or the clip.")] = (
+        "key"
+    )
     hdr: Annotated[
         bool, option(None, "Keep HDR, where the key photo has it.", "--hdr/--no-hdr")
     ] = True
@@ -89,8 +88,7 @@ class ModelOptions:
         "compact"
     )
     steps: Annotated[
-        int | None,
-        option("1..6", "Of the restoration; more cost time. [1; sd3: 6]"),
+        int | None, option("1..6", "Of the restoration; more cost time. [1; sd3: 6]")
     ] = None
     seed: Annotated[int, option("N", "Of the noise: same seed, same picture.")] = 0
     no_reference: Annotated[
@@ -121,16 +119,14 @@ class Sd3Options:
     """What only the sd3 model is asked."""
 
     base: Annotated[
-        str | None,
-        option("FOLDER", "sd3: SD3-medium, for its autoencoder; likewise."),
+        str | None, option("FOLDER", "sd3: SD3-medium, for its autoencoder; likewise.")
     ] = None
     official: Annotated[
         bool,
         option(None, "sd3: the release's own choices, to reproduce its numbers.", "--official"),
     ] = False
     flow: Annotated[
-        str,
-        option("alignment|dis|raft", "sd3: where each tile's motion comes from."),
+        str, option("alignment|dis|raft", "sd3: where each tile's motion comes from.")
     ] = "alignment"
     raft: Annotated[Path | None, option("FILE", "sd3: RAFT's weights, with --flow raft.")] = None
     device: Annotated[str, option("auto|cuda|mps|cpu", "sd3: where it runs.")] = "auto"
@@ -147,8 +143,7 @@ class Sd3Options:
         bool, option(None, "sd3: torch.compile; minutes first, then faster.", "--compile")
     ] = False
     offload: Annotated[
-        str,
-        option("auto|none|blocks", "sd3: send blocks to a small GPU one by one; slower."),
+        str, option("auto|none|blocks", "sd3: send blocks to a small GPU one by one; slower.")
     ] = "auto"
 
     def config(self, weights: str | None) -> "Sd3Config":

@@ -13,10 +13,7 @@ from livemoments.cli.printing import print_facts, say
 @app.command(cls=Command)
 def convert(
     photo: Photo,
-    to: Annotated[
-        str,
-        option("apple|google|samsung|microvideo", "The format.", "--to"),
-    ],
+    to: Annotated[str, option("apple|google|samsung|microvideo", "The format.", "--to")],
     output: Annotated[
         Path | None,
         option(

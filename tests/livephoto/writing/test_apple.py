@@ -25,10 +25,7 @@ from livemoments.livephoto.checking.findings import broken
 from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.metadata.exif import MAKER_NOTE, ExifEditor
 from livemoments.livephoto.movie.tracks import read_movie
-from livemoments.livephoto.writing.apple import (
-    IDENTIFIER,
-    plan_apple,
-)
+from livemoments.livephoto.writing.apple import IDENTIFIER, plan_apple
 from livemoments.livephoto.writing.apple_track import still_keys
 from livemoments.livephoto.writing.format import Format
 from livemoments.livephoto.writing.place import check_place, movie_path

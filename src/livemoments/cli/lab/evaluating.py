@@ -23,8 +23,7 @@ class MetricOptions:
     """Which metrics are measured, and where their networks are."""
 
     metrics: Annotated[
-        list[str] | None,
-        option("NAME", "Only this one; repeatable. [all there are]", "--metric"),
+        list[str] | None, option("NAME", "Only this one; repeatable. [all there are]", "--metric")
     ] = None
     clip: Annotated[str | None, option("FOLDER", "CLIP for CLIP-Q. [ViT-B/32]")] = None
     dino: Annotated[str | None, option("FOLDER", "DINO for DINO-Q. [ViT-S/16]")] = None
@@ -49,8 +48,7 @@ class SyntheticOptions:
         "live-photo-x2"
     )
     interval: Annotated[
-        int,
-        option("N", "synthetic: pictures between truth and key photo, times 1, 2 or 3."),
+        int, option("N", "synthetic: pictures between truth and key photo, times 1, 2 or 3.")
     ] = 5
     size: Annotated[int, option("PX", "synthetic: side of a crop; 0: whole pictures.")] = 0
     side: Annotated[
@@ -63,24 +61,20 @@ class SyntheticOptions:
 @with_groups
 def make_set(
     kind: Annotated[
-        str,
-        argument("synthetic|real", "Of sharp videos, with truths; or of Live Photos."),
+        str, argument("synthetic|real", "Of sharp videos, with truths; or of Live Photos.")
     ],
     source: Annotated[
-        Path,
-        argument("SOURCE", "A folder of videos, or of Live Photos; or one of them."),
+        Path, argument("SOURCE", "A folder of videos, or of Live Photos; or one of them.")
     ],
     output: Annotated[Path, option("SET", "A folder that is not there yet.", "-o", "--output")],
     licence: Annotated[
-        str,
-        option("TEXT", "What SOURCE may be used for; must be given for synthetic."),
+        str, option("TEXT", "What SOURCE may be used for; must be given for synthetic.")
     ] = "",
     seed: Annotated[int, option("N", "Same seed, same bytes.")] = 0,
     *,
     synthetic: SyntheticOptions,
     moments: Annotated[
-        int,
-        option("N", "real: of each photo; the sharpest, then some at drawn times."),
+        int, option("N", "real: of each photo; the sharpest, then some at drawn times.")
     ] = 2,
     as_json: Json = False,
 ) -> None:
@@ -120,13 +114,9 @@ class RunOptions:
 @with_groups
 def evaluate(
     folder: Annotated[
-        Path,
-        argument("SET", "From `make-set`, or any folder of NAME/{frame,key[,truth]}.png."),
+        Path, argument("SET", "From `make-set`, or any folder of NAME/{frame,key[,truth]}.png.")
     ],
-    output: Annotated[
-        Path,
-        option("OUT", "A folder for pictures and results.", "-o", "--output"),
-    ],
+    output: Annotated[Path, option("OUT", "A folder for pictures and results.", "-o", "--output")],
     methods: Annotated[
         list[str] | None,
         option(
@@ -141,8 +131,7 @@ def evaluate(
     metric: MetricOptions,
     run_options: RunOptions,
     published: Annotated[
-        list[str] | None,
-        option("N", "A table of the paper to stand in the report; repeatable."),
+        list[str] | None, option("N", "A table of the paper to stand in the report; repeatable.")
     ] = None,
     as_json: Json = False,
 ) -> None:

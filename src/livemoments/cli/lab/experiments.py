@@ -24,20 +24,17 @@ class TableOptions:
     """What some of the tables need."""
 
     photographs: Annotated[
-        Path | None,
-        option("FOLDER", "table3, 7, 8: to train on, as for `train`."),
+        Path | None, option("FOLDER", "table3, 7, 8: to train on, as for `train`.")
     ] = None
     steps: Annotated[int, option("N", "table3, 7, 8: of training, for each row.")] = 2000
-    weights: Annotated[
-        Path | None,
-        option("FOLDER", "table5, 9: a compact model of your own."),
-    ] = None
+    weights: Annotated[Path | None, option("FOLDER", "table5, 9: a compact model of your own.")] = (
+        None
+    )
     raft: Annotated[Path | None, option("FILE", "table9: RAFT's weights. [torchvision's]")] = None
     size: Annotated[int, option("PX", "table5: side of the tile.")] = 1024
-    sd3: Annotated[
-        str | None,
-        option("FOLDER|random", "table5: the paper's model too. [not]"),
-    ] = None
+    sd3: Annotated[str | None, option("FOLDER|random", "table5: the paper's model too. [not]")] = (
+        None
+    )
 
 
 @lab.command(cls=LongCommand)
@@ -46,12 +43,10 @@ def experiment(
     name: Annotated[str, argument("NAME", "table1, 2, 3, 5, 7, 8 or 9, as table3.")],
     output: Annotated[Path, option("OUT", "A folder for all that comes.", "-o", "--output")],
     folder: Annotated[
-        Path | None,
-        argument("[SET]", "As for `evaluate`; table5 needs none."),
+        Path | None, argument("[SET]", "As for `evaluate`; table5 needs none.")
     ] = None,
     methods: Annotated[
-        list[str] | None,
-        option("NAME", "table1, 2: one more; repeatable.", "--method"),
+        list[str] | None, option("NAME", "table1, 2: one more; repeatable.", "--method")
     ] = None,
     *,
     metric: MetricOptions,
@@ -109,13 +104,11 @@ def _costs(output: Path, weights: Path, table: TableOptions, progress: "Progress
 @lab.command(cls=Command)
 def correlate(
     rankings: Annotated[
-        Path,
-        argument("RANKINGS", "CSV: participant, image, method, rank (1: best)."),
+        Path, argument("RANKINGS", "CSV: participant, image, method, rank (1: best).")
     ],
     scores: Annotated[Path, argument("SCORES", "The scores.csv of `evaluate`.")],
     higher: Annotated[
-        list[str] | None,
-        option("METRIC", "Of a metric of your own: more is better.", "--higher"),
+        list[str] | None, option("METRIC", "Of a metric of your own: more is better.", "--higher")
     ] = None,
     lower: Annotated[list[str] | None, option("METRIC", "Likewise: less is.", "--lower")] = None,
     seed: Annotated[int, option("N", "Of the intervals' draws.")] = 0,

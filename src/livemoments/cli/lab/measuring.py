@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from livemoments.lab.benchmark.sets import Scorer, TruthPair
 
 Pairs = Annotated[
-    list[Path] | None,
-    option("FOLDER", "Pairs: FOLDER/NAME/{frame,key,truth}.png.", "--pairs"),
+    list[Path] | None, option("FOLDER", "Pairs: FOLDER/NAME/{frame,key,truth}.png.", "--pairs")
 ]
 HeldOut = Annotated[
     Path | None,
@@ -35,8 +34,7 @@ def ablation(
     steps: Annotated[int, option("N", "Of training, for each row.")] = 2000,
     seed: Annotated[int, option("N", "Of the training.")] = 0,
     designs: Annotated[
-        Path | None,
-        option("MODEL", "Compare designs instead, each trained on from this model."),
+        Path | None, option("MODEL", "Compare designs instead, each trained on from this model.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -66,8 +64,7 @@ def safety(
     pairs: Pairs = None,
     scenes: SceneCount = 16,
     weights: Annotated[
-        Path | None,
-        option("FOLDER", "A model of your own, from `livemoments lab export`."),
+        Path | None, option("FOLDER", "A model of your own, from `livemoments lab export`.")
     ] = None,
     seed: Annotated[int, option("N", "Of the noise.")] = 0,
     as_json: Json = False,
@@ -117,17 +114,14 @@ def _scorer() -> "Scorer":
 @lab.command(cls=Command)
 def degradation(
     photos: Annotated[
-        list[Path],
-        argument("FOLDER_OR_PHOTO...", "Live Photos, and folders with some below them."),
+        list[Path], argument("FOLDER_OR_PHOTO...", "Live Photos, and folders with some below them.")
     ],
     output: Annotated[
-        Path | None,
-        option("PLOT", "Where to draw it: .png, .jpg.", "-o", "--output"),
+        Path | None, option("PLOT", "Where to draw it: .png, .jpg.", "-o", "--output")
     ] = None,
     draws: Annotated[int, option("N", "Of each preset per frame.")] = 8,
     presets: Annotated[
-        list[str] | None,
-        option("NAME", "Only this one; may be given repeatedly.", "--preset"),
+        list[str] | None, option("NAME", "Only this one; may be given repeatedly.", "--preset")
     ] = None,
     seed: Annotated[int, option("N", "Of the draws.")] = 0,
     overwrite: Overwrite = False,

@@ -14,8 +14,7 @@ from livemoments.models.sd3.config import PUBLISHED, SD3_MEDIUM, Sd3Config
 @lab.command("check-weights", cls=Command)
 def check_weights(
     weights: Annotated[
-        str,
-        argument("[WEIGHTS]", "A folder, or a repository's name in the Hugging Face cache."),
+        str, argument("[WEIGHTS]", "A folder, or a repository's name in the Hugging Face cache.")
     ] = PUBLISHED,
     base: Annotated[
         str,
@@ -47,8 +46,7 @@ def embed_prompt(
         ),
     ],
     output: Annotated[
-        Path,
-        option("OUT", "Best WEIGHTS/empty_prompt.safetensors.", "-o", "--output"),
+        Path, option("OUT", "Best WEIGHTS/empty_prompt.safetensors.", "-o", "--output")
     ],
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -69,8 +67,7 @@ def embed_prompt(
 @lab.command("bench-sd3", cls=Command)
 def bench_sd3(
     weights: Annotated[
-        str | None,
-        option("FOLDER", "Those of check-weights; else random ones, full size."),
+        str | None, option("FOLDER", "Those of check-weights; else random ones, full size.")
     ] = None,
     base: Annotated[str, option("FOLDER", "As for check-weights.")] = SD3_MEDIUM,
     device: Annotated[str, option("auto|cuda|mps|cpu", "Where it runs.")] = "auto",

@@ -17,12 +17,10 @@ def bench(
     steps: Annotated[int, option("1..6", "As for restore.")] = 1,
     weights: OwnModel = None,
     megapixels: Annotated[
-        float | None,
-        option("MP", "Of the photo that is made; else 12.", show_default=False),
+        float | None, option("MP", "Of the photo that is made; else 12.", show_default=False)
     ] = None,
     against: Annotated[
-        str | None,
-        option("real-esrgan", "Measure that on the same frame, side by side."),
+        str | None, option("real-esrgan", "Measure that on the same frame, side by side.")
     ] = None,
     all_tiles: Annotated[
         bool, option(None, "Time all of its tiles, not a share: minutes.", "--all-tiles")

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 @lab.command(cls=LongCommand)
 def photographs(
-    folder: Annotated[Path, argument("FOLDER", "Where to put them.")],
-    as_json: Json = False,
+    folder: Annotated[Path, argument("FOLDER", "Where to put them.")], as_json: Json = False
 ) -> None:
     """Collect freely licensed training photographs.
 
@@ -53,8 +52,7 @@ class DataOptions:
         ),
     ] = "live-photo"
     crop: Annotated[
-        int | None,
-        option("PX", "Side of a crop; else 128, of sd3 1024.", show_default=False),
+        int | None, option("PX", "Side of a crop; else 128, of sd3 1024.", show_default=False)
     ] = None
     batch: Annotated[
         int | None,
@@ -73,8 +71,7 @@ class LengthOptions:
 
     minutes: Annotated[float, option(None, "Of training, earlier runs included.")] = 60.0
     steps: Annotated[
-        int | None,
-        option("N", "Instead of minutes: on a CPU, it repeats exactly."),
+        int | None, option("N", "Instead of minutes: on a CPU, it repeats exactly.")
     ] = None
     finish: Annotated[
         int | None,
@@ -94,16 +91,13 @@ class LearningOptions:
     """What is trained, and how."""
 
     model: Annotated[
-        str,
-        option("compact|sd3|faces", "Ours, the paper's on SD3-medium, or ours for faces."),
+        str, option("compact|sd3|faces", "Ours, the paper's on SD3-medium, or ours for faces.")
     ] = "compact"
     objective: Annotated[
-        str,
-        option("restoration|velocity|alignment", "Ours, the paper's, or flow and trust alone."),
+        str, option("restoration|velocity|alignment", "Ours, the paper's, or flow and trust alone.")
     ] = "restoration"
     learning_rate: Annotated[
-        float | None,
-        option("RATE", "At its highest; else 1e-3, of sd3 5e-5.", show_default=False),
+        float | None, option("RATE", "At its highest; else 1e-3, of sd3 5e-5.", show_default=False)
     ] = None
     schedule: Annotated[
         str | None,
@@ -136,12 +130,10 @@ class Sd3TrainOptions:
     """What only the sd3 model is asked."""
 
     weights: Annotated[
-        str | None,
-        option("FOLDER", "sd3: a LiveMoments model to go on from; else BASE alone."),
+        str | None, option("FOLDER", "sd3: a LiveMoments model to go on from; else BASE alone.")
     ] = None
     base: Annotated[
-        str | None,
-        option("FOLDER", "sd3: SD3-medium; else from Hugging Face's cache."),
+        str | None, option("FOLDER", "sd3: SD3-medium; else from Hugging Face's cache.")
     ] = None
     lora: Annotated[int, option("RANK", "sd3: learn adapters; 0: the weights.")] = 0
     accumulate: Annotated[int, option("N", "sd3: work a batch through in N parts.")] = 1

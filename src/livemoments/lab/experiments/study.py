@@ -83,11 +83,7 @@ class Study:
 
 
 def correlate(
-    rankings: Path,
-    scores: Path,
-    *,
-    better: Mapping[str, str] | None = None,
-    seed: int = 0,
+    rankings: Path, scores: Path, *, better: Mapping[str, str] | None = None, seed: int = 0
 ) -> Study:
     """Correlate what people ranked with what a run scored.
 

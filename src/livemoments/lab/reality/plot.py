@@ -133,10 +133,7 @@ class _Sheet:
         return width
 
     def line(
-        self,
-        points: Sequence[tuple[int, int]],
-        colour: tuple[int, int, int],
-        thickness: int = 1,
+        self, points: Sequence[tuple[int, int]], colour: tuple[int, int, int], thickness: int = 1
     ) -> None:
         cv2.polylines(
             self.pixels, [np.array(points, np.int32)], False, colour, thickness, cv2.LINE_AA
@@ -173,11 +170,7 @@ def _legend(sheet: _Sheet, result: Reality, colours: dict[str, tuple[int, int, i
 
 
 def _statistic(
-    sheet: _Sheet,
-    box: _Box,
-    result: Reality,
-    which: int,
-    colours: dict[str, tuple[int, int, int]],
+    sheet: _Sheet, box: _Box, result: Reality, which: int, colours: dict[str, tuple[int, int, int]]
 ) -> None:
     """Draw the panel of one statistic of every clip."""
     statistic = STATISTICS[which]
