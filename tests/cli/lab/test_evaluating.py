@@ -63,7 +63,7 @@ class TestMakeSet:
         ("arguments", "why"),
         [
             (("synthetic", "nowhere", "--licence", "x"), "nowhere: no clips found"),
-            (("synthetic", "nowhere"), "the licence under which"),
+            (("synthetic", "nowhere"), "say under which licence"),
             (("odd", "nowhere"), "no set of the kind 'odd'"),
             (("real", "nowhere"), "nowhere"),
         ],

@@ -43,6 +43,7 @@ def base(tmp_path) -> TrainConfig:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_every_row_is_trained_alike_and_scored(base):
     pairs = synthetic_pairs(base.photographs, 1, size=128)
     found = ablate(base, {"one scene": pairs}, SCORER)

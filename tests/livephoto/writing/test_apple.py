@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import makers, movies
+from support import makers, movies, rounds
 from support.written import write_live
 
 from livemoments.errors import (
@@ -370,7 +370,7 @@ def test_random_damage_to_the_clip_is_refused_or_survived(tmp_path, pair):
     place = check_place(tmp_path / "a.jpg", Format.APPLE)
     rng = np.random.default_rng(0)
     outcomes = {"written": 0, "refused": 0}
-    for _ in range(200):
+    for _ in range(rounds(200, 60)):
         damaged = whole.copy()
         damaged[rng.integers(start, len(damaged), 6)] = rng.integers(0, 256, 6)
         pair[1].write_bytes(damaged.tobytes())
