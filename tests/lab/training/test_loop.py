@@ -272,6 +272,7 @@ def test_the_perceptual_terms_set_in_late(config, judges):
     assert judge.seen == [(1, 3, 32, 32)] * 2  # the last two steps of four
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_cuts_the_crops(config):
     """Also in a process that has used its threads before: there a forked one waits for ever."""
     torch.set_num_threads(2)

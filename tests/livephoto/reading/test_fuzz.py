@@ -125,12 +125,12 @@ def prints(path: Path, use: fuzz.Use) -> str:
 
 
 def eats(path: Path, use: fuzz.Use) -> str:
-    return "apple-pair" if np.ones(320 << 20, np.uint8).any() else ""
+    return "apple-pair" if np.ones(220 << 20, np.uint8).any() else ""
 
 
 def burns(path: Path, use: fuzz.Use) -> str:
     begin = time.process_time()
-    while time.process_time() - begin < 0.5:
+    while time.process_time() - begin < 0.25:
         pass
     return "apple-pair"
 
@@ -170,9 +170,9 @@ def dies(path: Path, use: fuzz.Use) -> str:
 def test_every_fault_is_found(samples, reader, match):
     few = {name: samples[name] for name in ("google jpeg", "honor")}
     limits = fuzz.Limits(
-        seconds=0.4 if reader is burns else 30.0,
+        seconds=0.2 if reader is burns else 30.0,
         hang_seconds=0.5 if reader is hangs else 60.0,
-        bytes=300 << 20,
+        bytes=200 << 20,
     )
     outcome = fuzz.run(few, seed=3, cases=iter(range(2)), workers=1, reader=reader, limits=limits)
     assert [failure.case for failure in outcome.failures] == [0, 1]
