@@ -1,19 +1,25 @@
 # Everything here sets itself up: it needs Python 3.11 or later with pip, and no more.
-#   make demo    restore a moment of a small Live Photo made on the spot (no PyTorch)
-#   make test    all tests, those of training included (installs PyTorch)
-#   make check   style, types, formatting
+#   make demo        restore a moment of a small Live Photo made on the spot (no PyTorch)
+#   make test        all tests, those of training included (installs PyTorch)
+#   make test-slow   the slow tests too, of which each takes more than some seconds
+#   make check       style, types, formatting
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCES := pyproject.toml $(shell find src -type f -not -path '*/__pycache__/*' -not -path '*.egg-info/*')
 TESTS ?= tests
+# Tests of one file share what they make, so they run in one process.
+PYTEST_OPTIONS := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test check docs clean
+.PHONY: demo test test-slow check docs clean
 
 demo: .venv/installed
 	.venv/bin/livemoments demo demo-output
 
 test: .venv-test/installed
-	.venv-test/bin/python -m pytest -n auto --maxprocesses 4 $(TESTS)
+	.venv-test/bin/python -m pytest $(PYTEST_OPTIONS) $(TESTS)
+
+test-slow: .venv-test/installed
+	.venv-test/bin/python -m pytest $(PYTEST_OPTIONS) --slow $(TESTS)
 
 check: .venv-test/installed
 	PATH="$(CURDIR)/.venv-test/bin:$$PATH" scripts/check

@@ -1,10 +1,22 @@
 """What all tests share: the --slow switch, the real samples, and fixed seeds."""
 
+import os
 import random
 
 import numpy as np
 import pytest
+import support
 from support import makers
+
+
+def pytest_configure(config):
+    support.SLOW = config.getoption("--slow")
+    # Several processes run tests side by side: each has a core of its own, as otherwise the threads
+    # of PyTorch, ONNX Runtime, OpenCV and FFmpeg in all of them wait for each other.
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
 def pytest_addoption(parser):

@@ -6,17 +6,15 @@ import re
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
 from support import ROOT
+from support.source import FILES, SOURCE, nodes, relative, tree
 
 import livemoments
 from livemoments import errors
-
-SOURCE = Path(livemoments.__file__).parent
-FILES = sorted(SOURCE.rglob("*.py"))
-NAMES = [str(path.relative_to(SOURCE)) for path in FILES]
 
 # From top to bottom: a room imports rooms below it and its own. Rooms of one line stand next to
 # each other and do not import each other. CONTRIBUTING.md prints this order.
@@ -76,6 +74,7 @@ MAX_FILES = 20  # of Python in a folder
 HEAVY = ["av", "cv2", "onnxruntime", "pillow_heif", "torch"]
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Dotted names of the modules a file imports, within functions too, but not for types only."""
     found: set[str] = set()
@@ -91,9 +90,10 @@ def imported(path: Path) -> set[str]:
             if node.module == "livemoments":
                 found.update(f"livemoments.{alias.name}" for alias in node.names)
         for child in ast.iter_child_nodes(node):
-            visit(child)
+            if not isinstance(child, ast.expr):
+                visit(child)
 
-    visit(ast.parse(path.read_text()))
+    visit(tree(path))
     return found
 
 
@@ -106,6 +106,7 @@ def module(path: Path) -> str:
 MODULES = {module(path): path for path in FILES}
 
 
+@cache
 def arrows(path: Path) -> set[str]:
     """The modules of the package that a file imports."""
     names = {name.removeprefix("livemoments.") for name in imported(path)}
@@ -172,12 +173,11 @@ def test_the_product_does_not_import_the_laboratory():
             assert not others, f"{name} imports {others}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_torch_stays_in_its_rooms(path):
-    if any(f"{module(path)}.".startswith(f"{place}.") for place in TORCH_ROOMS):
-        return
-    tops = {name.split(".")[0] for name in imported(path)}
-    assert not tops & WITH_TORCH
+def test_torch_stays_in_its_rooms():
+    for path in FILES:
+        if not any(f"{module(path)}.".startswith(f"{place}.") for place in TORCH_ROOMS):
+            tops = {each.split(".")[0] for each in imported(path)}
+            assert not tops & WITH_TORCH, relative(path)
 
 
 def test_folders_can_be_read_at_a_glance():
@@ -186,20 +186,20 @@ def test_folders_can_be_read_at_a_glance():
         assert len(files) - 1 <= MAX_FILES, folder
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_a_file_is_one_idea(path):
-    text = path.read_text()
-    assert len(text.splitlines()) <= MAX_LINES
-    assert ast.get_docstring(ast.parse(text)), "say in a docstring what the file is for"
-    assert path.name not in ("utils.py", "helpers.py", "common.py")
+def test_a_file_is_one_idea():
+    for path in FILES:
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES, relative(path)
+        assert ast.get_docstring(tree(path)), f"{relative(path)}: say what the file is for"
+        assert path.name not in ("utils.py", "helpers.py", "common.py"), relative(path)
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_no_print_and_no_assert(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        assert not isinstance(node, ast.Assert), f"line {node.lineno}: raise one of errors.py"
+def test_no_print_and_no_assert():
+    for path, node in ((each, node) for each in FILES for node in nodes(each)):
+        if isinstance(node, ast.Assert):
+            pytest.fail(f"{relative(path)}:{node.lineno}: raise one of errors.py")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id != "print", f"line {node.lineno}: only the command line prints"
+            if node.func.id == "print":
+                pytest.fail(f"{relative(path)}:{node.lineno}: only the command line prints")
 
 
 def test_importing_is_fast_and_light():

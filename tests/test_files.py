@@ -258,9 +258,7 @@ def test_a_killed_process_leaves_no_half_file_under_the_name(tmp_path, old):
 def test_an_interrupted_process_leaves_nothing(tmp_path):
     target = tmp_path / "a.jpg"
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(target)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [sys.executable, "-c", KILLED, str(target)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout.readline() == b"half\n"
         time.sleep(0.1)

@@ -4,16 +4,11 @@ import ast
 import io
 import re
 import tokenize
-from pathlib import Path
 
 import pytest
 from support import ROOT
+from support.source import FILES, nodes, relative
 
-import livemoments
-
-SOURCE = Path(livemoments.__file__).parent
-FILES = sorted(SOURCE.rglob("*.py"))
-NAMES = [str(path.relative_to(SOURCE)) for path in FILES]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # What a docstring of a function begins with where its author left out the verb.
@@ -33,7 +28,7 @@ MAX_BODY, LONG_BODY, MAX_LONG = 60, 40, 10  # lines without signature and docstr
 
 
 def functions(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -48,37 +43,49 @@ def is_property(node) -> bool:
     return bool(names & PROPERTIES)
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_docstrings_of_functions_begin_with_a_verb(path):
+def test_docstrings_of_functions_begin_with_a_verb():
     """ruff's D401 finds "Returns"; this finds a missing verb."""
     found = []
-    for node in functions(path):
+    for path, node in ((each, node) for each in FILES for node in functions(each)):
         text = ast.get_docstring(node)
         if not text or is_property(node):
             continue
         word = re.split(r"[^\w'-]", text, maxsplit=1)[0]
         if not word.isalpha() or word.lower() in NO_VERBS:
-            found.append(f"line {node.lineno}, {node.name}: {text.splitlines()[0]}")
+            found.append(f"{relative(path)}:{node.lineno}, {node.name}: {text.splitlines()[0]}")
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_words_are_plain(path):
-    text, found = path.read_text(), []
-    for node in ast.walk(ast.parse(text)):
+def words_of_names(path):
+    for node in nodes(path):
         for field in ("name", "id", "attr", "arg", "module"):
-            name = getattr(node, field, None)
-            if isinstance(name, str) and BANNED_IN_NAMES.search(name.replace(".", "_")):
-                found.append(f"line {node.lineno}: the name {name}")
+            word = getattr(node, field, None)
+            if isinstance(word, str) and BANNED_IN_NAMES.search(word.replace(".", "_")):
+                yield node.lineno, f"the name {word}"
+
+
+def words_of_docstrings(path):
+    for node in nodes(path):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             value = body[0].value
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 for word in BANNED.finditer(value.value):
-                    found.append(f"line {value.lineno}: docstring with {word[0]!r}")
+                    yield value.lineno, f"docstring with {word[0]!r}"
+
+
+def words_of_comments(path):
+    text = path.read_text(encoding="utf-8")
+    if not BANNED.search(text):  # splitting into tokens takes most of the time
+        return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT and (word := BANNED.search(token.string)):
-            found.append(f"line {token.start[0]}: comment with {word[0]!r}")
+            yield token.start[0], f"comment with {word[0]!r}"
+
+
+@pytest.mark.parametrize("words", [words_of_names, words_of_docstrings, words_of_comments])
+def test_words_are_plain(words):
+    found = [f"{relative(path)}:{line}: {what}" for path in FILES for line, what in words(path)]
     assert not found, "\n".join(found)
 
 
@@ -91,7 +98,7 @@ def test_words_of_the_pages_are_plain(path):
 
 def test_functions_are_short():
     sizes = {
-        f"{path.relative_to(SOURCE)}:{node.lineno} {node.name}": body_lines(node)
+        f"{relative(path)}:{node.lineno} {node.name}": body_lines(node)
         for path in FILES
         for node in functions(path)
     }

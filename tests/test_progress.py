@@ -6,12 +6,12 @@ from livemoments.progress import Stages
 
 
 def test_a_stage_is_timed_and_reported_at_both_ends():
-    reported = []
-    stages = Stages(lambda *step: reported.append(step))
+    reports = []
+    stages = Stages(lambda *step: reports.append(step))
     with stages.stage("aligning"):
         stages.report("aligning", 2, 5)
         assert stages.seconds == {}
-    assert reported == [("aligning", 0, 1), ("aligning", 2, 5), ("aligning", 1, 1)]
+    assert reports == [("aligning", 0, 1), ("aligning", 2, 5), ("aligning", 1, 1)]
     assert stages.seconds.keys() == {"aligning"} and stages.seconds["aligning"] >= 0
 
 
@@ -23,11 +23,11 @@ def test_without_a_listener_nothing_is_reported():
 
 
 def test_a_stage_that_fails_is_not_reported_as_done():
-    reported = []
-    stages = Stages(lambda *step: reported.append(step))
+    reports = []
+    stages = Stages(lambda *step: reports.append(step))
     with pytest.raises(ValueError), stages.stage("aligning"):
         raise ValueError
-    assert reported == [("aligning", 0, 1)] and stages.seconds == {}
+    assert reports == [("aligning", 0, 1)] and stages.seconds == {}
 
 
 def test_what_the_listener_raises_passes_through():

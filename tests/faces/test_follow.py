@@ -161,6 +161,7 @@ def test_bad_frames_are_refused():
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_two_real_people_are_followed_as_one_turns_away():
     import cv2
     from support.faces import dlibs_models

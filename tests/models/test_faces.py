@@ -79,6 +79,7 @@ def usual(model):
     return faces, prompt, predicted(model, faces, prompt)
 
 
+@pytest.mark.slow
 def test_it_gives_what_pytorch_gives(model, checkpoint, monkeypatch):
     torch = pytest.importorskip("torch")
     from livemoments.lab.training.faces.export import load_face_net

@@ -235,7 +235,7 @@ def test_no_such_frame(frame):
     "choice", [{}, {"at_s": 0.0, "best": True}, {"at_s": 1, "frame": 0}, {"frame": 0, "best": True}]
 )
 def test_exactly_one_way_of_picking(choice):
-    with pytest.raises(ConfigError, match="give one of at_s, frame and best"):
+    with pytest.raises(ConfigError, match="pick one moment"):
         MomentChoice(**choice)
 
 

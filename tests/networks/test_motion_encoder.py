@@ -23,6 +23,7 @@ def by_formula(encoder: MotionEncoder) -> dict:
     return found
 
 
+@pytest.mark.slow
 def test_embeddings_are_the_releases():
     encoder = MotionEncoder()
     encoder.load_state_dict(by_formula(encoder), strict=True)

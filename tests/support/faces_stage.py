@@ -13,9 +13,7 @@ from livemoments.faces.detect import Found
 from livemoments.faces.face import Placement
 from livemoments.faces.pose import Pose
 from livemoments.faces.references import Reference
-from livemoments.jobs.polish import (
-    polish as polishing,
-)
+from livemoments.jobs.polish import polish as polishing
 from support import faces, makers
 from support.faces import face_at, mean_shares, placement
 from support.tiny_faces import FakeFaces

@@ -8,12 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from livemoments.livephoto.container.source import Source
-from livemoments.livephoto.movie.edit import (
-    Node,
-    chunk_offsets,
-    parse_box,
-    read_editable,
-)
+from livemoments.livephoto.movie.edit import Node, chunk_offsets, parse_box, read_editable
 from support import makers
 
 Packet = tuple[int | None, int | None, int, str]  # pts, dts, duration, hash

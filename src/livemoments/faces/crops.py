@@ -48,11 +48,7 @@ def cut(picture: np.ndarray, placement: Placement, size_px: int = SIZE_PX) -> np
 
 
 def paste(
-    picture: np.ndarray,
-    face: np.ndarray,
-    placement: Placement,
-    *,
-    strength: float = 1.0,
+    picture: np.ndarray, face: np.ndarray, placement: Placement, *, strength: float = 1.0
 ) -> np.ndarray:
     """Return a new picture with another face at a placement.
 
@@ -191,11 +187,7 @@ def _bring_back(
     over = _samples(size_px / placement.side_px)
     # From the region's pixels, each divided in over x over, to the picture's and to the face's.
     fine = np.array(
-        [
-            [1 / over, 0, left + 0.5 / over - 0.5],
-            [0, 1 / over, top + 0.5 / over - 0.5],
-            [0, 0, 1],
-        ]
+        [[1 / over, 0, left + 0.5 / over - 0.5], [0, 1 / over, top + 0.5 / over - 0.5], [0, 0, 1]]
     )
     to_face = np.linalg.inv(np.vstack([placement.matrix(size_px), [0, 0, 1]])) @ fine
     return _warped(change, to_face[:2], (right - left, bottom - top), over)

@@ -104,10 +104,7 @@ class Placement:
         cos, sin = step * np.cos(self.roll), step * np.sin(self.roll)
         middle = (size_px - 1) / 2
         return np.array(
-            [
-                [cos, -sin, self.x - (cos - sin) * middle],
-                [sin, cos, self.y - (sin + cos) * middle],
-            ]
+            [[cos, -sin, self.x - (cos - sin) * middle], [sin, cos, self.y - (sin + cos) * middle]]
         )
 
     def to_picture(self, shares: np.ndarray) -> np.ndarray:

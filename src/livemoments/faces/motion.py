@@ -62,8 +62,7 @@ def motion_between(before: np.ndarray, now: np.ndarray) -> Motion | None:
     middle = (SMALL_PX - 1) / 2
     x, y = matrix @ (middle, middle, 1)
     return Motion(
-        turn=complex(matrix[0, 0], matrix[1, 0]),
-        shift=complex(x - middle, y - middle) / SMALL_PX,
+        turn=complex(matrix[0, 0], matrix[1, 0]), shift=complex(x - middle, y - middle) / SMALL_PX
     )
 
 

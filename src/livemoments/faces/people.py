@@ -18,13 +18,7 @@ from livemoments.faces.detect import Skipped
 from livemoments.faces.face import Placement
 from livemoments.faces.follow import Finder, Recogniser, follow
 from livemoments.faces.identity import Match, apart, match_identity, mean_identity
-from livemoments.faces.references import (
-    SOFT_COSTS,
-    Reference,
-    advice,
-    face_sharpness,
-    misalignment,
-)
+from livemoments.faces.references import SOFT_COSTS, Reference, advice, face_sharpness, misalignment
 from livemoments.faces.settings import PolishConfig
 from livemoments.faces.tracks import Track
 from livemoments.progress import Progress

@@ -126,11 +126,7 @@ class _Restoring:
     """One person's face while it is restored through the clip."""
 
     def __init__(
-        self,
-        person: Person,
-        people: ClipPeople,
-        model: FaceRestorer,
-        config: PolishConfig,
+        self, person: Person, people: ClipPeople, model: FaceRestorer, config: PolishConfig
     ) -> None:
         self._person, self._model, self._config = person, model, config
         times_s = people.times_s

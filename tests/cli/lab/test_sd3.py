@@ -107,6 +107,7 @@ def test_a_model_that_is_not_there_writes_nothing(tmp_path, tiny):
     assert not (tmp_path / "out.jpg").exists()
 
 
+@pytest.mark.slow
 def test_bench_sd3_prints_its_rows(tiny):
     result = run("lab", "bench-sd3", "--weights", tiny, "--tile", 64, "--precision", "float32")
     assert result.exit_code == 0 and "official loop" in result.stdout

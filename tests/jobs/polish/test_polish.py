@@ -26,16 +26,9 @@ from livemoments.errors import (
     WeightsError,
 )
 from livemoments.faces.settings import PolishConfig
-from livemoments.jobs.polish import (
-    ClipFacesConfig,
-    polish_clip,
-)
-from livemoments.jobs.polish import (
-    background as restoring_background,
-)
-from livemoments.jobs.polish import (
-    polish as polishing,
-)
+from livemoments.jobs.polish import ClipFacesConfig, polish_clip
+from livemoments.jobs.polish import background as restoring_background
+from livemoments.jobs.polish import polish as polishing
 from livemoments.livephoto import ColourSpace, open_live_photo
 from livemoments.livephoto.checking.check import check_file
 from livemoments.livephoto.container.source import Source

@@ -49,12 +49,12 @@ class TestWithoutManifest:
         (pairs / "notes").mkdir()
         found = open_set(pairs)
         assert (found.kind, [image.name for image in found.images]) == ("pairs", ["a", "b", "c"])
-        assert found.images[0].size == (HEIGHT, WIDTH) and found.with_truth == 3
+        assert found.images[0].size == (HEIGHT, WIDTH) and len(found.with_truth) == 3
         assert found.images[0].files["frame"].width == WIDTH // 2
 
     def test_the_truth_may_be_missing(self, tmp_path):
         found = open_set(write_pairs(tmp_path, truths=False))
-        assert found.with_truth == 0 and found.images[0].size == (HEIGHT, WIDTH)
+        assert found.with_truth == [] and found.images[0].size == (HEIGHT, WIDTH)
 
     def test_only_the_first_are_looked_at(self, pairs):
         (pairs / "c" / "key.png").write_bytes(b"nonsense")

@@ -191,7 +191,7 @@ class TestReal:
     def test_moments_and_key_photos_of_live_photos(self, photos, tmp_path):
         make_real(photos, tmp_path / "set", RealConfig(licence="mine"))
         found = open_set(tmp_path / "set")
-        assert (found.kind, found.with_truth, len(found.images)) == ("real", 0, 4)
+        assert (found.kind, found.with_truth, len(found.images)) == ("real", [], 4)
         live = open_live_photo(photos / "PXL_2.jpg")
         images = [image for image in found.images if image.source == "PXL_2.jpg"]
         assert [image.facts["picked"] for image in images] == ["sharpest", "drawn"]

@@ -16,10 +16,7 @@ from livemoments.lab.benchmark.sets import Scorer, synthetic_pairs
 from livemoments.lab.experiments.ablation import DESIGNS, ROWS, SAMPLERS, ablate, ablate_designs
 from livemoments.lab.training.data.pairs import PairConfig
 from livemoments.lab.training.run.config import TrainConfig, settings
-from livemoments.lab.training.run.objective_config import (
-    ObjectiveConfig,
-    Parts,
-)
+from livemoments.lab.training.run.objective_config import ObjectiveConfig, Parts
 from livemoments.lab.training.tasks import task_of
 from livemoments.networks.compact_config import SECOND
 
@@ -46,6 +43,7 @@ def base(tmp_path) -> TrainConfig:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_every_row_is_trained_alike_and_scored(base):
     pairs = synthetic_pairs(base.photographs, 1, size=128)
     found = ablate(base, {"one scene": pairs}, SCORER)

@@ -132,6 +132,7 @@ def test_names_of_rows_are_names_of_methods():
 # Noise and estimators
 
 
+@pytest.mark.slow
 def test_noise_in_the_flow_and_other_estimators(flow):
     config, found = flow
     run = read_run(config.output / "run.json")
@@ -240,6 +241,7 @@ def test_an_estimator_that_is_not_there_is_named():
 # Networks of their own
 
 
+@pytest.mark.slow
 def test_training_degradations_are_compared(config, monkeypatch):
     few = {name: rows.DEGRADATION_PAPER_ROWS[name] for name in ("seesr", "live-photo")}
     monkeypatch.setattr(rows, "DEGRADATION_PAPER_ROWS", few)
@@ -260,6 +262,7 @@ def test_training_degradations_are_compared(config, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in config.output.rglob("*.p[tn]*")} == before
 
 
+@pytest.mark.slow
 def test_parts_of_the_design_are_compared(config, monkeypatch):
     few = ("RestorationNet", "+ ReferenceNet", "  and copy gate: the whole method")
     monkeypatch.setattr(rows, "ROWS", {name: ablation.ROWS[name] for name in few})

@@ -58,10 +58,10 @@ def test_dists_forgives_grain_that_lies_elsewhere_sooner_than_grain_smoothed_awa
 def test_lpips_of_vgg16_by_hand(metrics, picture):
     """The last layer alone: what others weigh is taken away."""
     other = np.ascontiguousarray(picture[:, ::-1])
-    kept = PerceptualMetrics.__new__(PerceptualMetrics)
-    vars(kept).update(vars(metrics))
-    kept._vgg16_judges = [0 * judge for judge in metrics._vgg16_judges[:-1]]
-    kept._vgg16_judges.append(metrics._vgg16_judges[-1])
+    last = PerceptualMetrics.__new__(PerceptualMetrics)
+    vars(last).update(vars(metrics))
+    *others, learned = metrics._vgg16_learned
+    last._vgg16_learned = [*(0 * each for each in others), learned]
     mean, deviation = (
         np.array(v, np.float32) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     )
@@ -73,15 +73,15 @@ def test_lpips_of_vgg16_by_hand(metrics, picture):
                 x = torch.nn.functional.max_pool2d(x, 2)
             x = torch.nn.functional.conv2d(x, kernel, bias, padding=1).clamp(min=0)
         seen.append(x[0] / (x[0].norm(dim=0) + 1e-10))
-    weights = metrics._vgg16_judges[-1].view(-1, 1, 1)
+    weights = learned.view(-1, 1, 1)
     expected = float((weights * (seen[0] - seen[1]) ** 2).sum(0).mean())
-    assert kept.lpips_vgg(picture, other) == pytest.approx(expected, rel=1e-2)
+    assert last.lpips_vgg(picture, other) == pytest.approx(expected, rel=1e-2)
     means = metrics.vgg16_features(picture)
     assert means.shape == (8,) and (means >= 0).all() and means.any()
 
 
 def test_dists_pools_a_flat_picture_to_the_same_flat_picture():
-    pooled = perceptual._l2_pool(torch.full((1, 2, 9, 8), 0.25))
+    pooled = perceptual._l2_pool(torch.full((1, 2, 9, 8), 0.25), 2)
     assert pooled.shape == (1, 2, 5, 4)
     torch.testing.assert_close(pooled[:, :, 1:-1, 1:], torch.full((1, 2, 3, 3), 0.25))
 

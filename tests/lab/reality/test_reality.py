@@ -340,6 +340,7 @@ def test_the_command_draws_and_never_overwrites_unasked(tmp_path, folder):
 
 @pytest.mark.real
 @pytest.mark.skipif(SAMPLES is None, reason="no sample files beside the checkout")
+@pytest.mark.slow
 def test_a_real_live_photo_is_compared():
     config = RealityConfig(presets=("live-photo",), draws=4, frames=1)
     (clip,) = check_files([SAMPLES / "iphone6s-train"], config).clips

@@ -198,6 +198,7 @@ def test_a_budget_too_small_for_any_quality_takes_the_last():
     assert kept.how == "as JPEG of quality 75" and len(kept.uris) == 2
 
 
+@pytest.mark.slow
 def test_five_images_of_eight_methods_stay_within_twelve_megabytes(tmp_path):
     names = [f"method {i}" for i in range(8)]
     base = make_run(images=5)

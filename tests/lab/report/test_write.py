@@ -165,7 +165,7 @@ def test_pictures_that_are_not_there_leave_their_reason(tmp_path):
     page, _ = report(replace(run, scores=scores), tmp_path)
     assert "no picture: gan/image 0.png: no such file" in page.text
     assert str(tmp_path) not in page.text
-    assert "its picture was not kept" in page.text
+    assert "its picture was not stored" in page.text
     assert re.search(r"image 0\.png: .*(damaged|not a picture)", page.text)
 
 

@@ -46,6 +46,7 @@ def uncounted(monkeypatch):
     monkeypatch.setattr(flops, "compact_costs", lambda folder, size_px, steps: counted)
 
 
+@pytest.mark.slow
 def test_every_method_is_measured(watched, tmp_path):
     found = measure_costs(CostConfig(output=tmp_path / "out", size_px=128, command="it"))
     assert watched == ["livemoments", "livemoments-6", "span", "real-esrgan"]

@@ -214,6 +214,7 @@ def test_without_torch_the_extra_is_named(monkeypatch):
     assert "pip install 'livemoments[train]'" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_photo_of_other_megapixels_is_made(tmp_path):
     size = made.still_size(1.2)
     path = made.make_motion_photo(tmp_path / "made.jpg", still_size=size)

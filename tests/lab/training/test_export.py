@@ -16,11 +16,7 @@ from support.tiny import TINY
 from livemoments import bridge
 from livemoments.align.flow import pixel_grid
 from livemoments.errors import WeightsError
-from livemoments.lab.training.compact.aligning import (
-    align_batch,
-    predict_truth,
-    without_reference,
-)
+from livemoments.lab.training.compact.aligning import align_batch, predict_truth, without_reference
 from livemoments.lab.training.compact.export import load_average
 from livemoments.lab.training.export import export
 from livemoments.lab.training.run.config import TrainConfig
@@ -37,10 +33,7 @@ from livemoments.networks.refiner import DELTA_SCALE
 MARGIN = 16
 
 
-DESIGNS = {
-    "windows": TINY,
-    "second": replace(TINY, branch="none"),
-}
+DESIGNS = {"windows": TINY, "second": replace(TINY, branch="none")}
 
 
 def write_checkpoint(folder: Path, network: CompactConfig = TINY) -> Path:

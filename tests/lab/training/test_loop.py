@@ -272,6 +272,7 @@ def test_the_perceptual_terms_set_in_late(config, judges):
     assert judge.seen == [(1, 3, 32, 32)] * 2  # the last two steps of four
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_cuts_the_crops(config):
     """Also in a process that has used its threads before: there a forked one waits for ever."""
     torch.set_num_threads(2)
@@ -303,7 +304,12 @@ def scored(monkeypatch, *totals: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("totals", "best"), [((3.0, 1.0, 2.0), 2), ((float("nan"), 5.0, 4.0), 3), ((1.0, 2.0, 3.0), 1)]
+    ("totals", "best"),
+    [
+        ((float("nan"), 5.0, 4.0), 3),
+        pytest.param((3.0, 1.0, 2.0), 2, marks=pytest.mark.slow),
+        pytest.param((1.0, 2.0, 3.0), 1, marks=pytest.mark.slow),
+    ],
 )
 def test_the_best_weights_are_those_of_the_lowest_finite_loss(config, monkeypatch, totals, best):
     """In one run, and where it is resumed between."""

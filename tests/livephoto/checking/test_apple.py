@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import makers
+from support import makers, rounds
 from support.written import write_live
 
 from livemoments.livephoto import open_live_photo
@@ -293,7 +293,7 @@ def test_the_checker_survives_any_damage(tmp_path, good):
     rng = np.random.default_rng(0)
     for index, name in ((0, "a.jpg"), (1, "a.mov")):
         whole = np.frombuffer(good[index].read_bytes(), np.uint8)
-        for _ in range(100):
+        for _ in range(rounds(100, 25)):
             damaged = whole.copy()
             places = rng.integers(0, len(whole), 20)
             places = np.where(rng.random(20) < 0.5, places % 3000, places)

@@ -126,10 +126,7 @@ def test_a_maker_note_states_a_headroom(headroom):
 @pytest.mark.parametrize("make", [gain_maps.apple_map, gain_maps.colour_map])
 def test_numbers_survive_iso_and_xmp(make):
     gain_map = make()
-    for numbers in (
-        read_iso_metadata(iso_metadata(gain_map)),
-        read_hdrgm(hdrgm_packet(gain_map)),
-    ):
+    for numbers in (read_iso_metadata(iso_metadata(gain_map)), read_hdrgm(hdrgm_packet(gain_map))):
         for name in ROWS:
             assert getattr(numbers, name) == pytest.approx(getattr(gain_map, name), abs=1e-5)
         assert numbers.capacity_min == pytest.approx(gain_map.capacity_min)

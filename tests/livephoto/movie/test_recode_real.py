@@ -18,9 +18,12 @@ pytestmark = pytest.mark.real
 
 # An iPhone's H.264 as an editor exported it, one's own HEVC, a Pixel with two picture tracks, a
 # Samsung's HEVC, an MP4 of the web.
-DEFAULT = ("iphone17pro-cosplay-reexport", "pixel3axl-keyboard")
-SLOW = ("iphone15plus-asakusa", "iphone15pro-acorn", "samsung-s22ultra-rabbit", "unknown-cat")
-NAMES = [*DEFAULT, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+DEFAULT = "iphone17pro-cosplay-reexport"
+SLOW = (
+    "iphone15plus-asakusa", "iphone15pro-acorn", "pixel3axl-keyboard", "samsung-s22ultra-rabbit",
+    "unknown-cat",
+)  # fmt: skip
+NAMES = [DEFAULT, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 
 def opened(samples, name):
@@ -70,7 +73,8 @@ def test_everything_but_the_pictures_stays(tmp_path, samples, name):
     assert np.abs(other[inside] - 0.8 * one[inside]).mean() < 0.02
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [DEFAULT, *SLOW])
 def test_the_whole_live_photo_comes_back(tmp_path, samples, name):
     if name == "unknown-cat":
         pytest.skip("its halves are paired by hand")

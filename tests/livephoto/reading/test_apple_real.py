@@ -69,6 +69,7 @@ def test_real_live_photos_round_trip(tmp_path, samples, suffix):
     assert count == 7
 
 
+@pytest.mark.slow
 def test_real_motion_photos_become_live_photos(tmp_path, samples):
     for name in ("pixel3axl-keyboard", "samsung-s22-room", "samsung-s22ultra-rabbit"):
         live = open_live_photo(samples / name)

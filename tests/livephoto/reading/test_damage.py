@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import makers
+from support import makers, rounds
 
 from livemoments.errors import InputError, LiveMomentsError
 from livemoments.livephoto import open_live_photo
 
-POINTS = 50
-MUTANTS = 40
+POINTS = rounds(50, 15)
+MUTANTS = rounds(40, 12)
 
 
 def pair_jpeg(folder: Path) -> Path:

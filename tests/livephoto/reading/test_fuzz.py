@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import fuzz, fuzz_files, gain_maps, makers
+from support import fuzz, fuzz_files, gain_maps, makers, rounds
 
 from livemoments.errors import DamagedFileError, PairingError
 from livemoments.livephoto import open_live_photo
@@ -25,7 +25,7 @@ from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
 from livemoments.livephoto.writing.convert import convert_file
 
-CASES = 300
+CASES = rounds(300, 100)
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +125,12 @@ def prints(path: Path, use: fuzz.Use) -> str:
 
 
 def eats(path: Path, use: fuzz.Use) -> str:
-    return "apple-pair" if np.ones(320 << 20, np.uint8).any() else ""
+    return "apple-pair" if np.ones(220 << 20, np.uint8).any() else ""
 
 
 def burns(path: Path, use: fuzz.Use) -> str:
     begin = time.process_time()
-    while time.process_time() - begin < 0.5:
+    while time.process_time() - begin < 0.25:
         pass
     return "apple-pair"
 
@@ -170,9 +170,9 @@ def dies(path: Path, use: fuzz.Use) -> str:
 def test_every_fault_is_found(samples, reader, match):
     few = {name: samples[name] for name in ("google jpeg", "honor")}
     limits = fuzz.Limits(
-        seconds=0.4 if reader is burns else 30.0,
-        hang_seconds=1.0 if reader is hangs else 60.0,
-        bytes=300 << 20,
+        seconds=0.2 if reader is burns else 30.0,
+        hang_seconds=0.5 if reader is hangs else 60.0,
+        bytes=200 << 20,
     )
     outcome = fuzz.run(few, seed=3, cases=iter(range(2)), workers=1, reader=reader, limits=limits)
     assert [failure.case for failure in outcome.failures] == [0, 1]

@@ -139,7 +139,9 @@ def test_key_frame_has_the_stills_colours(name):
         assert np.ptp(difference) < 6
 
 
-@pytest.mark.parametrize("name", ["iphone15plus-asakusa", "iphone15pro-acorn"])
+@pytest.mark.parametrize(
+    "name", ["iphone15plus-asakusa", pytest.param("iphone15pro-acorn", marks=pytest.mark.slow)]
+)
 def test_stored_transform_fits(name):
     """Features of still and key frame agree with Apple's transform, not with none."""
     import cv2

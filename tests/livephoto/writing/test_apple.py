@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import makers, movies
+from support import makers, movies, rounds
 from support.written import write_live
 
 from livemoments.errors import (
@@ -25,10 +25,7 @@ from livemoments.livephoto.checking.findings import broken
 from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.metadata.exif import MAKER_NOTE, ExifEditor
 from livemoments.livephoto.movie.tracks import read_movie
-from livemoments.livephoto.writing.apple import (
-    IDENTIFIER,
-    plan_apple,
-)
+from livemoments.livephoto.writing.apple import IDENTIFIER, plan_apple
 from livemoments.livephoto.writing.apple_track import still_keys
 from livemoments.livephoto.writing.format import Format
 from livemoments.livephoto.writing.place import check_place, movie_path
@@ -373,7 +370,7 @@ def test_random_damage_to_the_clip_is_refused_or_survived(tmp_path, pair):
     place = check_place(tmp_path / "a.jpg", Format.APPLE)
     rng = np.random.default_rng(0)
     outcomes = {"written": 0, "refused": 0}
-    for _ in range(200):
+    for _ in range(rounds(200, 60)):
         damaged = whole.copy()
         damaged[rng.integers(start, len(damaged), 6)] = rng.integers(0, 256, 6)
         pair[1].write_bytes(damaged.tobytes())

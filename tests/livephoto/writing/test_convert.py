@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import makers, vendor_makers
+from support import makers, rounds, vendor_makers
 from support.converted import coded_still, rules_broken, tags
 from support.motion_photos import broken_rules, clip_bytes, packets
 
@@ -325,7 +325,7 @@ def test_a_source_that_may_not_be_written_is_enough(tmp_path):
 def test_damaged_sources_are_errors_or_converted(tmp_path, name):
     path = source_of(tmp_path / "in", name)
     data, rng = path.read_bytes(), np.random.default_rng(3)
-    for turn in range(24):
+    for turn in range(rounds(24, 9)):
         broken_data = bytearray(data)
         for at in rng.integers(0, min(len(data), 3000), 6):
             broken_data[at] = rng.integers(0, 256)

@@ -45,7 +45,7 @@ def kill_while_it_writes(program, folder, chance):
     program.wait()
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_killed_program_leaves_nothing_half_written(tmp_path, rounds):
     """What appears under its own name is whole; a clip may be alone for lack of its still."""
     still, _ = makers.apple_pair(tmp_path / "in", sound=True)

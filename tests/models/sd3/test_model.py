@@ -17,10 +17,7 @@ from livemoments.errors import ConfigError, DeviceError, InputError
 from livemoments.models.sd3 import memory as sd3_memory
 from livemoments.models.sd3.config import Sd3Config
 from livemoments.models.sd3.model import Latents, Sd3Model, load_sd3_model
-from livemoments.models.tile import (
-    TileConfig,
-    TileInput,
-)
+from livemoments.models.tile import TileConfig, TileInput
 from livemoments.restoration.config import RestoreConfig
 
 ON_CPU = Sd3Config(device="cpu", precision="float32")

@@ -282,10 +282,7 @@ def test_a_motion_encoder_in_part_is_refused(tiny, name):
     assert_refused(tiny, MOTION)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [{"qk_norm": "rms_norm"}, {"dual_attention_layers": [0, 1]}],
-)
+@pytest.mark.parametrize("values", [{"qk_norm": "rms_norm"}, {"dual_attention_layers": [0, 1]}])
 def test_sd35_is_refused(tiny, values):
     configure(tiny / "transformer", **values)
     assert_refused(tiny, "SD3.5", str(tiny / "transformer" / "config.json"))

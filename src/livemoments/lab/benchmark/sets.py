@@ -123,10 +123,7 @@ def _read_pair(place: Path) -> TruthPair:
         flow = np.zeros((height, width, 2), np.float32)
         confidence = np.zeros((height, width), np.float32)
     views = Views(
-        frame=enlarge(frame, height, width),
-        key_photo=key_photo,
-        flow=flow,
-        confidence=confidence,
+        frame=enlarge(frame, height, width), key_photo=key_photo, flow=flow, confidence=confidence
     )
     return TruthPair(name=place.name, views=views, truth=truth)
 

@@ -164,11 +164,7 @@ def compare(
 
 
 def _compare_clip(
-    name: str,
-    live: LivePhoto,
-    number: int,
-    config: RealityConfig,
-    report: Callable[[int], None],
+    name: str, live: LivePhoto, number: int, config: RealityConfig, report: Callable[[int], None]
 ) -> ClipReality:
     """Compare one clip, the number-th; report is called with how many of its frames are done."""
     key_photo = live.still.pixels()

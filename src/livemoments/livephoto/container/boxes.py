@@ -53,11 +53,7 @@ def iter_boxes(stream: ByteStream, start: int, end: int) -> Iterator[Box]:
         if size < payload - at:
             return
         yield Box(
-            type=kind,
-            start=at,
-            payload=payload,
-            end=min(at + size, end),
-            complete=at + size <= end,
+            type=kind, start=at, payload=payload, end=min(at + size, end), complete=at + size <= end
         )
         at += size
 

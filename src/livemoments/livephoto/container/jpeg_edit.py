@@ -69,7 +69,7 @@ def split_jpeg(data: bytes) -> JpegParts:
 def with_metadata(parts: JpegParts, *, exif: bytes | None, xmp: bytes | None) -> JpegParts:
     """Put this EXIF and this XMP (None: none) into a JPEG, in the places of its own.
 
-    exif is TIFF bytes of at most JPEG_EXIF_ROOM (still/write.py), xmp a packet of at most
+    exif is TIFF bytes of at most JPEG_EXIF_ROOM (still/encode.py), xmp a packet of at most
     JPEG_XMP_ROOM; without one, a packet's extension goes too.
     """
     segments = [each for each in parts.segments if not each.startswith(HONOR_NAME, 4)]

@@ -17,13 +17,7 @@ STILL_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 STILL_BRANDS |= {b"avif", b"avis", b"miaf"}
 # Old QuickTime files may start with any of these instead of 'ftyp'.
 QUICKTIME_STARTS = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
-STILL_MAGIC = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"II*\0",
-    b"MM\0*",
-    b"BM",
-)
+STILL_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM")
 ARCHIVE_MAGIC = b"PK\x03\x04"
 
 

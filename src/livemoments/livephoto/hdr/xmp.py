@@ -114,10 +114,7 @@ def ultra_hdr_packet(xmp: bytes | None, gain_map_length: int) -> bytes:
     items = "".join(
         f'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="{semantic}"'
         f' Item:Mime="image/jpeg"{length}/></rdf:li>'
-        for semantic, length in (
-            ("Primary", ""),
-            ("GainMap", f' Item:Length="{gain_map_length}"'),
-        )
+        for semantic, length in (("Primary", ""), ("GainMap", f' Item:Length="{gain_map_length}"'))
     )
     # A description of its own, and the first: readers look no further.
     added = element_of(

@@ -41,11 +41,7 @@ ISO_DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\
 
 
 def carry_xmp(
-    xmp: bytes | None,
-    *,
-    time_shift_s: float,
-    software: str,
-    moved: Mapping[str, str] | None = None,
+    xmp: bytes | None, *, time_shift_s: float, software: str, moved: Mapping[str, str] | None = None
 ) -> bytes | None:
     """Return the packet for the new picture; None without one to read, empty if nothing is left.
 

@@ -3,10 +3,7 @@
 import struct
 
 from livemoments.livephoto.movie.edit import Movie, Node
-from livemoments.livephoto.movie.tables import (
-    handler,
-    sample_count,
-)
+from livemoments.livephoto.movie.tables import handler, sample_count
 from livemoments.livephoto.movie.tracks import small_boxes
 
 CONTENT_IDENTIFIER = "com.apple.quicktime.content.identifier"

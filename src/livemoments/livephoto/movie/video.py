@@ -333,9 +333,7 @@ def _display(movie: MovieFacts | None, track_id: int) -> tuple[float, float, flo
     return IDENTITY
 
 
-def _quarter_turn(
-    matrix: tuple[float, float, float, float],
-) -> tuple[float, float, float, float]:
+def _quarter_turn(matrix: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     """Return the turns and mirrors nearest to a display matrix: a damaged one may be singular."""
     a, b, c, d = (-1.0 if value < 0 else 1.0 for value in matrix)
     return (a, 0.0, 0.0, d) if abs(matrix[0]) >= abs(matrix[1]) else (0.0, b, c, 0.0)

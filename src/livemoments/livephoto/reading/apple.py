@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from livemoments.livephoto.container.source import Source
-from livemoments.livephoto.metadata.apple_note import (
-    _in_one_line,
-)
+from livemoments.livephoto.metadata.apple_note import _in_one_line
 from livemoments.livephoto.movie.keys import CONTENT_IDENTIFIER
 from livemoments.livephoto.movie.tracks import MovieFacts
 

@@ -10,13 +10,7 @@ from xml.dom import minidom
 
 from livemoments.livephoto.hdr.xmp import CONTAINER, HDRGM, META, packet_of
 from livemoments.livephoto.metadata.xmp import CAMERA, ITEM, OPLUS, VIVO, XIAOMI, ContainerItem
-from livemoments.livephoto.metadata.xmp_edit import (
-    RDF,
-    XMLNS,
-    element_of,
-    parse_packet,
-    rdf_of,
-)
+from livemoments.livephoto.metadata.xmp_edit import RDF, XMLNS, element_of, parse_packet, rdf_of
 
 NAMESPACES = {"GCamera": CAMERA, "Container": CONTAINER, "Item": ITEM}
 # What speaks of a clip, or of the places of all that is in the file: these words of Google's

@@ -184,6 +184,7 @@ def best_trust(model, batch, moved_px: float = 0.0, visible: float = 1.0) -> flo
     return min(costs, key=costs.get)
 
 
+@pytest.mark.slow
 def test_hidden_and_misaligned_places_are_not_to_be_trusted(model):
     batch = batch_of(2)
     assert best_trust(model, batch) == pytest.approx(0.94)

@@ -182,6 +182,7 @@ def test_every_preset_repeats_and_gives_an_even_picture(truth, preset):
         assert small.shape == (80, 100, 3)
 
 
+@pytest.mark.slow
 def test_the_presets_are_as_strong_as_their_papers_say(truth):
     """LiveMoments, E.3: Live Photos are degraded less than StableSR's pictures."""
     order = ("live-photo-x2", "stablesr-moderate", "stablesr", "seesr")

@@ -17,13 +17,7 @@ from livemoments.lab.training.data.pairs import PairConfig, PairStream, crops_of
 from livemoments.lab.training.data.scenes import PhotoScenes, SceneStore, photographs
 
 TINY = PairConfig(
-    crop=64,
-    margin=16,
-    scene=128,
-    scenes=9,
-    crops_per_scene=3,
-    scenes_mixed=2,
-    led_astray=0.0,
+    crop=64, margin=16, scene=128, scenes=9, crops_per_scene=3, scenes_mixed=2, led_astray=0.0
 )
 
 

@@ -10,12 +10,7 @@ pytest.importorskip("torch", reason="the train extra is not installed")
 from livemoments.errors import DamagedFileError, MissingFileError
 from livemoments.lab.training.data import scenes
 from livemoments.lab.training.data.photographs import packages
-from livemoments.lab.training.data.scenes import (
-    PhotoPool,
-    PhotoScenes,
-    SceneStore,
-    photographs,
-)
+from livemoments.lab.training.data.scenes import PhotoPool, PhotoScenes, SceneStore, photographs
 
 SIZE = 128  # of a scene
 

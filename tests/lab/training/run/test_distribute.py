@@ -53,6 +53,7 @@ def assert_close(found: dict, expected: dict) -> None:
         torch.testing.assert_close(found[name], weight, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_both_batches(config, alone):
     one, other = train_in_processes(in_two(config, "copies"))
     assert not one["sharded"]

@@ -161,6 +161,7 @@ def streams(store, processes: int) -> list[LatentStream]:
     return [LatentStream(store, batch=2, process=i, processes=processes) for i in range(processes)]
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(store, monkeypatch):
     """As a DataLoader asks its workers in turn, but in this process."""
     alone = list(islice(LatentStream(store, batch=2, first_step=1), 4))

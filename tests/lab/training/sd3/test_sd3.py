@@ -173,6 +173,7 @@ def wide_enough() -> DualBranch:
     )
 
 
+@pytest.mark.slow
 def test_four_pairs_are_learned_and_restored():
     """The loss falls to less than a tenth, and the official sampler leads to the truths."""
     dual, prompt = wide_enough(), tiny_parts(0).prompt
