@@ -45,12 +45,9 @@ class DataOptions:
         Path | None,
         option("FOLDER", "faces: prepared portraits; photographs are every other clip."),
     ] = None
-    preset: Annotated[
-        str,
-        option(
-            "NAME", "Degradation: live-photo, live-photo-x2, stablesr, stablesr-moderate, seesr."
-        ),
-    ] = "live-photo"
+    preset: Annotated[str, option(
+        "NAME", "Degradation: live-photo, live-photo-x2, stablesr, stablesr-moderate, seesr.",
+    )] = "live-photo"  # fmt: skip
     crop: Annotated[int | None, option("PX", "Side of a crop; else 128, of sd3 1024.")] = None
     batch: Annotated[
         int | None, option("N", "Crops a step, of each process; else 8, of faces 2 clips.")

@@ -127,8 +127,9 @@ def load_enlarger(argument: str, settings: Settings, *, name: str) -> LoadedMeth
     folder = fetch_enlarger(argument, name=name)
     from livemoments.lab.benchmark import baselines, span
 
+    read = baselines.read_real_esrgan if name == "Real-ESRGAN" else span.read_span
     baselines.use_threads(settings.threads)
-    network = (baselines.read_real_esrgan if name == "Real-ESRGAN" else span.read_span)(folder)
+    network = read(folder)
 
     def restore(inputs: MethodInput) -> np.ndarray:
         frame = as_float(read_picture(inputs.frame))

@@ -119,13 +119,11 @@ def _read_all(findings: Findings, image: ImageInfo, folder: Path, set_folder: Pa
             methods.append(_Source(tile=replace(tile, missing=why)))
     key = Tile(label="key photo", note="the same place of it, not aligned")
     return _Pictures(
-        image=image,
-        frame=_read(set_folder, image.frame, Tile(label="frame")),
-        key=_read(set_folder, image.key, key),
+        image=image, frame=_read(set_folder, image.frame, Tile(label="frame")),
+        key=_read(set_folder, image.key, key), methods=tuple(methods),
         truth=_read(set_folder, image.truth, Tile(label="truth")) if image.truth else None,
-        methods=tuple(methods),
         reference=findings.reference.name if findings.reference else "",
-    )
+    )  # fmt: skip
 
 
 def _read(folder: Path, name: str, tile: Tile) -> _Source:

@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from livemoments.lab.benchmark.published import ARROWS
 from livemoments.lab.benchmark.results import BenchmarkRun, MethodInfo, MetricInfo
 from livemoments.lab.benchmark.statistics import Compared, Interval
 
 OURS = "livemoments"  # the method that others are compared with, where it took part
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-ARROWS = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}
 LEAST_IMAGES = 3  # of fewer, no interval means anything
 FEW_IMAGES = 10  # of fewer, the bootstrap's intervals are too narrow
 MAX_COLUMNS = 7  # of a table: what fits on paper
