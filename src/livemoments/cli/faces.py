@@ -17,40 +17,24 @@ if TYPE_CHECKING:
 class FaceOptions:
     """How faces are restored, and the clip coded."""
 
-    limit: Annotated[
-        float | None,
-        option(
-            "DISTANCE",
-            "How far a face may be from a photograph's to be that person's; lower is stricter."
-            " [0.45]",
-        ),
-    ] = None
+    limit: Annotated[float | None, option(
+        "DISTANCE",
+        "How far a face may be from a photograph's to be that person's; lower is stricter. [0.45]",
+    )] = None  # fmt: skip
     strength: Annotated[float, option("0..1", "How much of the change is made.")] = 1.0
-    spare_sharp: Annotated[
-        bool,
-        option(
-            None,
-            "Leave faces alone that are as sharp as their photograph, or restore all.",
-            "--spare-sharp/--all",
-        ),
-    ] = True
+    spare_sharp: Annotated[bool, option(
+        None, "Leave faces alone that are as sharp as their photograph, or restore all.",
+        "--spare-sharp/--all",
+    )] = True  # fmt: skip
     scale: Annotated[int, option("1|2|4", "Enlarge the pictures, by cubic interpolation.")] = 1
-    rest: Annotated[
-        str,
-        option(
-            "keep|model",
-            "Outside the faces: as it was; or restored with the key photo, which takes seconds a"
-            " frame.",
-        ),
-    ] = "keep"
+    rest: Annotated[str, option(
+        "keep|model", "Outside the faces: as it was; or restored with the key photo, which takes"
+        " seconds a frame.",
+    )] = "keep"  # fmt: skip
     seed: Annotated[int, option("N", "Of the noise: same seed, same faces.")] = 0
-    crf: Annotated[
-        float | None,
-        option(
-            "0..51",
-            "Quality of the coding, lower is better and larger. [14: nothing is seen of it]",
-        ),
-    ] = None
+    crf: Annotated[float | None, option(
+        "0..51", "Quality of the coding, lower is better and larger. [14: nothing is seen of it]",
+    )] = None  # fmt: skip
     threads: Annotated[int, option("N", "0: one per core.")] = 0
     weights: Annotated[
         Path | None, option("FOLDER", "A face model of your own, from `livemoments lab export`.")

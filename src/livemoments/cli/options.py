@@ -12,22 +12,20 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 
-def option(metavar: str | None, help: str, *names: str, show_default: bool | str = True) -> Any:  # noqa: ANN401 - what typer wants in an annotation
+def option(metavar: str | None, help: str, *names: str) -> Any:  # noqa: ANN401 - what typer wants in an annotation
     """Describe an option: what its value is called, its help, and its names (else the field's)."""
-    return typer.Option(*names, metavar=metavar, help=help, show_default=show_default)
+    return typer.Option(*names, metavar=metavar, help=help)
 
 
-def argument(metavar: str, help: str, show_default: bool | str = True) -> Any:  # noqa: ANN401
+def argument(metavar: str, help: str) -> Any:  # noqa: ANN401
     """Describe an argument: what its value is called, and its help."""
-    return typer.Argument(metavar=metavar, help=help, show_default=show_default)
+    return typer.Argument(metavar=metavar, help=help)
 
 
 Photo = Annotated[
     Path,
     argument(
-        "PHOTO",
-        "A Live Photo or Motion Photo: its still, its video, or the name both share.",
-        show_default=False,
+        "PHOTO", "A Live Photo or Motion Photo: its still, its video, or the name both share."
     ),
 ]
 Video = Annotated[

@@ -32,22 +32,13 @@ class MomentOptions:
 class OutputOptions:
     """Where the result goes, and in which format."""
 
-    output: Annotated[
-        Path | None,
-        option(
-            "OUT",
-            "A .jpg, .png or .heic file, or a folder. Without it: a .jpg next to PHOTO, named"
-            " after it and the moment.",
-            "-o",
-            "--output",
-        ),
-    ] = None
-    live: Annotated[
-        bool,
-        option(
-            None, "Write a new Live Photo in PHOTO's format: the picture with its clip.", "--live"
-        ),
-    ] = False
+    output: Annotated[Path | None, option(
+        "OUT", "A .jpg, .png or .heic file, or a folder. Without it: a .jpg next to PHOTO, named"
+        " after it and the moment.", "-o", "--output",
+    )] = None  # fmt: skip
+    live: Annotated[bool, option(
+        None, "Write a new Live Photo in PHOTO's format: the picture with its clip.", "--live",
+    )] = False  # fmt: skip
     to: Annotated[
         str | None,
         option("apple|google|samsung|microvideo", "A Live Photo in this format.", "--to"),
@@ -76,14 +67,10 @@ class ModelOptions:
     hdr: Annotated[
         bool, option(None, "Keep HDR, where the key photo has it.", "--hdr/--no-hdr")
     ] = True
-    faces: Annotated[
-        bool,
-        option(
-            None,
-            "Restore faces that the key photo shows by the frames around, too.",
-            "--faces/--no-faces",
-        ),
-    ] = False
+    faces: Annotated[bool, option(
+        None, "Restore faces that the key photo shows by the frames around, too.",
+        "--faces/--no-faces",
+    )] = False  # fmt: skip
     model: Annotated[str, option("compact|sd3", "Ours; or the paper's, which needs a GPU.")] = (
         "compact"
     )
@@ -94,14 +81,10 @@ class ModelOptions:
     no_reference: Annotated[
         bool, option(None, "Restore from the frame alone.", "--no-reference")
     ] = False
-    weights: Annotated[
-        str | None,
-        option(
-            "FOLDER",
-            "A model of your own, from `livemoments lab export`. For sd3, the published one: a"
-            " folder, or its name in the Hugging Face cache.",
-        ),
-    ] = None
+    weights: Annotated[str | None, option(
+        "FOLDER", "A model of your own, from `livemoments lab export`. For sd3, the published one:"
+        " a folder, or its name in the Hugging Face cache.",
+    )] = None  # fmt: skip
 
     def config(self, sd3: "Sd3Options") -> "RestoreConfig":
         """Return what the library calls this."""
@@ -132,13 +115,10 @@ class Sd3Options:
     device: Annotated[str, option("auto|cuda|mps|cpu", "sd3: where it runs.")] = "auto"
     precision: Annotated[str, option("auto|bf16|fp16|float32", "sd3: arithmetic.")] = "auto"
     batch: Annotated[int, option("N", "sd3: tiles at a time; takes memory.", "--tile-batch")] = 1
-    reference_per: Annotated[
-        str,
-        option(
-            "step|tile",
-            "sd3: how often the key photo is read; once per tile is faster, and an approximation.",
-        ),
-    ] = "step"
+    reference_per: Annotated[str, option(
+        "step|tile",
+        "sd3: how often the key photo is read; once per tile is faster, and an approximation.",
+    )] = "step"  # fmt: skip
     compile: Annotated[
         bool, option(None, "sd3: torch.compile; minutes first, then faster.", "--compile")
     ] = False

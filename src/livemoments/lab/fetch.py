@@ -126,17 +126,15 @@ def _members(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
     elif archive.suffix == ".deb":
         command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as unpack:
-            yield from _tar_members(cast(BinaryIO, unpack.stdout), "r|", wanted)
+            yield from _tar_members(cast(BinaryIO, unpack.stdout), wanted)
     else:
         with archive.open("rb") as stream:
-            yield from _tar_members(stream, "r|gz", wanted)
+            yield from _tar_members(stream, wanted)
 
 
-def _tar_members(
-    stream: BinaryIO, mode: Literal["r|", "r|gz"], wanted: set[str]
-) -> Iterator[tuple[str, bytes]]:
-    """Yield the wanted files of a tar stream, read once from front to back."""
-    with tarfile.open(fileobj=stream, mode=mode) as tar:
+def _tar_members(stream: BinaryIO, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the wanted files of a tar stream, packed or not, read once from front to back."""
+    with tarfile.open(fileobj=stream, mode="r|*") as tar:
         for entry in tar:
             name = entry.name.removeprefix("./")
             content = tar.extractfile(entry) if entry.isfile() and name in wanted else None
@@ -218,9 +216,8 @@ def _run(command: Sequence[str], folder: Path, what: str) -> str:
     except OSError as error:
         raise MissingExtraError(f"{what}: cannot start {command[0]}: {error.strerror}") from error
     if done.returncode != 0:
-        printed = [
-            line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()
-        ]
+        lines = map(str.strip, (done.stderr + done.stdout).splitlines())
+        printed = [line for line in lines if line]
         # The first error line says what failed; what follows it is advice and logs.
         starts = ("E:", "ERROR", "npm error")
         errors = [line for line in printed if line.startswith(starts) and " code E" not in line]

@@ -16,9 +16,7 @@ def bench(
     video: Video = None,
     steps: Annotated[int, option("1..6", "As for restore.")] = 1,
     weights: OwnModel = None,
-    megapixels: Annotated[
-        float | None, option("MP", "Of the photo that is made; else 12.", show_default=False)
-    ] = None,
+    megapixels: Annotated[float | None, option("MP", "Of the photo that is made; else 12.")] = None,
     against: Annotated[
         str | None, option("real-esrgan", "Measure that on the same frame, side by side.")
     ] = None,

@@ -45,22 +45,15 @@ class DataOptions:
         Path | None,
         option("FOLDER", "faces: prepared portraits; photographs are every other clip."),
     ] = None
-    preset: Annotated[
-        str,
-        option(
-            "NAME", "Degradation: live-photo, live-photo-x2, stablesr, stablesr-moderate, seesr."
-        ),
-    ] = "live-photo"
-    crop: Annotated[
-        int | None, option("PX", "Side of a crop; else 128, of sd3 1024.", show_default=False)
-    ] = None
+    preset: Annotated[str, option(
+        "NAME", "Degradation: live-photo, live-photo-x2, stablesr, stablesr-moderate, seesr.",
+    )] = "live-photo"  # fmt: skip
+    crop: Annotated[int | None, option("PX", "Side of a crop; else 128, of sd3 1024.")] = None
     batch: Annotated[
-        int | None,
-        option("N", "Crops a step, of each process; else 8, of faces 2 clips.", show_default=False),
+        int | None, option("N", "Crops a step, of each process; else 8, of faces 2 clips.")
     ] = None
     scenes: Annotated[
-        int | None,
-        option("N", "So many different ones; else 1500, of faces 600.", show_default=False),
+        int | None, option("N", "So many different ones; else 1500, of faces 600.")
     ] = None
     workers: Annotated[int, option("N", "Processes that cut crops.")] = 1
 
@@ -74,8 +67,7 @@ class LengthOptions:
         int | None, option("N", "Instead of minutes: on a CPU, it repeats exactly.")
     ] = None
     finish: Annotated[
-        int | None,
-        option("STEPS", "End so many steps from here, while the rate falls.", show_default=False),
+        int | None, option("STEPS", "End so many steps from here, while the rate falls.")
     ] = None
     start: Annotated[
         Path | None,
@@ -97,22 +89,14 @@ class LearningOptions:
         str, option("restoration|velocity|alignment", "Ours, the paper's, or flow and trust alone.")
     ] = "restoration"
     learning_rate: Annotated[
-        float | None, option("RATE", "At its highest; else 1e-3, of sd3 5e-5.", show_default=False)
+        float | None, option("RATE", "At its highest; else 1e-3, of sd3 5e-5.")
     ] = None
     schedule: Annotated[
-        str | None,
-        option(
-            "cosine|constant", "Of that rate; else cosine, of sd3 constant.", show_default=False
-        ),
+        str | None, option("cosine|constant", "Of that rate; else cosine, of sd3 constant.")
     ] = None
     perceptual_from_step: Annotated[
         int | None,
-        option(
-            "STEP",
-            "When LPIPS and DISTS set in; else by share.",
-            "--perceptual-from",
-            show_default=False,
-        ),
+        option("STEP", "When LPIPS and DISTS set in; else by share.", "--perceptual-from"),
     ] = None
     identity_reward: Annotated[
         float, option("WEIGHT", "faces: of the identity feedback; 0: none.")
@@ -181,20 +165,12 @@ def train(
 
 
 def _config(
-    output: Path,
-    data: DataOptions,
-    length: LengthOptions,
-    learning: LearningOptions,
+    output: Path, data: DataOptions, length: LengthOptions, learning: LearningOptions,
     sd3: Sd3TrainOptions,
-) -> "TrainConfig":
+) -> "TrainConfig":  # fmt: skip
     """Return the configuration of a run; each model has settings of its own."""
     from livemoments.faces.models import NETWORK, models_folder
-    from livemoments.lab.training.run.config import (
-        SD3_MEDIUM,
-        FaceTrainConfig,
-        Sd3TrainConfig,
-        settings,
-    )
+    from livemoments.lab.training.run import config
     from livemoments.lab.training.run.objective_config import ObjectiveConfig
 
     values = vars(data) | vars(length) | vars(learning)
@@ -202,11 +178,11 @@ def _config(
     model, objective = values.pop("model"), values.pop("objective")
     of_faces = model == "faces"
     # dlib's network judges identity where it is installed.
-    faces = FaceTrainConfig(
+    faces = config.FaceTrainConfig(
         portraits=portraits, identity_network=models_folder() / NETWORK, identity_reward=reward
     )
-    own = Sd3TrainConfig(**{**vars(sd3), "base": sd3.base or SD3_MEDIUM})
-    return settings(
+    own = config.Sd3TrainConfig(**{**vars(sd3), "base": sd3.base or config.SD3_MEDIUM})
+    return config.settings(
         model, output=output, faces=faces if of_faces else None, sd3=own,
         objective=None if of_faces else ObjectiveConfig(kind=objective), **values,
     )  # fmt: skip
