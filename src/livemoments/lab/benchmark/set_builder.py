@@ -62,7 +62,9 @@ class SyntheticConfig:
                 f" got {self.size}"
             )
         if not self.licence.strip():
-            raise ConfigError("say under which licence the videos may be used, with --licence")
+            raise ConfigError(
+                "say under which licence the videos may be used", settings=("licence",)
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
