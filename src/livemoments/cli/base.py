@@ -35,12 +35,8 @@ class Command(TyperCommand):
             if ctx.find_root().params.get("traceback"):
                 raise
             name = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            self.fail(
-                ctx,
-                error,
-                f"{name}; this is a fault of livemoments;"
-                " run again with --traceback (livemoments --traceback COMMAND ...)",
-            )
+            cure = "run again with --traceback (livemoments --traceback COMMAND ...)"
+            self.fail(ctx, error, f"{name}; this is a fault of livemoments; {cure}")
 
     def _flags(self, error: LiveMomentsError) -> str:
         """Return the options of this command for the settings that an error names, in brackets."""

@@ -154,12 +154,7 @@ def _config(
 ) -> "TrainConfig":
     """Return the configuration of a run; each model has settings of its own."""
     from livemoments.faces.models import NETWORK, models_folder
-    from livemoments.lab.training.run.config import (
-        SD3_MEDIUM,
-        FaceTrainConfig,
-        Sd3TrainConfig,
-        settings,
-    )
+    from livemoments.lab.training.run import config
     from livemoments.lab.training.run.objective_config import ObjectiveConfig
 
     values = vars(data) | vars(length) | vars(learning)
@@ -167,11 +162,11 @@ def _config(
     model, objective = values.pop("model"), values.pop("objective")
     of_faces = model == "faces"
     # dlib's network judges identity where it is installed.
-    faces = FaceTrainConfig(
+    faces = config.FaceTrainConfig(
         portraits=portraits, identity_network=models_folder() / NETWORK, identity_reward=reward
     )
-    own = Sd3TrainConfig(**{**vars(sd3), "base": sd3.base or SD3_MEDIUM})
-    return settings(
+    own = config.Sd3TrainConfig(**{**vars(sd3), "base": sd3.base or config.SD3_MEDIUM})
+    return config.settings(
         model, output=output, faces=faces if of_faces else None, sd3=own,
         objective=None if of_faces else ObjectiveConfig(kind=objective), **values,
     )  # fmt: skip

@@ -42,14 +42,9 @@ class Enlarger:
     """A network that enlarges pictures, float32 RGB H x W x 3 in [0, 1], tile by tile."""
 
     def __init__(
-        self,
-        name: str,
-        networks: Mapping[int, nn.Module],
-        *,
-        tile_px: int,
-        padding_px: int,
+        self, name: str, networks: Mapping[int, nn.Module], *, tile_px: int, padding_px: int,
         dtype: torch.dtype = torch.float32,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Prepare networks to run.
 
         Args:

@@ -14,21 +14,9 @@ from pathlib import Path
 
 from livemoments.errors import ConfigError, MissingFileError
 from livemoments.extras import need_sd3
+from livemoments.lab.benchmark import restorers
 from livemoments.lab.benchmark.manifest import sha256_of
-from livemoments.lab.benchmark.restorers import (
-    PLACES,
-    LoadedMethod,
-    MethodInput,
-    Settings,
-    fetch_enlarger,
-    load_enlarger,
-    load_folder,
-    load_frame,
-    load_key,
-    load_livemoments,
-    load_program,
-    load_sd3,
-)
+from livemoments.lab.benchmark.restorers import PLACES, LoadedMethod, MethodInput, Settings
 from livemoments.models.compact import SHIPPED
 from livemoments.version import __version__
 
@@ -155,60 +143,44 @@ def _need_folder(argument: str) -> None:
 
 
 METHODS = {
-    "frame": Kind("frame, bicubic", "The frame itself, enlarged by OpenCV's cubic", load_frame),
+    "frame": Kind(
+        "frame, bicubic", "The frame itself, enlarged by OpenCV's cubic", restorers.load_frame,
+    ),
     "key": Kind(
         "key photo, aligned",
-        "The key photo warped by our alignment's flow; without one, the frame",
-        load_key,
+        "The key photo warped by our alignment's flow; without one, the frame", restorers.load_key,
     ),
     "restoration-only": Kind(
-        "LiveMoments compact, no reference",
-        "Our compact model on the frame alone",
-        partial(load_livemoments, use_reference=False),
-        identity=_weights_identity,
+        "LiveMoments compact, no reference", "Our compact model on the frame alone",
+        partial(restorers.load_livemoments, use_reference=False), identity=_weights_identity,
     ),
     "livemoments": Kind(
-        "LiveMoments compact",
-        "Our compact model with the key photo as reference",
-        load_livemoments,
-        words="[:FOLDER]",
-        identity=_weights_identity,
+        "LiveMoments compact", "Our compact model with the key photo as reference",
+        restorers.load_livemoments, words="[:FOLDER]", identity=_weights_identity,
     ),
     "sd3": Kind(
-        "LiveMoments sd3",
-        "The paper's model on SD3-medium",
-        load_sd3,
-        words="[:FOLDER]",
-        identity=_folder_identity,
+        "LiveMoments sd3", "The paper's model on SD3-medium", restorers.load_sd3,
+        words="[:FOLDER]", identity=_folder_identity,
         prepare=lambda argument: need_sd3("the method sd3"),
     ),
     "real-esrgan": Kind(
         "Real-ESRGAN x4plus",
         "On the frame alone, brought down to the size (Wang et al., ICCVW 2021)",
-        partial(load_enlarger, name="Real-ESRGAN"),
-        prepare=partial(fetch_enlarger, name="Real-ESRGAN"),
+        partial(restorers.load_enlarger, name="Real-ESRGAN"),
+        prepare=partial(restorers.fetch_enlarger, name="Real-ESRGAN"),
     ),
     "span": Kind(
-        "SPAN",
-        "On the frame alone, a small network (Wan et al., CVPRW 2024)",
-        partial(load_enlarger, name="SPAN"),
-        prepare=partial(fetch_enlarger, name="SPAN"),
+        "SPAN", "On the frame alone, a small network (Wan et al., CVPRW 2024)",
+        partial(restorers.load_enlarger, name="SPAN"),
+        prepare=partial(restorers.fetch_enlarger, name="SPAN"),
     ),
     "program": Kind(
-        "program",
-        "A program, run once for each image",
-        load_program,
-        words=":COMMAND",
-        identity=_command_identity,
-        ours=False,
+        "program", "A program, run once for each image", restorers.load_program,
+        words=":COMMAND", identity=_command_identity, ours=False,
     ),
     "folder": Kind(
-        "folder",
-        "Pictures made before",
-        load_folder,
-        words=":FOLDER",
+        "folder", "Pictures made before", restorers.load_folder, words=":FOLDER",
         identity=lambda argument, inputs: sha256_of(Path(argument) / f"{inputs.name}.png"),
-        prepare=_need_folder,
-        ours=False,
+        prepare=_need_folder, ours=False,
     ),
-}
+}  # fmt: skip

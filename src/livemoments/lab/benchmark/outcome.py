@@ -82,39 +82,29 @@ class Outcome:
         if config.jobs > 1:
             notes.append(f"seconds were taken with {config.jobs} processes side by side")
         return BenchmarkRun(
-            title=config.title or f"{len(self.methods)} methods on {name}",
-            set_name=name,
-            set_folder=str(config.set_folder),
-            command=config.command,
-            environment=environment,
-            metrics=[
-                MetricInfo(
-                    name=name,
-                    better=METRICS[name].better,
-                    against=METRICS[name].against,
-                    missing=self.missing(name),
-                )
-                for name in self.metrics
-            ],
+            title=config.title or f"{len(self.methods)} methods on {name}", set_name=name,
+            set_folder=str(config.set_folder), command=config.command, environment=environment,
+            metrics=[self._metric_info(metric) for metric in self.metrics],
             methods=[self._method_info(method) for method in self.methods],
             images=[_image_info(image) for image in self.images.images],
             scores=[self._image_score(m, image) for m in ran for image in self.images.images],
-            set_scores=set_scores if self.of_sets else {},
-            notes=notes,
-            published=as_report_tables(config.published),
-            seed=config.seed,
-        )
+            set_scores=set_scores if self.of_sets else {}, notes=notes,
+            published=as_report_tables(config.published), seed=config.seed,
+        )  # fmt: skip
+
+    def _metric_info(self, name: str) -> MetricInfo:
+        row = METRICS[name]
+        missing = self.missing(name)
+        return MetricInfo(name=name, better=row.better, against=row.against, missing=missing)
 
     def _method_info(self, method: Method) -> MethodInfo:
         sizes = (r.parameters_m for (name, _), r in self.records.items() if name == method.name)
         size = next((size for size in sizes if size is not None), None)
         return MethodInfo(
-            name=method.name,
-            label=method.label,
-            detail=method.detail,
+            name=method.name, label=method.label, detail=method.detail,
             failed=self.failed.get(method.name, ""),
             cost={} if size is None else {"parameters_m": round(size, 3)},
-        )
+        )  # fmt: skip
 
     def _image_score(self, method: Method, image: SetImage) -> ImageScore:
         record = self.records[method.name, image.name]
@@ -122,13 +112,11 @@ class Outcome:
         names = [name for name in self.ready if name not in self.of_sets]
         found = {name: record.scores[name] for name in names if name in record.scores}
         return ImageScore(
-            method=method.name,
-            image=image.name,
+            method=method.name, image=image.name,
             values={name: score["value"] for name, score in found.items()},
             messages={name: score["said"] for name, score in found.items() if score["said"]},
-            seconds=record.seconds,
-            picture=picture.as_posix(),
-        )
+            seconds=record.seconds, picture=picture.as_posix(),
+        )  # fmt: skip
 
     def _set_scores(self, method: Method, notes: dict[str, list[str]]) -> dict[str, float | None]:
         """Compare a method's pictures with the truths by metrics of sets; notes get messages."""
@@ -164,11 +152,7 @@ def _image_info(image: SetImage) -> ImageInfo:
     height, width = image.size
     source = (image.source, f"licence: {image.licence}" if image.licence else "")
     return ImageInfo(
-        name=image.name,
-        width=width,
-        height=height,
-        frame=f"{image.name}/frame.png",
-        key=f"{image.name}/key.png",
+        name=image.name, width=width, height=height, frame=f"{image.name}/frame.png",
+        key=f"{image.name}/key.png", source="; ".join(filter(None, source)),
         truth=f"{image.name}/truth.png" if "truth" in image.files else None,
-        source="; ".join(filter(None, source)),
-    )
+    )  # fmt: skip

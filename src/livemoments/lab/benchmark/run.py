@@ -49,12 +49,9 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Benchm
     with prepared as workers:
         worker = Worker()
         found = Outcome(
-            config=config,
-            methods=methods,
-            images=images,
-            folder=folder,
+            config=config, methods=methods, images=images, folder=folder,
             metrics=worker.metrics(config.metrics, config.sources),
-        )
+        )  # fmt: skip
         work = _Work(found, workers, worker, progress)
         work.make_pictures()
         work.score_pictures()
@@ -116,20 +113,15 @@ class _Work:
         """Return the job of making a picture."""
         place, (height, width) = self.found.config.set_folder / image.name, image.size
         inputs = MethodInput(
-            name=image.name,
-            frame=place / "frame.png",
-            key=place / "key.png",
-            height=height,
-            width=width,
-        )
+            name=image.name, frame=place / "frame.png", key=place / "key.png",
+            height=height, width=width,
+        )  # fmt: skip
         hashes = [image.files[name].sha256 for name in ("frame", "key")]
         return PictureJob(
-            method=method,
-            inputs=inputs,
-            settings=self.settings,
+            method=method, inputs=inputs, settings=self.settings,
             made_of=digest(method.identity(inputs, self.settings), hashes, image.size),
             output=self.found.folder.picture(method, image.name),
-        )
+        )  # fmt: skip
 
     def _scores(self) -> Iterator[ScoreJob]:
         """List what is to be measured: of the truths first, then method by method."""
@@ -160,16 +152,11 @@ class _Work:
             return
         place = found.config.set_folder / image.name
         yield ScoreJob(
-            method=method,
-            image=image.name,
-            picture=picture,
-            key=place / "key.png",
+            method=method, image=image.name, picture=picture, key=place / "key.png",
             truth=place / "truth.png" if "truth" in image.files else None,
-            metrics=(*names, *absent),
-            all_metrics=found.config.metrics,
-            sources=found.config.sources,
-            features=absent,
-        )
+            metrics=(*names, *absent), all_metrics=found.config.metrics,
+            sources=found.config.sources, features=absent,
+        )  # fmt: skip
 
     def _report(self, what: str, method: str) -> None:
         stage = f"{what}: {method}"

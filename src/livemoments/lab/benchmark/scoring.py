@@ -86,11 +86,9 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - one method must not end the others' run
             return f"{inputs.name}: {_described(error)}"
         return Record(
-            made_of=job.made_of,
-            sha256=written.sha256,
+            made_of=job.made_of, sha256=written.sha256, parameters_m=loaded.parameters_m,
             seconds=None if job.method.made_before else round(seconds, 3),
-            parameters_m=loaded.parameters_m,
-        )
+        )  # fmt: skip
 
     def score_picture(self, job: ScoreJob) -> dict[str, Measurement]:
         """Score a picture by each metric; for metrics of sets, write its features."""

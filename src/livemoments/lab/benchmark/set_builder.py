@@ -26,15 +26,8 @@ from livemoments.files import new_folder
 from livemoments.imaging.pixels import as_bytes, fit_side
 from livemoments.lab.benchmark.manifest import MANIFEST, ImageSet, SetImage, write_picture
 from livemoments.lab.reality.measure import find_live_photos
-from livemoments.lab.training.data.clips import (
-    INTERVAL,
-    MIN_MOTION,
-    MIN_SEEN,
-    PictureClip,
-    VideoClip,
-    find_clips,
-    opened,
-)
+from livemoments.lab.training.data import clips
+from livemoments.lab.training.data.clips import INTERVAL, PictureClip, VideoClip
 from livemoments.lab.training.data.degrade import check_preset, draw_degradation
 from livemoments.livephoto import LivePhoto
 from livemoments.moments.scores import MIN_GAP_S, Moment, best_moment, score_moments
@@ -62,18 +55,16 @@ class SyntheticConfig:
 
     def __post_init__(self) -> None:
         check_preset(self.preset)
-        _check_seed(self.seed)
-        for name, least in (("count", 1), ("interval", 1), ("size", 0), ("side", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be {least} or more, got {getattr(self, name)}")
+        _check_least(self, seed=0, count=1, interval=1, size=0, side=0)
         if 0 < self.size < MIN_SIDE_PX or self.size % MULTIPLE_PX:
             raise ConfigError(
                 f"size must be 0 or a multiple of {MULTIPLE_PX} of at least {MIN_SIDE_PX},"
                 f" got {self.size}"
             )
         if not self.licence.strip():
-            message = "say under which licence the videos may be used"
-            raise ConfigError(message, settings=("licence",))
+            raise ConfigError(
+                "say under which licence the videos may be used", settings=("licence",)
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +76,7 @@ class RealConfig:
     moments: int = 2  # of each: the sharpest away from the key photo, then some at drawn times
 
     def __post_init__(self) -> None:
-        _check_seed(self.seed)
-        if self.moments < 1:
-            raise ConfigError(f"moments must be 1 or more, got {self.moments}")
+        _check_least(self, seed=0, moments=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +99,9 @@ def make_synthetic(
         DamagedFileError: none of them gave an image.
         OutputError: output exists already, or cannot be written.
     """
-    paths = [videos] if videos.is_file() else list(find_clips(videos)) if videos.is_dir() else []
+    paths = (
+        [videos] if videos.is_file() else list(clips.find_clips(videos)) if videos.is_dir() else []
+    )
     if not paths:
         raise MissingFileError(
             f"{videos}: no clips found; put video files there, or folders of at least"
@@ -232,7 +223,7 @@ class _Search:
         return None
 
     def _of_clip(self, path: Path, rng: np.random.Generator) -> _Pictures | None:
-        clip, interval = opened(path), self.config.interval
+        clip, interval = clips.opened(path), self.config.interval
         if isinstance(clip, VideoClip):
             clip = replace(clip, side_px=self.config.side)
         gaps = [interval * k for k in (1, 2, 3) if interval * k < len(clip)]
@@ -268,7 +259,8 @@ class _Search:
         flow, seen = _motion(truth, key)
         lengths_px = np.hypot(*flow[seen].T) if seen.any() else np.zeros(1)
         median_px, fast_px = (float(px) for px in np.quantile(lengths_px, [0.5, FAST]))
-        if seen.mean() < MIN_SEEN or fast_px < MIN_MOTION * min(truth.shape[:2]):
+        least_px = clips.MIN_MOTION * min(truth.shape[:2])
+        if seen.mean() < clips.MIN_SEEN or fast_px < least_px:
             return None
         how = draw_degradation(rng, self.config.preset)
         frame = how(truth.astype(np.float32) / 255, -flow)
@@ -355,6 +347,7 @@ def _rounded(value: object) -> object:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def _check_seed(seed: int) -> None:
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+def _check_least(config: object, **least: int) -> None:
+    for name, value in least.items():
+        if getattr(config, name) < value:
+            raise ConfigError(f"{name} must be {value} or more, got {getattr(config, name)}")

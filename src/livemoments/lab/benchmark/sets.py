@@ -62,12 +62,9 @@ class Scorer:
         )
 
     def mean(
-        self,
-        restorer: Restorer,
-        pairs: Sequence[TruthPair],
-        progress: Progress | None = None,
+        self, restorer: Restorer, pairs: Sequence[TruthPair], progress: Progress | None = None,
         stage: str = "scoring",
-    ) -> Quality:
+    ) -> Quality:  # fmt: skip
         """Average the scores of what a restorer makes of pairs."""
         found = []
         for done, pair in enumerate(pairs, 1):

@@ -68,7 +68,7 @@ class Agreement:
     pooled_spearman: Interval | None = None  # over all pictures, each image standardised
     pooled_pearson: Interval | None = None
     images: int = 0  # in which both vary
-    message: str = ""  # "said" in JSON
+    message: str = ""  # why some or all of it is left out
 
 
 @dataclass(frozen=True, kw_only=True)

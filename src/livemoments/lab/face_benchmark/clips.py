@@ -182,12 +182,9 @@ def warp_error(
 
 
 def _row(
-    index: int,
-    faces: tuple[np.ndarray, np.ndarray],
-    before: tuple[np.ndarray, np.ndarray] | None,
-    measures: FaceMeasures,
-    reference: np.ndarray | None,
-) -> FaceRow:
+    index: int, faces: tuple[np.ndarray, np.ndarray], before: tuple[np.ndarray, np.ndarray] | None,
+    measures: FaceMeasures, reference: np.ndarray | None,
+) -> FaceRow:  # fmt: skip
     to_truth = to_reference = own = None
     if index % measures.identity_every == 0:
         one, other = (measures.embedder.of_face(face) for face in faces)

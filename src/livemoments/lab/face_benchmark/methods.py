@@ -136,11 +136,9 @@ class MainOnFaces(Method):
         dense = estimate_flow(small, reference)
         flow = resize_flow(dense.flow_frame_to_key, SIZE_PX, SIZE_PX)
         tile = TileInput(
-            frame=face,
-            reference=reference,
-            positions=pixel_grid(SIZE_PX, SIZE_PX) + flow,
+            frame=face, reference=reference, positions=pixel_grid(SIZE_PX, SIZE_PX) + flow,
             confidence=cv2.resize(dense.confidence, (SIZE_PX, SIZE_PX)),
-        )
+        )  # fmt: skip
         rng = np.random.default_rng([SEED, index])
         image = np.clip(self._model.restore_tile(tile, self._model.steps, rng).image, 0, 1)
         return paste(picture, image, view.placement, strength=view.strength)

@@ -46,14 +46,8 @@ def distances_of_frames(references: Sequence[Look], queries: Sequence[Look]) -> 
     Raises:
         InputError: there is no pair of one person, or none of two.
     """
-    return _distances(
-        [
-            (one.person, other.person, apart(one.identity, other.identity))
-            for one in references
-            for other in queries
-            if _counts(one, other)
-        ]
-    )
+    pairs = ((one, other) for one in references for other in queries if _counts(one, other))
+    return _distances([(a.person, b.person, apart(a.identity, b.identity)) for a, b in pairs])
 
 
 def distances_of_tracks(references: Sequence[Look], queries: Sequence[Look]) -> Distances:

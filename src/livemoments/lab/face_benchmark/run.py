@@ -67,10 +67,8 @@ class Results:
 
     def get(self, clip: str, strength: str, method: str) -> Measured | None:
         """Return what was measured of a method, if anything."""
-        for each in self.found:
-            if (each.clip, each.strength, each.method) == (clip, strength, method):
-                return each
-        return None
+        wanted = (clip, strength, method)
+        return next((m for m in self.found if (m.clip, m.strength, m.method) == wanted), None)
 
     def put(self, measured: Measured) -> None:
         """Add a result, in place of the one before."""
@@ -95,15 +93,10 @@ class Results:
 
 
 def measure(
-    clips: Mapping[str, Path],
-    methods: Sequence[Method],
-    measures: FaceMeasures,
-    config: BenchmarkConfig,
-    out: Path,
-    *,
-    sheets: FaceSheets | None = None,
-    progress: Progress | None = None,
-) -> Results:
+    clips: Mapping[str, Path], methods: Sequence[Method], measures: FaceMeasures,
+    config: BenchmarkConfig, out: Path, *,
+    sheets: FaceSheets | None = None, progress: Progress | None = None,
+) -> Results:  # fmt: skip
     """Measure methods on clips, or read what was measured.
 
     Args:
@@ -143,14 +136,9 @@ def measure(
 
 
 def _measure(
-    method: Method,
-    key: str,
-    truth: TrueClip,
-    degraded: DegradedClip,
-    measures: FaceMeasures,
-    sheets: FaceSheets | None,
-    progress: Progress | None,
-) -> Measured:
+    method: Method, key: str, truth: TrueClip, degraded: DegradedClip, measures: FaceMeasures,
+    sheets: FaceSheets | None, progress: Progress | None,
+) -> Measured:  # fmt: skip
     """Restore a degraded clip by a method, and measure its faces."""
     began_s = time.perf_counter()
     restored = list(method.restore(degraded, progress))

@@ -88,14 +88,9 @@ class FaceTier(Method):
     """Face restoration with one configuration and one folder of weights."""
 
     def __init__(
-        self,
-        people: PeopleOf,
-        weights: Path,
-        config: PolishConfig | None = None,
-        *,
-        name: str = TIER,
-        threads: int = 0,
-    ) -> None:
+        self, people: PeopleOf, weights: Path, config: PolishConfig | None = None, *,
+        name: str = TIER, threads: int = 0,
+    ) -> None:  # fmt: skip
         """Load the weights in a folder, and choose what is switched off; None: nothing."""
         self.name, self.config = name, config or PolishConfig()
         self._people = people
@@ -122,14 +117,9 @@ def moments(clip: DegradedClip) -> Iterator[tuple[float, np.ndarray]]:
 
 
 def variants(
-    people: PeopleOf,
-    weights: Path,
-    names: list[str] | None = None,
-    *,
-    config: PolishConfig | None = None,
-    without_feedback: Path | None = None,
-    threads: int = 0,
-) -> list[FaceTier]:
+    people: PeopleOf, weights: Path, names: list[str] | None = None, *,
+    config: PolishConfig | None = None, without_feedback: Path | None = None, threads: int = 0,
+) -> list[FaceTier]:  # fmt: skip
     """Load face restoration with its mechanisms switched off in turn.
 
     Args:

@@ -100,13 +100,10 @@ def degrade_clip(truth: TrueClip, strength: Strength, seed: int) -> DegradedClip
     found = degrade(truth.frames, strength, seed)
     height, width = truth.frames[0].shape[:2]
     return DegradedClip(
-        small=found.frames,
-        frames=[resize(frame, height, width) for frame in found.frames],
-        times_s=truth.times_s,
-        key_photo=truth.frames[0],
-        strength=strength.name,
+        small=found.frames, frames=[resize(frame, height, width) for frame in found.frames],
+        times_s=truth.times_s, key_photo=truth.frames[0], strength=strength.name,
         bits_per_pixel=found.bits_per_pixel,
-    )
+    )  # fmt: skip
 
 
 def _frames(path: Path, most: int) -> Iterator[tuple[float, np.ndarray]]:

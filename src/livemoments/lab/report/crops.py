@@ -119,13 +119,11 @@ def _read_all(findings: Findings, image: ImageInfo, folder: Path, set_folder: Pa
             methods.append(_Source(tile=replace(tile, missing=why)))
     key = Tile(label="key photo", note="the same place of it, not aligned")
     return _Pictures(
-        image=image,
-        frame=_read(set_folder, image.frame, Tile(label="frame")),
-        key=_read(set_folder, image.key, key),
+        image=image, frame=_read(set_folder, image.frame, Tile(label="frame")),
+        key=_read(set_folder, image.key, key), methods=tuple(methods),
         truth=_read(set_folder, image.truth, Tile(label="truth")) if image.truth else None,
-        methods=tuple(methods),
         reference=findings.reference.name if findings.reference else "",
-    )
+    )  # fmt: skip
 
 
 def _read(folder: Path, name: str, tile: Tile) -> _Source:
@@ -213,7 +211,8 @@ def _importances(
     if main is not None:
         known = pictures.truth is not None and pictures.truth.pixels is main
         why = "where the truth has most detail" if known else "where there is most detail"
-        yield why, _detail(_grey(main, canvas))[::step, ::step]
+        grey = _grey(main, canvas)
+        yield why, np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2.0))[::step, ::step]
     ours = pictures.ours
     if pictures.truth and pictures.truth.pixels and ours and ours.pixels:
         one, two = (_grey(s.pixels, canvas, step) for s in (pictures.truth, ours) if s.pixels)
@@ -233,11 +232,6 @@ def _disagreement(pictures: Sequence[np.ndarray]) -> np.ndarray:
     ordered = np.sort(np.stack(pictures), axis=0)
     apart = len(pictures) // 4
     return ordered[len(pictures) - 1 - apart] - ordered[apart]
-
-
-def _detail(grey: np.ndarray) -> np.ndarray:
-    """Return how much fine structure there is."""
-    return np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2.0))
 
 
 def _window_means(values: np.ndarray, side: tuple[int, int]) -> np.ndarray:

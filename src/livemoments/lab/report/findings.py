@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from livemoments.lab.benchmark.published import ARROWS
 from livemoments.lab.benchmark.results import BenchmarkRun, MethodInfo, MetricInfo
 from livemoments.lab.benchmark.statistics import Compared, Interval
 
 OURS = "livemoments"  # the method that others are compared with, where it took part
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-ARROWS = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}
 LEAST_IMAGES = 3  # of fewer, no interval means anything
 FEW_IMAGES = 10  # of fewer, the bootstrap's intervals are too narrow
 MAX_COLUMNS = 7  # of a table: what fits on paper
@@ -127,18 +127,13 @@ class Findings:
 
     def _groups(self) -> list[list[Column]]:
         titles = {m.against: f"against {m.against}" for m in self.metrics} | GROUPS
-        found = [
-            [
-                Column(name=m.name, group=titles[of], metric=m)
-                for m in self.metrics
-                if m.against == of
-            ]
-            for of in dict.fromkeys([*GROUPS, *titles])
-        ]
+        groups: dict[str, list[Column]] = {of: [] for of in (*GROUPS, *titles)}
+        for m in self.metrics:
+            groups[m.against].append(Column(name=m.name, group=titles[m.against], metric=m))
         costs = dict.fromkeys(name for method in self.methods for name in method.cost)
         if any(score.seconds is not None for score in self.run.scores):
             costs = {"seconds": None, **costs}
-        return [*found, [Column(name=name, group=COST) for name in costs]]
+        return [*groups.values(), [Column(name=name, group=COST) for name in costs]]
 
     def cell(self, method: MethodInfo, column: Column) -> Cell:
         """Return a number of the main tables."""
@@ -179,15 +174,13 @@ class Findings:
         digits = _fine(interval, self.digits[metric.name])
         few, better = interval.count < LEAST_IMAGES, is_better(interval.mean, 0, metric)
         clearly = "better" if better else "worse"
-        verdict = "too few images" if few else clearly if found.clear else "not clear"
         return Difference(
-            text=printed(interval.mean, digits, sign=True),
+            text=printed(interval.mean, digits, sign=True), count=interval.count,
             interval=ends(interval, digits, sign=True),
             wins=sum(is_better(d, 0, metric) for d in self.paired(other, metric).values()),
-            count=interval.count,
             probability="" if few else _chance(found.probability),
-            verdict=verdict,
-        )
+            verdict="too few images" if few else clearly if found.clear else "not clear",
+        )  # fmt: skip
 
     def paired(self, other: MethodInfo, metric: MetricInfo) -> dict[str, float]:
         """Return, by image, the reference method's value less another's."""
@@ -308,11 +301,9 @@ def _ranks(
 
 
 def _lead(
-    run: BenchmarkRun,
-    metric: MetricInfo,
-    methods: Iterable[MethodInfo],
+    run: BenchmarkRun, metric: MetricInfo, methods: Iterable[MethodInfo],
     ranks: Mapping[tuple[str, str], str],
-) -> Lead | None:
+) -> Lead | None:  # fmt: skip
     """Find who leads in a metric; None where nothing is ranked."""
     best, second = (
         tuple(m for m in methods if ranks.get((m.name, metric.name)) == rank)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+from livemoments.lab.report import words
 from livemoments.lab.report.album import Encoded
 from livemoments.lab.report.crops import CROP_PX, ShownImage
 from livemoments.lab.report.findings import DASH, FEW_IMAGES, Findings, named
@@ -11,14 +12,7 @@ from livemoments.lab.report.gallery import gallery
 from livemoments.lab.report.markup import Markup, join, tag
 from livemoments.lab.report.plots import HOW_TO_SEE, metric_figure
 from livemoments.lab.report.tables import image_table, main_tables, paired_tables, published_table
-from livemoments.lab.report.words import (
-    HOW_TO_COMPARE,
-    HOW_TO_READ,
-    WITH_FEW,
-    Sentence,
-    counted,
-    summary,
-)
+from livemoments.lab.report.words import Sentence, counted, summary
 
 # With it the browser fetches nothing, whatever names a run holds.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -72,11 +66,9 @@ def _head(title: str) -> Markup:
 def _header(findings: Findings) -> Markup:
     run = findings.run
     facts = {
-        "set": run.set_name,
-        "images": len(run.images),
-        "methods": len(findings.methods),
+        "set": run.set_name, "images": len(run.images), "methods": len(findings.methods),
         "metrics": len(findings.metrics),
-    }
+    }  # fmt: skip
     pairs = (tag("div", tag("dt", name), tag("dd", value)) for name, value in facts.items())
     return tag(
         "header",
@@ -98,13 +90,11 @@ def _note(text: str) -> Markup:
 
 def _results(findings: Findings) -> _Section:
     run = findings.run
+    missing = [(m.name, m.missing) for m in run.metrics if m.missing]
     content = [
-        _note(HOW_TO_READ),
+        _note(words.HOW_TO_READ),
         main_tables(findings),
-        _list(
-            "Metrics that are not available",
-            [(m.name, m.missing) for m in run.metrics if m.missing],
-        ),
+        _list("Metrics that are not available", missing),
         _list("Methods that failed", [(named(m), m.failed) for m in run.methods if m.failed]),
         _list("The methods", [(named(m), m.detail) for m in findings.methods if m.detail]),
     ]
@@ -125,7 +115,7 @@ def _paired(findings: Findings) -> _Section | None:
     if not findings.others or findings.reference is None or not findings.versus:
         return None
     few = len(findings.run.images) < FEW_IMAGES
-    note = f"{HOW_TO_COMPARE} {WITH_FEW}" if few else HOW_TO_COMPARE
+    note = f"{words.HOW_TO_COMPARE} {words.WITH_FEW}" if few else words.HOW_TO_COMPARE
     title = f"{named(findings.reference)} against the others"
     return _Section("paired", title, join([_note(note), paired_tables(findings)]))
 
@@ -140,7 +130,7 @@ def _pictures(findings: Findings, shown: Sequence[ShownImage], encoded: Encoded)
         order = f"The images on which {name} does worst by {findings.gauge.name} come first."
     total = len(findings.run.images)
     of = f"{len(shown)} of {counted(total, 'image')}. " if len(shown) < total else ""
-    words = (
+    about = (
         f"{of}{order} Crops of {CROP_PX} px, one pixel of the picture to one of the page, stored "
         f"{encoded.how}. Smaller pictures are enlarged to the size of the others; the key photo "
         "shows the same place of the picture, which moved between the two moments. The scores are "
@@ -150,7 +140,7 @@ def _pictures(findings: Findings, shown: Sequence[ShownImage], encoded: Encoded)
         "Press a crop to magnify its whole row, twice, then four times; move to look around. "
         "On the keyboard: Tab to a row, Enter, the arrow keys, Escape."
     )
-    notes = [_note(words), tag("p", hint, class_="note scripted")]
+    notes = [_note(about), tag("p", hint, class_="note scripted")]
     return _Section("pictures", title, join([*notes, gallery(findings, shown, encoded)]))
 
 

@@ -81,14 +81,12 @@ def metric_figure(findings: Findings, metric: MetricInfo) -> Markup | None:
     """Draw both plots of a metric; None where it has no values."""
     rows = [
         _Row(
-            method=method,
-            mean=mean,
+            method=method, mean=mean, kind="ours" if method is findings.reference else "other",
             values=tuple(findings.run.values(method.name, metric.name).values()),
-            kind="ours" if method is findings.reference else "other",
         )
         for method in findings.methods
         if (mean := findings.means.get((method.name, metric.name)))
-    ]
+    ]  # fmt: skip
     if not rows:
         return None
     title = "values" if metric.against == "set" else "means and images"

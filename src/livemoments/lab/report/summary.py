@@ -53,11 +53,8 @@ def summary(run: BenchmarkRun) -> dict[str, Any]:
 
 def _of_method(found: Findings, method: str) -> dict[str, Any]:
     means = {name: asdict(mean) for (of, name), mean in found.means.items() if of == method}
-    seconds = means.get("seconds")
-    return {
-        "means": {m.name: means[m.name] for m in found.metrics if m.name in means},
-        "seconds": seconds,
-    }
+    of_metrics = {m.name: means[m.name] for m in found.metrics if m.name in means}
+    return {"means": of_metrics, "seconds": means.get("seconds")}
 
 
 def _best(found: Findings, metric: str) -> list[str]:

@@ -93,7 +93,7 @@ def image_table(findings: Findings) -> Markup:
             for score in ordered]  # fmt: skip
     heads = tag("tr", _head("Image", sort=True), _head("Method", sort=True),
                 *(_head(c.head, c.hint, sort=True) for c in columns))  # fmt: skip
-    return _table("Every image's scores", heads, rows, wide=True)
+    return _table("Every image's scores", heads, rows, kind="wide")
 
 
 def _score_row(
@@ -127,16 +127,11 @@ def published_table(table: Mapping[str, Any]) -> Markup:
 
 
 def _table(
-    title: str,
-    heads: Markup,
-    rows: Iterable[Markup],
-    *,
-    badge: Markup | None = None,
-    wide: bool = False,
-) -> Markup:
+    title: str, heads: Markup, rows: Iterable[Markup], *, badge: Markup | None = None,
+    kind: str | None = None,
+) -> Markup:  # fmt: skip
     """Make a table in a frame that scrolls sideways where the page is narrow."""
     caption = tag("caption", tag("span", badge, title))
-    kind = "wide" if wide else None
     table = tag("table", caption, tag("thead", heads), tag("tbody", *rows), class_=kind)
     return tag("div", table, class_="scroll", role="region", aria_label=title, tabindex=0)
 

@@ -52,8 +52,7 @@ def summary(findings: Findings) -> list[Sentence]:
         sentences.append(Sentence(named(methods[0]), "stands alone: there is nothing to rank."))
     elif not findings.leads:
         sentences.append(Sentence("", "No metric has a value: there is nothing to rank."))
-    leaders = dict.fromkeys(lead.best for lead in findings.leads)
-    by_leader = {best: [x for x in findings.leads if x.best == best] for best in leaders}
+    by_leader = _grouped(findings.leads, "best")
     for best, leads in sorted(by_leader.items(), key=lambda item: -len(item[1])):
         sentences.append(_led_by(best, leads))
     return sentences + [Sentence("", caution) for caution in _cautions(findings)]
@@ -77,7 +76,7 @@ def _led_by(best: tuple[str, ...], leads: Sequence[Lead]) -> Sentence:
     pieces = [
         f"in {_metrics(each)} {words.format(listed(second))}"
         for kind, words in AHEAD.items()
-        for second, each in _by_second(lead for lead in leads if _kind(lead) == kind).items()
+        for second, each in _grouped((x for x in leads if _kind(x) == kind), "second").items()
     ]
     return Sentence(best[0], f"has the best mean: {'; '.join(pieces)}.")
 
@@ -91,10 +90,10 @@ def _kind(lead: Lead) -> str:
     return {True: "clear", False: "unclear", None: "unknown"}[lead.clear]
 
 
-def _by_second(leads: Iterable[Lead]) -> dict[tuple[str, ...], list[Lead]]:
+def _grouped(leads: Iterable[Lead], by: str) -> dict[tuple[str, ...], list[Lead]]:
     found: dict[tuple[str, ...], list[Lead]] = {}
     for lead in leads:
-        found.setdefault(lead.second, []).append(lead)
+        found.setdefault(getattr(lead, by), []).append(lead)
     return found
 
 
@@ -110,10 +109,8 @@ def _cautions(findings: Findings) -> list[str]:
             f"{len(run.images)} images are few: intervals are too narrow for so small a set, and "
             "another set may turn the order round."
         )
-    failed = [method for method in run.methods if method.failed]
-    missing = [metric for metric in run.metrics if metric.missing]
-    if failed:
-        found.append(f"{counted(len(failed), 'method')} failed.")
-    if missing:
-        found.append(f"{counted(len(missing), 'metric')} could not be had.")
+    if failed := sum(bool(method.failed) for method in run.methods):
+        found.append(f"{counted(failed, 'method')} failed.")
+    if missing := sum(bool(metric.missing) for metric in run.metrics):
+        found.append(f"{counted(missing, 'metric')} could not be had.")
     return found
