@@ -118,6 +118,7 @@ def encode_clip(
 def _add_video(output, frames, codec, full_range, matrix, primaries):
     height, width = frames[0].shape[:2]
     stream = output.add_stream(codec, rate=Fraction(30))
+    stream.codec_context.thread_count = 3  # the same pictures whatever the number of cores
     stream.width, stream.height = width, height
     stream.pix_fmt = "yuvj420p" if full_range and codec == "libx264" else "yuv420p"
     stream.codec_context.gop_size = 5
