@@ -153,6 +153,7 @@ def test_correlate_prints_the_agreement_and_the_papers(tmp_path):
         assert words in result.stdout
 
 
+@pytest.mark.slow
 def test_correlate_as_json_has_both_ways(tmp_path):
     given = write_study(tmp_path)
     facts = json.loads(run("lab", "correlate", *given, "--lower", "quality", "--json").stdout)

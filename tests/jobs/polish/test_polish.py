@@ -156,6 +156,7 @@ def test_a_key_photo_without_a_face(tmp_path, pair):
         polish_clip(pair, tmp_path / "b.mov", references=[mine])
 
 
+@pytest.mark.slow
 def test_enlarged(tmp_path, pair, plain):
     side = tmp_path / "side.mp4"
     done = polish_clip(

@@ -122,6 +122,7 @@ class TestOurs:
         write_png(case.key, scene(HEIGHT, WIDTH, seed=77))
         np.testing.assert_array_equal(run("key", case), run("frame", case))
 
+    @pytest.mark.slow
     def test_our_model_is_what_restore_gives(self, case):
         frame, key = read_picture(case.frame), read_picture(case.key)
         found = run("livemoments", case)

@@ -260,6 +260,7 @@ class TestProcesses:
         assert runs[1].notes == ["seconds were taken with 2 processes side by side"]
         assert not any(method.failed for method in runs[1].methods)
 
+    @pytest.mark.slow
     def test_the_table_is_the_same_whatever_their_number(self, config, tmp_path):
         blur = tmp_path / "swap.py"
         blur.write_text("import shutil, sys\nshutil.copy(*sys.argv[2:])\n")

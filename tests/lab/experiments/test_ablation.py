@@ -66,6 +66,7 @@ def test_every_row_is_trained_alike_and_scored(base):
     assert again == found
 
 
+@pytest.mark.slow
 def test_designs_are_trained_on_from_one_model_and_scored_alone_too(base):
     first = task_of(replace(base, output=base.output / "first"))
     start = base.output / "first.pt"

@@ -63,6 +63,7 @@ def found(pairs, scorer):
     return measure_safety(load_compact(), pairs, scorer)
 
 
+@pytest.mark.slow
 def test_the_reference_helps_and_a_wrong_one_does_not_harm(found):
     assert found.with_reference.psnr_y > found.without_reference.psnr_y + 1
     for quality in found.wrong_reference.values():

@@ -151,6 +151,7 @@ def test_noise_in_the_flow_and_other_estimators(flow):
     assert {path.name for path in config.output.glob("report.*")} == {"report.html", "report.md"}
 
 
+@pytest.mark.slow
 def test_raft_is_told_where_it_cannot_be_had(flow):
     _, found = flow
     raft = next(method for method in found.run.methods if method.name == "raft")
@@ -184,6 +185,7 @@ def test_a_picture_of_another_image_is_made_again(config):
     assert not experiments._is_made(config.output, image)
 
 
+@pytest.mark.slow
 def test_a_set_without_truths_is_scored_against_key_photos(config, tmp_path):
     folder = write_set(tmp_path / "real", ("moment",), truth=False)
     metrics = ("PSNR-Y", "NIQE_re")

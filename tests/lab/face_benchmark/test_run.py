@@ -78,6 +78,7 @@ def test_a_clip_without_a_face_in_its_first_frame(tmp_path):
         read_truth("none", folder, 6, held.finder, held.embedder)
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_not_measured_again(clip, tmp_path):
     out = tmp_path / "out.json"
     poor, best = Counting("input"), Counting("best", truth=True)

@@ -245,7 +245,13 @@ class TestMaking:
             need_package("asks_for_more", "p", "J")
 
 
-@pytest.mark.parametrize("name", list(NEEDED))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in ("LPIPS-VGG", "DISTS") else name
+        for name in NEEDED
+    ],
+)
 class TestLaws:
     """With real weights, on a photograph."""
 

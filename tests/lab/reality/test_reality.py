@@ -231,6 +231,7 @@ def test_a_live_photo_is_compared(result):
             assert spread.low <= spread.median <= spread.high
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(folder, result):
     assert check_files([folder], QUICK).to_dict() == result.to_dict()
 
@@ -320,6 +321,7 @@ def test_a_plot_is_a_picture_file(tmp_path):
         write_plot(np.zeros((8, 8, 3), np.uint8), tmp_path / "plot.pdf")
 
 
+@pytest.mark.slow
 def test_the_command_draws_and_never_overwrites_unasked(tmp_path, folder):
     target = tmp_path / "plot.png"
     arguments = ("degradation", folder, "-o", target, "--draws", 2, "--preset", "live-photo")

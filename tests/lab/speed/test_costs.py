@@ -121,6 +121,7 @@ def test_a_network_that_enlarges_is_counted_and_timed():
     assert found["parameters_m"] == 1.5 and 0 < found["seconds"] < 5
 
 
+@pytest.mark.slow
 def test_the_process_prints_what_it_measured():
     command = [
         sys.executable,

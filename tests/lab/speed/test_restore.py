@@ -44,6 +44,7 @@ def test_its_key_photo_is_what_the_clip_shows_then(tmp_path, small):
     assert difference < 0.04
 
 
+@pytest.mark.slow
 def test_a_run_is_measured(small):
     result = measure()
     assert result.megapixels == pytest.approx(384 * 288 / 1e6, abs=0.06)
@@ -89,6 +90,7 @@ def against(tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_both_are_measured_side_by_side(small, against, monkeypatch):
     monkeypatch.setattr(against, "TIMED_TILES", 3)
     order = []

@@ -31,6 +31,7 @@ def test_the_plain_loop_and_ours_give_the_same_picture():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_all_rows_and_lines(tmp_path):
     write_tiny(tmp_path / "weights")
     told = []

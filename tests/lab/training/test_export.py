@@ -170,6 +170,7 @@ def test_restoring_without_a_reference_is_what_was_trained(exported):
     np.testing.assert_allclose(found.image, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_refiners_flow_moves_the_reference_alike(tmp_path):
     """With a refiner that moves: equal to what OpenCV's 32 positions in a pixel allow."""
     checkpoint = write_checkpoint(tmp_path)

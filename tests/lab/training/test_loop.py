@@ -90,6 +90,7 @@ def trained(config: TrainConfig) -> dict:
 # Steps, saving, loading
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, batches, tmp_path):
     task = task_of(config)
     whole = task.new_run()
@@ -122,6 +123,7 @@ def test_three_steps_and_three_more_equal_six_bit_for_bit(config, tmp_path):
         assert torch.equal(first["exp_avg"], second["exp_avg"])
 
 
+@pytest.mark.slow
 def test_not_resuming_starts_anew(config):
     first = trained(replace(config, steps=2))
     again = trained(replace(config, steps=2, resume=False))
@@ -136,6 +138,7 @@ def test_training_ends_when_its_minutes_are_used_up(config):
     assert not list(config.output.glob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_training_ends_after_its_steps_and_does_nothing_more_when_run_again(config):
     seen = []
     config = replace(config, steps=3, minutes=1e-6)  # the minutes do not count
@@ -285,6 +288,7 @@ def test_a_process_of_its_own_cuts_the_crops(config):
 # Watching
 
 
+@pytest.mark.slow
 def test_validation_keeps_the_best_weights_and_draws_a_board(config):
     train(replace(config, steps=4, validate_every=2))
     last, best = (
@@ -320,6 +324,7 @@ def test_the_best_weights_are_those_of_the_lowest_finite_loss(config, monkeypatc
     assert state["position"]["step"] == best
 
 
+@pytest.mark.slow
 def test_the_validation_loss_repeats_and_is_of_the_weights(config, kept):
     run = task_of(config).new_run()
     validation = Validation(kept, PAIRS)
@@ -411,6 +416,7 @@ def test_what_is_no_checkpoint_to_begin_with_is_named(config, tmp_path):
         task_of(replace(config, start=tmp_path / "other.pt")).new_run()
 
 
+@pytest.mark.slow
 def test_the_papers_objective_trains_too(config, batches):
     velocity = replace(config, objective=ObjectiveConfig(kind="velocity"), learning_rate=6e-3)
     task = task_of(velocity)

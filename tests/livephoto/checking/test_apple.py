@@ -289,6 +289,7 @@ def test_bytes_behind_the_last_box(tmp_path, good):
     assert finding.passed is False and "3 bytes that are no box" in finding.found
 
 
+@pytest.mark.slow
 def test_the_checker_survives_any_damage(tmp_path, good):
     rng = np.random.default_rng(0)
     for index, name in ((0, "a.jpg"), (1, "a.mov")):

@@ -25,7 +25,7 @@ from livemoments.livephoto.still.gain_map import read_gain_map
 from livemoments.livephoto.still.still import read_still
 from livemoments.livephoto.writing.convert import convert_file
 
-CASES = rounds(300, 100)
+CASES = rounds(300, 60)
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +159,11 @@ def dies(path: Path, use: fuzz.Use) -> str:
         (overwrites, "wrote"),
         (warns, "RuntimeWarning: mean of nothing"),
         (prints, "printed .*moov atom not found"),
-        (eats, "MiB of memory"),
-        (burns, "s of processor time"),
-        (hangs, "hangs|Timeout"),
-        (leaves_a_temporary_file, "left .*tmp"),
-        (dies, "Segmentation fault"),
+        pytest.param(eats, "MiB of memory", marks=pytest.mark.slow),
+        pytest.param(burns, "s of processor time", marks=pytest.mark.slow),
+        pytest.param(hangs, "hangs|Timeout", marks=pytest.mark.slow),
+        pytest.param(leaves_a_temporary_file, "left .*tmp", marks=pytest.mark.slow),
+        pytest.param(dies, "Segmentation fault", marks=pytest.mark.slow),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -157,6 +157,7 @@ def test_a_directory_that_lies(tmp_path, field, value, form, error, match):
         open_live_photo(path)
 
 
+@pytest.mark.slow
 def test_a_bomb_is_not_unpacked(tmp_path):
     path = tmp_path / "a.livp"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -163,6 +163,7 @@ def test_either_half_first_in_an_archive(tmp_path, samples):
         assert live.kind == "livp" and live.key_time_s == pytest.approx(0.25)
 
 
+@pytest.mark.slow
 def test_reading_leaves_everything_as_it_was(tmp_path, samples):
     for name, sample in samples.items():
         path = placed(sample, tmp_path / ("a.pvt" if name == "pvt" else "a"))

@@ -363,6 +363,7 @@ def test_a_failing_file_system_leaves_neither(tmp_path, pair, monkeypatch, at):
     assert len(calls) == at
 
 
+@pytest.mark.slow
 def test_random_damage_to_the_clip_is_refused_or_survived(tmp_path, pair):
     whole = np.frombuffer(pair[1].read_bytes(), np.uint8)
     start = pair[1].read_bytes().index(b"moov") - 4

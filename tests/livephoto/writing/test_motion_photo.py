@@ -370,6 +370,7 @@ for index in range(30):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.slow
 def test_thirty_kills_leave_whole_files_or_none(tmp_path):
     """Killed at any point of writing, new files and files written anew alike."""
     clip = makers.motion_clip() + makers.box(b"free", bytes(4_000_000))

@@ -149,6 +149,7 @@ def run(*arguments):
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_live_photo(tmp_path):
     still, movie = makers.apple_pair(tmp_path / "pair")
     out = tmp_path / "IMG_2.HEIC"

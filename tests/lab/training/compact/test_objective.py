@@ -262,6 +262,7 @@ def test_every_parameter_receives_a_gradient(model):
     assert not without
 
 
+@pytest.mark.slow
 def test_a_tiny_model_learns_one_batch(model):
     """From the start of the bridge, forty steps take away most of what the frame lacks."""
     batch, config = batch_of(1, (3, -2)), replace(ALWAYS, at_start=1.0)

@@ -297,6 +297,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(config, tmp_path):
         assert torch.equal(weight, at_once["model"][name]), name
 
 
+@pytest.mark.slow
 def test_validation_sets_the_three_side_by_side(config, clips, caplog, monkeypatch):
     monkeypatch.setattr("livemoments.lab.training.faces.validate.CLIPS", 1)
     run = task_of(config).new_run()

@@ -36,6 +36,7 @@ def exported(tmp_path_factory) -> tuple[dict, Path]:
     return run.average.state_dict(), folder / "model"
 
 
+@pytest.mark.slow
 def test_every_weight_comes_back_rounded_to_half(exported):
     weights, folder = exported
     found = read_exported(folder)
@@ -44,6 +45,7 @@ def test_every_weight_comes_back_rounded_to_half(exported):
         assert torch.equal(found[name], weight.half().float()), name
 
 
+@pytest.mark.slow
 def test_equal_weights_come_back_too(tmp_path):
     """Of equal ones, as zeros are at the start, the exporter keeps one."""
     config = tiny_config(tmp_path, tmp_path)

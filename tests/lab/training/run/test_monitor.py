@@ -28,6 +28,7 @@ def kept(tmp_path_factory):
     return tmp_path_factory.mktemp("kept")
 
 
+@pytest.mark.slow
 def test_it_logs_losses_pace_and_files_in_lines(folder, kept, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(monitor, "LINE_EVERY", 2)
     config = tiny_config(folder, tmp_path / "run", cache=kept, steps=3, validate_every=3)

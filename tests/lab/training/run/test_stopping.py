@@ -104,6 +104,7 @@ def test_a_new_run_may_be_all_finish(config):
     assert state(config)["position"]["finish_from"] == 0
 
 
+@pytest.mark.slow
 def test_a_finish_stopped_and_resumed_is_the_same_finish(config):
     train(config)
     whole = replace(config, output=config.output.with_name("whole"), finish=4)

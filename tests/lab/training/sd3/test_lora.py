@@ -87,6 +87,7 @@ def test_merged_adapters_are_the_adapted_model(config):
     assert set(dict(task.parts.dual.named_parameters())) == names
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_small_resumes_and_is_exported_merged(config, tmp_path):
     task = Sd3Task(config)
     run = task.new_run()

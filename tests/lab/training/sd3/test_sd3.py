@@ -236,6 +236,7 @@ def test_a_checkpoint_holds_what_is_trained_and_where_it_began(config, weights):
     assert state["config"]["sd3"]["weights"] == str(weights)
 
 
+@pytest.mark.slow
 def test_a_batch_in_parts_trains_alike(config):
     for precise in (False, True):
         runs = []
@@ -262,6 +263,7 @@ def test_memory_may_be_spared_in_a_resumed_run_and_nothing_else_change(config):
         train(replace(config, steps=3, sd3=replace(config.sd3, no_reference=0.5)))
 
 
+@pytest.mark.slow
 def test_validation_keeps_the_best_weights_and_draws_a_board(config):
     train(replace(config, steps=2, validate_every=1))
     best = torch.load(config.output / "best.pt", weights_only=True)
@@ -276,6 +278,7 @@ def test_an_average_is_kept_where_asked_for(config):
     assert not torch.equal(state["average"][name], state["model"][name])
 
 
+@pytest.mark.slow
 def test_a_run_may_begin_with_sd3_alone(config, weights, tmp_path):
     """Both branches are then SD3's transformer, and motion is said nothing of."""
     base = tmp_path / "base"
@@ -323,6 +326,7 @@ def test_the_command_line_plans_the_tier_with_its_usual_settings(photographs, we
 # What becomes of it
 
 
+@pytest.mark.slow
 def test_an_exported_run_is_what_was_trained(config, tmp_path):
     config = replace(config, steps=2)
     state = trained(config)
