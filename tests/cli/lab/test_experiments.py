@@ -145,6 +145,7 @@ def write_study(folder):
     return folder / "ranks.csv", folder / "scores.csv"
 
 
+@pytest.mark.slow
 def test_correlate_prints_the_agreement_and_the_papers(tmp_path):
     result = run("lab", "correlate", *write_study(tmp_path), "--higher", "quality")
     assert result.exit_code == 0, result.output

@@ -159,6 +159,7 @@ def test_raft_is_told_where_it_cannot_be_had(flow):
     assert any("flow by raft: " in line and "no such file" in line for line in found.lines())
 
 
+@pytest.mark.slow
 def test_what_was_made_is_not_made_again(flow, tmp_path, monkeypatch):
     config, first = flow
     shutil.copytree(config.output, tmp_path / "out")
@@ -302,6 +303,7 @@ def test_training_takes_photographs(config, tmp_path):
 # Methods compared
 
 
+@pytest.mark.slow
 def test_a_comparison_goes_to_the_benchmark(config, monkeypatch):
     given = []
 

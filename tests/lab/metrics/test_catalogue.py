@@ -217,6 +217,7 @@ class TestMaking:
         (made,) = make_metrics(["DISTS"], Sources(folder=tmp_path, device="cuda:90"))
         assert "PyTorch cannot compute on 'cuda:90' here; choose cpu" in made.reason
 
+    @pytest.mark.slow
     def test_without_pytorch(self):
         probe = (
             "import sys; sys.modules['torch'] = None\n"

@@ -100,6 +100,7 @@ class TestFeatures:
 
 
 class TestNiqe:
+    @pytest.mark.slow
     def test_it_grows_with_blur_noise_and_blocks(self, pristine):
         clean = spoil(scene(288, 384, seed=100), noise=0.02)
         own = niqe(clean, pristine)

@@ -219,6 +219,7 @@ def result(folder):
     return check_files([folder], QUICK)
 
 
+@pytest.mark.slow
 def test_a_live_photo_is_compared(result):
     (clip,) = result.clips
     assert clip.name == "holiday/IMG_0001.JPG"

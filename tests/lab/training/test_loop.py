@@ -267,6 +267,7 @@ def judges(monkeypatch) -> list[Judge]:
     return made
 
 
+@pytest.mark.slow
 def test_the_perceptual_terms_set_in_late(config, judges):
     objective = ObjectiveConfig(perceptual=0.1, perceptual_px=32, perceptual_crops=1)
     train(replace(config, steps=4, perceptual_from=0.5, objective=objective))
@@ -340,6 +341,7 @@ def test_the_validation_loss_repeats_and_is_of_the_weights(config, kept):
 # Resuming as something else
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_with_other_settings(config, tmp_path):
     train(replace(config, steps=1))
     for change, message in (

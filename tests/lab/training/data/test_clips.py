@@ -55,6 +55,7 @@ def test_scenes_are_fixed_by_seed_and_index(clips):
     assert (other.truth != first.truth).any()
 
 
+@pytest.mark.slow
 def test_a_clip_without_motion_gives_no_scene(tmp_path):
     write_pictures(tmp_path / "still", still=True)
     with pytest.raises(

@@ -53,6 +53,7 @@ def test_a_kept_scene_is_the_one_that_was_made(store):
         np.testing.assert_allclose(kept, np.clip(value, -60, 60), atol=step, err_msg=name)
 
 
+@pytest.mark.slow
 def test_scenes_are_prepared_in_several_processes_and_only_once(store, folder, tmp_path):
     told = []
     store.prepare(5, 2, lambda *step: told.append(step))

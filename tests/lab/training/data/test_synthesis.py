@@ -52,6 +52,7 @@ def likeness(made, flow: np.ndarray, where: np.ndarray) -> float:
     return float(np.corrcoef(detail(made.truth)[where], detail(brought)[where])[0, 1])
 
 
+@pytest.mark.slow
 def test_arrays_have_their_sizes_and_ranges(plain, with_things):
     for made in plain + with_things:
         for name in ("truth", "frame", "key_photo"):

@@ -124,6 +124,7 @@ def test_time_runs_smoothly():
     assert np.abs(np.diff(found[:-1])).max() < 1
 
 
+@pytest.mark.slow
 def test_flows_and_steps_lead_to_what_is_the_same(clips):
     clip = clips[0]
     grid = pixel_grid(256, 256)
@@ -151,6 +152,7 @@ def test_strengths_are_what_they_are_called():
         )
 
 
+@pytest.mark.slow
 def test_a_clip_is_the_same_kept_or_made_again(clips, config, tmp_path):
     kept = clips[1]
     again = FaceStore(tmp_path, clips.maker, seed=config.seed)[1]
@@ -260,6 +262,7 @@ def test_feedback_reaches_the_restored_face(batch):
     assert model.restoration.out.weight.grad.any()
 
 
+@pytest.mark.slow
 def test_the_compact_model_is_where_it_begins(config, batch, tmp_path):
     compact = task_of(
         replace(config, model="compact", photographs=config.faces.portraits)

@@ -47,6 +47,7 @@ def test_it_logs_where_its_finish_began(folder, kept, tmp_path, caplog):
     assert caplog.messages[0] == "step 0, the rate falls from step 0 to the end at 2"
 
 
+@pytest.mark.slow
 def test_the_newest_averages_are_kept(folder, kept, tmp_path, monkeypatch):
     monkeypatch.setattr(monitor, "SNAPSHOTS", 2)
     config = tiny_config(folder, tmp_path / "run", cache=kept, steps=7, snapshot_every=2)
@@ -59,6 +60,7 @@ def test_the_newest_averages_are_kept(folder, kept, tmp_path, monkeypatch):
     assert found == ["average-000000004.pt", "average-000000006.pt"]
 
 
+@pytest.mark.slow
 def test_an_average_can_be_exported_and_begun_with(folder, kept, tmp_path):
     config = tiny_config(folder, tmp_path / "run", cache=kept, steps=2, snapshot_every=2)
     last = torch.load(train(config), weights_only=True)

@@ -120,6 +120,7 @@ def test_a_finish_stopped_and_resumed_is_the_same_finish(config):
     assert_same_weights(state(halves)["model"], state(whole)["model"])
 
 
+@pytest.mark.slow
 def test_without_its_finish_a_run_goes_on_and_may_finish_later(config):
     train(replace(config, steps=2, finish=2))
     train(replace(config, steps=3))

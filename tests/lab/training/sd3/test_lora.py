@@ -106,6 +106,7 @@ def test_a_checkpoint_is_small_resumes_and_is_exported_merged(config, tmp_path):
     torch.testing.assert_close(velocity(loaded), velocity(task.parts), atol=0.02, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_frozen_weights_are_kept_in_half_precision(config):
     task = Sd3Task(replace(config, precision="bf16"))
     run = task.new_run()

@@ -255,6 +255,7 @@ def test_a_batch_in_parts_trains_alike(config):
             torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_memory_may_be_spared_in_a_resumed_run_and_nothing_else_change(config):
     trained(replace(config, steps=1))
     spared = replace(config.sd3, accumulate=2, checkpointing=True)
@@ -338,6 +339,7 @@ def test_an_exported_run_is_what_was_trained(config, tmp_path):
         torch.testing.assert_close(found[name], weight, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_where_it_began_is_not_exported(config, tmp_path):
     path = train(replace(config, steps=1))
     state = torch.load(path, weights_only=True)
