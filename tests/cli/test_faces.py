@@ -107,7 +107,7 @@ import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
 sys.path.insert(0, "tests")
 from support import faces
-from support.tiny_faces import FakeFaces
+from support.tiny.faces import FakeFaces
 from livemoments import cli
 from livemoments.jobs.polish import polish as polishing
 models = faces.FakeModels()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.tiny_faces import FakeFaces
+from support.tiny.faces import FakeFaces
 
 from livemoments.errors import ConfigError
 from livemoments.faces.guidance import Guidance, guided, negatives

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.faces_stage import Stage, canonical, reference, still
 from support.pictures import as_bytes, noise_picture
-from support.tiny_faces import FakeFaces
+from support.tiny.faces import FakeFaces
 
 from livemoments.errors import InputError
 from livemoments.faces.blending import BlendConfig

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.tiny_faces import FakeFaces
+from support.tiny.faces import FakeFaces
 
 from livemoments import bridge
 from livemoments.faces.blending import BlendConfig, Earlier

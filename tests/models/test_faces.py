@@ -20,7 +20,7 @@ FRAMES = 2
 def checkpoint(tmp_path_factory):
     pytest.importorskip("torch", reason="the train extra is not installed")
     pytest.importorskip("onnx", reason="the train extra is not installed")
-    from support.tiny_faces import tiny_checkpoint
+    from support.tiny.faces import tiny_checkpoint
 
     return tiny_checkpoint(tmp_path_factory.mktemp("run"))
 

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny import TINY
+from support.tiny.compact import TINY
 
 from livemoments import bridge
 from livemoments.networks.attention import MotionGuidedAttention, from_windows, to_windows

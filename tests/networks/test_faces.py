@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny import TINY
+from support.tiny.compact import TINY
 
 from livemoments.networks.blocks import LATENT
 from livemoments.networks.faces import FaceConfig, FaceNet, TimeAttention, _near

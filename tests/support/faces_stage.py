@@ -16,7 +16,7 @@ from livemoments.faces.references import Reference
 from livemoments.jobs.polish import polish as polishing
 from support import faces, makers
 from support.faces import face_at, mean_shares, placement
-from support.tiny_faces import FakeFaces
+from support.tiny.faces import FakeFaces
 
 WIDTH, HEIGHT, SIDE = 256, 192, 64
 MINE, OTHER = 40, 250  # blue of two people's squares: 0.82 apart

@@ -18,9 +18,9 @@ from livemoments.faces.face import Placement
 from livemoments.faces.guidance import negatives
 from livemoments.faces.identity import mean_identity
 from livemoments.faces.people import ClipPeople, Frames, Person
-from livemoments.faces.resolution import canonical_side
 from livemoments.faces.sampler import PersonPrompt, WindowFace, sample_window
 from livemoments.faces.settings import PolishConfig
+from livemoments.faces.tracks import canonical_side
 from livemoments.models.face_window import FaceRestorer
 from livemoments.progress import Progress
 

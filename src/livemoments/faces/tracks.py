@@ -18,6 +18,8 @@ MAX_GAP_S = 0.7  # unseen for longer, a face is left out until it is seen again
 # Unseen for no longer, it was missed and not hidden: restored with the rest, or it would flicker.
 MISSED_S = 0.14
 FADE_S = 0.13  # over which a restored face fades in and out, next to frames without it
+ENLARGEMENT = 2.5  # pixels of the canonical square for one of the clip's, a side
+STEP_PX = 64  # what the networks' scales need
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,6 +84,24 @@ class Track:
                 runs.append([])
             runs[-1].append(after)
         return runs
+
+
+def canonical_side(track: Track, *, least: int, most: int, enlarged: float = 1.0) -> int:
+    """Choose the side at which a track's faces are restored, in pixels: one for all its frames.
+
+    The canonical square of a small face is enlarged, by ENLARGEMENT from the clip's own pixels:
+    more only blurs what the network sees, less loses detail of the clip. Measured on clips at half
+    and a quarter of their size (docs/faces_results.md).
+
+    Args:
+        track: of the face.
+        least: smallest side that the model can restore.
+        most: largest side that it can restore.
+        enlarged: how many pixels of the frames a pixel of the clip became, a side.
+    """
+    sides = [each.face.placement.side_px for each in track.sightings]
+    wanted = ENLARGEMENT * float(np.median(sides)) / enlarged
+    return int(np.clip(STEP_PX * round(wanted / STEP_PX), least, most))
 
 
 def _run_views(run: list[Sighting], times_s: Sequence[float]) -> dict[int, View]:

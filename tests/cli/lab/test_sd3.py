@@ -26,7 +26,7 @@ def assert_one_line(result, match):
 @pytest.fixture
 def tiny(tmp_path, monkeypatch) -> Path:
     pytest.importorskip("diffusers", reason="the sd3 extra is not installed")
-    from support.tiny_sd3 import write_tiny
+    from support.tiny.sd3 import write_tiny
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     return write_tiny(tmp_path / "tiny")
@@ -70,7 +70,7 @@ def test_what_was_not_downloaded_is_told_with_the_command(tiny):
 
 def test_embed_prompt_makes_what_check_weights_wants(tmp_path, tiny):
     pytest.importorskip("transformers", reason="the sd3 extra is not installed")
-    from support.tiny_weights import write_encoders
+    from support.tiny.weights import write_encoders
 
     base, output = write_encoders(tmp_path / "base"), tiny / "empty_prompt.safetensors"
     assert_one_line(run("lab", "embed-prompt", base, "-o", output), "--overwrite")

@@ -8,7 +8,7 @@ from support.pictures import noise_picture, scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny_weights import fetching_nothing, real_esrgan_weights
+from support.tiny.weights import fetching_nothing, real_esrgan_weights
 
 from livemoments.errors import DamagedFileError, InputError, MissingFileError
 from livemoments.lab.benchmark import baselines

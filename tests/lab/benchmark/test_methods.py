@@ -170,7 +170,7 @@ class TestOthers:
 
     @pytest.fixture
     def fetched(self, tmp_path, monkeypatch):
-        from support.tiny_weights import real_esrgan_weights, span_weights
+        from support.tiny.weights import real_esrgan_weights, span_weights
 
         cache = span_weights(real_esrgan_weights(tmp_path / "cache"))
         monkeypatch.setattr("livemoments.lab.benchmark.restorers.cache_folder", lambda: cache)

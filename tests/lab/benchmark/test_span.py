@@ -7,7 +7,7 @@ from support.pictures import noise_picture, scene
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from support.tiny_weights import fetching_nothing, span_weights
+from support.tiny.weights import fetching_nothing, span_weights
 
 from livemoments.errors import DamagedFileError, MissingFileError
 from livemoments.files import cache_folder

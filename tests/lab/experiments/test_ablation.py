@@ -10,7 +10,7 @@ from support.pictures import write_photographs
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny import TINY
+from support.tiny.compact import TINY
 
 from livemoments.lab.benchmark.sets import Scorer, synthetic_pairs
 from livemoments.lab.experiments.ablation import DESIGNS, ROWS, SAMPLERS, ablate, ablate_designs

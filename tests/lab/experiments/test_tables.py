@@ -13,7 +13,7 @@ from support.pictures import as_bytes, scene, write_photographs
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from support.report_runs import read_run
-from support.tiny import TINY
+from support.tiny.compact import TINY
 
 from livemoments.errors import ConfigError, OutputError
 from livemoments.lab.benchmark.manifest import open_set, read_picture

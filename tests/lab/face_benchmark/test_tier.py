@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.face_bench import degraded_clip, measures
-from support.tiny_faces import FakeFaces
+from support.tiny.faces import FakeFaces
 
 from livemoments.errors import ConfigError
 from livemoments.faces.settings import PolishConfig

@@ -199,7 +199,7 @@ class TestMaking:
 
     def test_they_are_made_of_what_is_given(self, tmp_path):
         pytest.importorskip("torch", reason="PyTorch is not installed")
-        from support.tiny_weights import metric_weights
+        from support.tiny.weights import metric_weights
 
         names = ["DISTS", "LPIPS-VGG", "patch-FD (VGG16)", "LPIPS-AlexNet"]
         made = make_metrics(names, Sources(folder=metric_weights(tmp_path / "weights")))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from support.pictures import noise_picture, scene, spoil
-from support.tiny_weights import fetching_nothing
+from support.tiny.weights import fetching_nothing
 
 from livemoments.errors import DamagedFileError, InputError, MissingFileError
 from livemoments.files import cache_folder

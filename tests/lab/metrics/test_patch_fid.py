@@ -8,7 +8,7 @@ from support.pictures import noise_picture, scene
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from support.tiny_weights import metric_weights
+from support.tiny.weights import metric_weights
 
 from livemoments.errors import InputError, MissingFileError, WeightsError
 from livemoments.lab.metrics.patch_fid import (

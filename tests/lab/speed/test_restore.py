@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from support.tiny_weights import real_esrgan_weights
+from support.tiny.weights import real_esrgan_weights
 from typer.testing import CliRunner
 
 from livemoments import cli

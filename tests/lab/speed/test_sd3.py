@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
-from support.tiny_sd3 import tiny_parts, write_tiny
+from support.tiny.sd3 import tiny_parts, write_tiny
 
 from livemoments.lab.speed import sd3 as bench_sd3
 from livemoments.lab.speed.made import make_tile

@@ -11,7 +11,7 @@ from support.pictures import scene
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from support.tiny import TINY
+from support.tiny.compact import TINY
 
 from livemoments import bridge
 from livemoments.align.flow import pixel_grid

@@ -9,8 +9,8 @@ from support.pictures import write_photographs
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny import TINY
-from support.tiny_run import take_step, tiny_config
+from support.tiny.compact import TINY
+from support.tiny.run import take_step, tiny_config
 
 from livemoments.errors import ConfigError, MissingFileError, WeightsError
 from livemoments.lab.training import loop

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
-from support.tiny_sd3 import tiny_parts, write_tiny
+from support.tiny.sd3 import tiny_parts, write_tiny
 
 import livemoments
 from livemoments import bridge

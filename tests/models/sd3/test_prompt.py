@@ -12,7 +12,7 @@ pytest.importorskip("transformers", reason="the sd3 extra is not installed")
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from support.tiny_weights import CLIP_TOKENS, POOLED, T5_TOKENS, WIDTH, write_encoders
+from support.tiny.weights import CLIP_TOKENS, POOLED, T5_TOKENS, WIDTH, write_encoders
 
 from livemoments.errors import MissingExtraError, OutputError, WeightsError
 from livemoments.models.sd3 import stored

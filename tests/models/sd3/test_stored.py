@@ -14,7 +14,7 @@ pytest.importorskip("diffusers", reason="the sd3 extra is not installed")
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from support.tiny_sd3 import TRANSFORMER, tiny_parts, write_tiny
+from support.tiny.sd3 import TRANSFORMER, tiny_parts, write_tiny
 
 from livemoments import files
 from livemoments.errors import OutputError, WeightsError

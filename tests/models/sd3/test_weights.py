@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="the sd3 extra is not installed")
 pytest.importorskip("diffusers", reason="the sd3 extra is not installed")
 
 from safetensors.torch import load_file, save_file
-from support.tiny_sd3 import tiny_parts, write_tiny
+from support.tiny.sd3 import tiny_parts, write_tiny
 
 from livemoments.errors import WeightsError
 from livemoments.models.sd3 import stored

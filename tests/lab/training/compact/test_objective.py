@@ -10,7 +10,7 @@ from support.pictures import scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny import TINY
+from support.tiny.compact import TINY
 
 from livemoments import bridge
 from livemoments.lab.training.compact.aligning import (

@@ -9,7 +9,7 @@ from support.pictures import scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny_weights import fetching_nothing
+from support.tiny.weights import fetching_nothing
 
 from livemoments.errors import DamagedFileError
 from livemoments.lab.training.compact.perceptual import Perceptual, fetch_vgg16

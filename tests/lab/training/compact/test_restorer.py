@@ -9,7 +9,7 @@ from support.pictures import scene
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny import TINY
+from support.tiny.compact import TINY
 
 from livemoments.errors import ConfigError
 from livemoments.lab.training.compact.restorer import (

@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 ort = pytest.importorskip("onnxruntime")
 
-from support.tiny import TINY
+from support.tiny.compact import TINY
 
 from livemoments.errors import WeightsError
 from livemoments.lab.training.data.pairs import PairConfig

@@ -11,8 +11,8 @@ from support.pictures import assert_same_scene, write_photographs
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny import TINY
-from support.tiny_run import take_step
+from support.tiny.compact import TINY
+from support.tiny.run import take_step
 
 from livemoments.align.flow import pixel_grid, sample
 from livemoments.errors import ConfigError, DamagedFileError, MissingFileError
@@ -40,18 +40,11 @@ from livemoments.lab.training.tasks import task_of
 from livemoments.networks.face_identity import FaceIdentity
 from livemoments.networks.faces import FaceNet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FRAMES = 3
 PAIRS = PairConfig(crop=64, margin=0, scene=256, scenes=2, crops_per_scene=2, scenes_mixed=2)
 PLAIN = ObjectiveConfig(perceptual=0.0, dists=0.0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before[0])
-    cv2.setNumThreads(before[1])
 
 
 @pytest.fixture(scope="module")

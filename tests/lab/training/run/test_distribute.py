@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("diffusers", reason="the sd3 extra is not installed")
 
 from support.processes import train_in_processes
-from support.tiny_sd3 import write_tiny
+from support.tiny.sd3 import write_tiny
 
 from livemoments.lab.training.data.pairs import PairConfig
 from livemoments.lab.training.loop import train

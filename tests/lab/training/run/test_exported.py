@@ -10,7 +10,7 @@ from support import ROOT
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from support.tiny_run import tiny_config
+from support.tiny.run import tiny_config
 
 from livemoments.errors import WeightsError
 from livemoments.lab.training.export import export

@@ -9,7 +9,7 @@ from support.pictures import write_photographs
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny_run import tiny_config
+from support.tiny.run import tiny_config
 
 from livemoments.lab.training.compact.export import load_average
 from livemoments.lab.training.loop import train

@@ -14,7 +14,7 @@ from support.pictures import write_photographs
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
-from support.tiny_run import tiny_config
+from support.tiny.run import tiny_config
 
 from livemoments.errors import ConfigError
 from livemoments.lab.training import loop

@@ -4,7 +4,6 @@ from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 from support.pictures import write_photographs
@@ -12,7 +11,7 @@ from support.pictures import write_photographs
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("diffusers", reason="the sd3 extra is not installed")
 
-from support.tiny_sd3 import tiny_parts
+from support.tiny.sd3 import tiny_parts
 
 from livemoments.align.flow import compose
 from livemoments.errors import DamagedFileError
@@ -23,19 +22,12 @@ from livemoments.lab.training.sd3 import latents
 from livemoments.lab.training.sd3.latents import LatentStore, LatentStream
 from livemoments.networks.autoencoder import decode, encode
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PAIRS = PairConfig(
     crop=64, margin=0, scene=128, scenes=4, crops_per_scene=3, scenes_mixed=2, trembling=0.0,
     led_astray=0.0,
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before[0])
-    cv2.setNumThreads(before[1])
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("diffusers", reason="the sd3 extra is not installed")
 pytest.importorskip("peft", reason="the sd3 extra is not installed")
 
-from support.tiny_run import take_step
-from support.tiny_sd3 import tiny_parts, write_tiny
+from support.tiny.run import take_step
+from support.tiny.sd3 import tiny_parts, write_tiny
 
 from livemoments.lab.training.data.pairs import PairConfig
 from livemoments.lab.training.export import export

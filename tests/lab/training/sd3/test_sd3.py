@@ -4,7 +4,6 @@ import json
 import shutil
 from dataclasses import replace
 
-import cv2
 import pytest
 from support.pictures import write_photographs
 from typer.testing import CliRunner
@@ -12,8 +11,8 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("diffusers", reason="the sd3 extra is not installed")
 
-from support.tiny_run import take_step
-from support.tiny_sd3 import TRANSFORMER, tiny_parts, write_tiny
+from support.tiny.run import take_step
+from support.tiny.sd3 import TRANSFORMER, tiny_parts, write_tiny
 
 from livemoments import bridge, cli
 from livemoments.errors import ConfigError, WeightsError
@@ -31,18 +30,11 @@ from livemoments.networks.compact_config import SECOND
 from livemoments.networks.motion_encoder import MotionEncoder, MotionEncoderConfig
 from livemoments.networks.sd3 import DualBranch, make_transformer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PAIRS = PairConfig(
     crop=64, margin=0, scene=128, scenes=4, crops_per_scene=2, scenes_mixed=2, trembling=0.0
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before[0])
-    cv2.setNumThreads(before[1])
 
 
 @pytest.fixture(scope="module")

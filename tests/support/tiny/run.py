@@ -10,7 +10,7 @@ from livemoments.lab.training.run.checkpoint import Run
 from livemoments.lab.training.run.config import TrainConfig
 from livemoments.lab.training.run.objective_config import ObjectiveConfig
 from livemoments.lab.training.run.task import Task
-from support.tiny import TINY
+from support.tiny.compact import TINY
 
 
 def tiny_config(photographs: Path, output: Path, **given) -> TrainConfig:

@@ -16,7 +16,7 @@ def tiny_checkpoint(folder: Path) -> Path:
     from livemoments.lab.training.run.checkpoint import Run
     from livemoments.lab.training.run.config import FaceTrainConfig, TrainConfig
     from livemoments.networks.faces import FaceNet
-    from support.tiny import TINY
+    from support.tiny.compact import TINY
 
     faces = FaceTrainConfig(portraits=folder)
     config = TrainConfig(

@@ -1,0 +1,1 @@
+"""Models, runs and weights that are as small as they can be with every part in them."""
