@@ -62,10 +62,12 @@ def samples():
 
 @pytest.fixture
 def one_thread():
-    """PyTorch on one thread: the same sums everywhere, and no waiting beside other tests."""
+    """PyTorch on one thread: the same sums everywhere, and no waiting for other tests."""
+    import cv2
     import torch
 
-    before = torch.get_num_threads()
+    before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])  # streams of crops set it

@@ -36,13 +36,9 @@ from livemoments.jobs.polish.request import (
     open_request,
 )
 from livemoments.livephoto.container.source import Source
+from livemoments.livephoto.movie.brand import EditedMovie
 from livemoments.livephoto.movie.encode import CodingChoice
-from livemoments.livephoto.movie.recode import (
-    SCALES,
-    RewriteChoice,
-    RewrittenMovie,
-    rewrite_pictures,
-)
+from livemoments.livephoto.movie.recode import SCALES, RewriteChoice, rewrite_pictures
 from livemoments.livephoto.movie.video import Clip, open_clip
 from livemoments.livephoto.writing.convert import with_other_clip
 from livemoments.models.face_window import FaceRestorer
@@ -179,7 +175,7 @@ class _Polishing:
         self._preview: FacePreview | None = None
         self._background: BackgroundRestorer | None = None
 
-    def run(self, scratch: Path, quicktime: bool | None, preview: Path | None) -> RewrittenMovie:
+    def run(self, scratch: Path, quicktime: bool | None, preview: Path | None) -> EditedMovie:
         """Code the polished pictures into a scratch folder, and draw the preview there."""
         clip, config = self._clip, self._config
         size = (clip.width * config.scale, clip.height * config.scale)
@@ -230,7 +226,7 @@ class _Polishing:
 
 def _write(
     request: PolishRequest,
-    made: RewrittenMovie,
+    made: EditedMovie,
     output: Path,
     preview: Path | None,
     scratch: Path,
@@ -259,7 +255,7 @@ def _write(
     return None, ()
 
 
-def _write_movie(made: RewrittenMovie, path: Path) -> None:
+def _write_movie(made: EditedMovie, path: Path) -> None:
     with path.open("wb") as stream:
         made.movie.write(stream)
 

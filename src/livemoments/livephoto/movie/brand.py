@@ -49,8 +49,11 @@ LIVE_PHOTO_KEYS = (CONTENT_IDENTIFIER, "com.apple.quicktime.live-photo.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertedMovie:
-    """A movie in its new brand, ready to be written, and what is worth knowing about it."""
+class EditedMovie:
+    """An edited movie, ready to be written, and what is worth knowing about it.
+
+    Files that hold its new samples must still be there when it is written.
+    """
 
     movie: Movie
     notes: tuple[str, ...] = ()
@@ -61,7 +64,7 @@ def is_quicktime(movie: Movie) -> bool:
     return not movie.ftyp or movie.ftyp[:4] == b"qt  "
 
 
-def movie_as_mov(source: Source) -> ConvertedMovie:
+def movie_as_mov(source: Source) -> EditedMovie:
     """Describe a clip as a MOV that Apple's programs play.
 
     Raises:
@@ -81,10 +84,10 @@ def movie_as_mov(source: Source) -> ConvertedMovie:
         codec = _format(shown)
     if codec not in APPLE_CODECS:
         notes.append(f"Apple's programs may not play the clip's pictures ({codec})")
-    return ConvertedMovie(movie=movie, notes=tuple(notes))
+    return EditedMovie(movie=movie, notes=tuple(notes))
 
 
-def movie_as_mp4(source: Source) -> ConvertedMovie:
+def movie_as_mp4(source: Source) -> EditedMovie:
     """Describe a clip as an MP4 that Android's programs play, without what binds it to a still.
 
     Raises:
@@ -104,7 +107,7 @@ def movie_as_mp4(source: Source) -> ConvertedMovie:
                 "the clip's sound is uncompressed (PCM) and is kept so; some Android programs play"
                 " an MP4 with such sound silently"
             )
-    return ConvertedMovie(movie=movie, notes=tuple(notes))
+    return EditedMovie(movie=movie, notes=tuple(notes))
 
 
 def _picture_track(movie: Movie) -> Node:

@@ -16,7 +16,7 @@ import numpy as np
 from livemoments.errors import ConfigError, DamagedFileError, UnsupportedFileError
 from livemoments.imaging.colour import from_still_space, to_still_space
 from livemoments.livephoto.container.source import Source
-from livemoments.livephoto.movie.brand import is_quicktime, movie_as_mov, movie_as_mp4
+from livemoments.livephoto.movie.brand import EditedMovie, is_quicktime, movie_as_mov, movie_as_mp4
 from livemoments.livephoto.movie.edit import Movie, Node, naming_damage, read_editable
 from livemoments.livephoto.movie.encode import (
     CodingChoice,
@@ -70,21 +70,13 @@ class RewriteChoice:
                               f" {self.scale}")  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class RewrittenMovie:
-    """A clip with other pictures, ready to be written; the scratch folder must be there still."""
-
-    movie: Movie
-    notes: tuple[str, ...] = ()
-
-
 def rewrite_pictures(
     clip: Clip,
     change: Change,
     scratch: Path,
     choice: RewriteChoice | None = None,
     progress: "Progress | None" = None,
-) -> RewrittenMovie:
+) -> EditedMovie:
     """Change a clip's pictures, and nothing else of it.
 
     Args:
@@ -119,7 +111,7 @@ def rewrite_pictures(
     with naming_damage(source):
         notes += _put(movie, track, samples, coded)
         enlarge_track(track, choice.scale)
-    return RewrittenMovie(movie=movie, notes=(*converted.notes, *notes))
+    return EditedMovie(movie=movie, notes=(*converted.notes, *notes))
 
 
 def frame_in(clip: Clip, picture: "av.VideoFrame") -> np.ndarray:
@@ -128,16 +120,15 @@ def frame_in(clip: Clip, picture: "av.VideoFrame") -> np.ndarray:
     return np.ascontiguousarray(turn(to_still_space(rgb, clip.colour, clip.target), clip.display))
 
 
-def _in_brand(clip: Clip, quicktime: bool | None) -> RewrittenMovie:
+def _in_brand(clip: Clip, quicktime: bool | None) -> EditedMovie:
     """Return the clip's index as the wanted kind of file."""
     source = clip.source
     if clip.movie is None:
         raise UnsupportedFileError(f"{source.name}: only a MOV or MP4 can be written anew")
     movie = read_editable(source)
     if quicktime is None or is_quicktime(movie) == quicktime:
-        return RewrittenMovie(movie=movie)
-    converted = movie_as_mov(source) if quicktime else movie_as_mp4(source)
-    return RewrittenMovie(movie=converted.movie, notes=converted.notes)
+        return EditedMovie(movie=movie)
+    return movie_as_mov(source) if quicktime else movie_as_mp4(source)
 
 
 def _frame_numbers(clip: Clip, samples: Sequence[Sample]) -> dict[int, int]:

@@ -50,13 +50,12 @@ class Attachment:
 
     semantic: str
     data: bytes
-    mime: str = "image/jpeg"
 
     @property
     def item(self) -> ContainerItem:
         """Its entry in the container's directory."""
         return ContainerItem(
-            mime=self.mime, semantic=self.semantic, length=len(self.data), padding=0
+            mime="image/jpeg", semantic=self.semantic, length=len(self.data), padding=0
         )
 
 
