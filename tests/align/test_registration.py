@@ -177,7 +177,6 @@ def test_reducing_keeps_shape_and_never_enlarges(key_photo):
     assert fit_side(np.zeros((1, 600, 3), np.float32), 100).shape == (1, 100, 3)
 
 
-@pytest.mark.slow
 def test_large_pictures_are_matched_in_their_own_pixels():
     """Beyond the working size too: 1400 pixels are reduced before features are found."""
     large = cv2.resize(scene(263, 700), (1400, 526), interpolation=cv2.INTER_CUBIC)

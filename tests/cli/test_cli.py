@@ -281,7 +281,6 @@ def test_training_without_torch_names_the_extra(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pipe whose reader is gone")
-@pytest.mark.slow
 def test_a_closed_pipe_is_quiet(pair):
     read, write = os.pipe()
     os.close(read)

@@ -50,7 +50,6 @@ def write_cli_docs():
     return module
 
 
-@pytest.mark.slow
 def test_the_pages_are_up_to_date():
     docs = write_cli_docs()
     if not typer.__version__.startswith(pinned("typer").rpartition(".")[0]):

@@ -55,7 +55,6 @@ def test_what_cannot_be_loaded_is_tried_again():
     assert cache.get("a").name == "a"
 
 
-@pytest.mark.slow
 def test_unloading_lets_go_but_not_of_models_in_use():
     cache, other = ModelCache(Loader()), ModelCache(Loader())
     used, unused = cache.get("used"), weakref.ref(other.get("unused"))

@@ -152,7 +152,6 @@ def test_without_the_aligned_reference_its_pixels_do_not_count(model):
     np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.slow
 def test_references_may_come_in_any_order_but_the_first(model):
     reference, _ = pictures()
     others = [np.ascontiguousarray(reference[:, ::-1]), reference[::-1].copy()]

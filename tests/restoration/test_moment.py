@@ -81,7 +81,6 @@ def test_the_restored_moment_is_nearer_to_the_truth_than_the_frame():
     assert gain >= 1
 
 
-@pytest.mark.slow
 def test_many_tiles_agree_with_one():
     """No seams: cut otherwise, the picture is nearly the same, at the borders of tiles as well."""
     _, frame, key_photo = moment(200, 232)
@@ -176,7 +175,6 @@ def test_each_tile_is_given_its_place_in_the_key_photo():
 # The reference
 
 
-@pytest.mark.slow
 def test_an_unrelated_key_photo_is_not_used():
     _, frame, _ = moment(128, 160)
     unrelated = scene(128, 160, seed=11)
@@ -206,7 +204,6 @@ def test_no_texture_is_invented_on_a_plain_frame():
     assert np.abs(result.image - 0.5).max() < 0.1
 
 
-@pytest.mark.slow
 def test_the_report_says_what_was_done():
     _, frame, key_photo = moment(160, 160)
     report = restore_frame(frame, key_photo, config=SMALL_TILES, steps=2, seed=9).report
@@ -218,7 +215,6 @@ def test_the_report_says_what_was_done():
     assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
 
 
-@pytest.mark.slow
 def test_weights_of_ones_own_are_taken(tmp_path):
     _, frame, key_photo = moment(64, 64)
     with pytest.raises(WeightsError, match="my-model"):
@@ -267,7 +263,6 @@ def test_settings_outside_their_range_are_refused(settings):
 # Progress
 
 
-@pytest.mark.slow
 def test_progress_goes_forward_in_each_stage_and_ends_whole():
     _, frame, key_photo = moment(200, 200)
     steps: list[tuple[str, int, int]] = []

@@ -138,7 +138,6 @@ def test_the_key_photo_differs_from_the_moment(made, live_photo):
     assert grey(truth).std() > 1.1 * 255 * grey(frame).std()
 
 
-@pytest.mark.slow
 def test_the_thing_moves_on_its_own():
     config = SceneConfig()
     photo = demo_photograph()

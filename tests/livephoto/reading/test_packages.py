@@ -157,16 +157,15 @@ def test_a_directory_that_lies(tmp_path, field, value, form, error, match):
         open_live_photo(path)
 
 
-@pytest.mark.slow
 def test_a_bomb_is_not_unpacked(tmp_path):
     path = tmp_path / "a.livp"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.JPG", bytes(100_000_000))
         archive.writestr("a.MOV", bytes(100_000_000))
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(UnsupportedFileError, match="unpacks from .* to 100000000 bytes"):
         open_live_photo(path)
-    assert time.perf_counter() - begin < 0.2
+    assert time.process_time() - begin < 0.2
 
 
 def test_a_bomb_that_states_a_small_size(tmp_path):
@@ -178,10 +177,10 @@ def test_a_bomb_that_states_a_small_size(tmp_path):
     data = patched(path.read_bytes(), 24, 5000, entry=0)
     data = patched(data, 16, zlib.crc32(bytes(5000)), entry=0)
     path.write_bytes(data)
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(UnsupportedFileError, match="is not a still"):
         unpack(path)
-    assert time.perf_counter() - begin < 0.2
+    assert time.process_time() - begin < 0.2
 
 
 def test_very_many_members(tmp_path):
@@ -191,10 +190,10 @@ def test_very_many_members(tmp_path):
         directory = entry * count
         end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 0, 0, len(directory), 4, 0)
         path.write_bytes(b"PK\x03\x04" + directory + end)
-        begin = time.perf_counter()
+        begin = time.process_time()
         with pytest.raises(InputError, match="a.livp: "):
             open_live_photo(path)
-        assert time.perf_counter() - begin < 0.5
+        assert time.process_time() - begin < 0.5
 
 
 def test_other_archives(tmp_path):

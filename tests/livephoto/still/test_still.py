@@ -134,7 +134,6 @@ def test_too_many_pixels(tmp_path):
     assert MAX_PIXELS < 20_000 * 20_000
 
 
-@pytest.mark.slow
 def test_large_but_allowed(tmp_path):
     # Above Pillow's warning threshold (89 megapixels), below the limit: no warning, no error.
     path = tmp_path / "large.png"

@@ -164,7 +164,6 @@ def test_a_heic_edited_again_and_again_stays_readable(tmp_path):
         assert heic_metadata(data).exif == exif and coded(data) == pictures
 
 
-@pytest.mark.slow
 def test_several_pictures_in_a_heic_stay(tmp_path):
     import pillow_heif
 

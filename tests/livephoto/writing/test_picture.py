@@ -596,7 +596,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts kilobytes as Linux does")
-@pytest.mark.slow
 def test_writing_takes_no_second_float_copy(tmp_path):
     command = [sys.executable, "-c", MEMORY, str(tmp_path)]
     taken = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)

@@ -248,7 +248,6 @@ def hollow(folder: Path, guided: bool) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="files of holes take their whole size there")
-@pytest.mark.slow
 def test_the_full_size_is_summed_up_without_reading_it(tmp_path):
     folder = write_tiny(tmp_path / "full")
     hollow(folder / "transformer", guided=True)

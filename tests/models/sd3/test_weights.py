@@ -150,7 +150,6 @@ def test_sd3s_folder_gives_the_autoencoder_and_the_prompt(tiny, tmp_path):
     assert_equal(load_sd3(Sd3Config(weights=tiny, base=base), torch.float32), tiny_parts())
 
 
-@pytest.mark.slow
 def test_large_models_are_written_in_shards(tmp_path, monkeypatch):
     monkeypatch.setattr(stored, "SHARD_BYTES", 200_000)
     folder = write_tiny(tmp_path / "sharded")
