@@ -112,6 +112,25 @@ class TestMirror:
             fetching._debian_mirror()
 
 
+class TestPrivateApt:
+    @pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs Debian's apt-get")
+    def test_no_index_but_the_list_of_packages_is_fetched(self, monkeypatch, tmp_path):
+        """On a machine whose apt fetches the Contents too, as apt-file sets it up."""
+        run, setup = fetching._run, tmp_path / "apt.conf"
+        setup.write_text(
+            "Acquire::IndexTargets::deb::Contents-deb {"
+            ' MetaKey "$(COMPONENT)/Contents-$(ARCHITECTURE)"; Description "Contents";'
+            ' ShortDescription "Contents"; flatMetaKey "Contents"; };'
+        )
+        monkeypatch.setenv("APT_CONFIG", str(setup))
+        monkeypatch.setattr(fetching, "_debian_mirror", lambda: "file:/debian")
+        monkeypatch.setattr(fetching, "_run", lambda command, *_: "")  # nothing is fetched here
+        apt = fetching._private_apt(tmp_path / "apt", "stable")
+        monkeypatch.setattr(fetching, "_run", run)
+        listed = [*apt, "indextargets", "--no-release-info", "--format", "$(CREATED_BY)"]
+        assert run(listed, tmp_path, "the targets").split() == ["Packages"]
+
+
 class TestOnce:
     CONTENTS = {"a/one.ckpt": b"1", "a/b/two.ckpt": b"2"}
 

@@ -178,8 +178,11 @@ def _private_apt(folder: Path, suite: str) -> list[str]:
         for part in ("state/lists/partial", "cache/archives/partial"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
-        signed = f"[signed-by={DEBIAN_KEYRING}] " if DEBIAN_KEYRING.exists() else ""
-        sources.write_text(f"deb {signed}{_debian_mirror()} {suite} main\n")
+        # The list of packages alone: a machine may be set to fetch indexes of files and icons too.
+        choices = "target=Packages"
+        if DEBIAN_KEYRING.exists():
+            choices += f" signed-by={DEBIAN_KEYRING}"
+        sources.write_text(f"deb [{choices}] {_debian_mirror()} {suite} main\n")
         _run([*command, "update"], folder, "the package lists of Debian")
     return command
 
