@@ -128,7 +128,7 @@ class TestPrivateApt:
         apt = fetching._private_apt(tmp_path / "apt", "stable")
         monkeypatch.setattr(fetching, "_run", run)
         listed = [*apt, "indextargets", "--no-release-info", "--format", "$(CREATED_BY)"]
-        assert run(listed, tmp_path, "the targets").split() == ["Packages"]
+        assert set(run(listed, tmp_path, "the targets").split()) == {"Packages"}
 
 
 class TestOnce:
