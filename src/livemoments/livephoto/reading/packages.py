@@ -13,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from livemoments.errors import DamagedFileError, UnsupportedFileError
 from livemoments.livephoto.container.source import FileKind, FileSlice, Source
-from livemoments.livephoto.reading.pairing import STILL_SUFFIXES, VIDEO_SUFFIXES
+from livemoments.livephoto.reading.neighbours import STILL_SUFFIXES, VIDEO_SUFFIXES
 
 PVT_SUFFIX = ".pvt"
 PVT_FACTS = "metadata.plist"
