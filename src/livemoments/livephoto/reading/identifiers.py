@@ -9,7 +9,7 @@ from livemoments.livephoto.container.heif_items import item_bytes, read_items
 from livemoments.livephoto.container.jpeg_edit import EXIF_NAME
 from livemoments.livephoto.container.jpeg_parts import APP1, START, segments
 from livemoments.livephoto.container.source import ByteStream, Source
-from livemoments.livephoto.metadata.apple_note import maker_note_identifier
+from livemoments.livephoto.metadata.apple_note import MAKER_NOTE_START, maker_note_identifier
 from livemoments.livephoto.metadata.exif import MAKER_NOTE, BrokenExif, ExifEditor
 from livemoments.livephoto.movie.tracks import movie_texts, read_movie
 from livemoments.livephoto.reading.apple import identifier_in, movie_identifier
@@ -17,6 +17,7 @@ from livemoments.livephoto.reading.vivo import photo_tail, video_tail
 from livemoments.livephoto.still.raw import raw_kind, raw_maker_note
 from livemoments.livephoto.still.still import Still, read_still
 
+NOTE_WITHIN = 64 * 1024  # bytes of an iPhone's file, where following its tables takes far longer
 MAX_EXIF = 4 * 1024 * 1024
 
 
@@ -76,8 +77,12 @@ def _glimpsed_still(source: Source) -> str | None:
     if not (source.head or b"").startswith(START) and (source.head or b"")[4:8] != b"ftyp":
         return still_identifier(read_still(source.path, file=source))
     with source.open() as stream:
-        exif = _exif(stream, source)
-    note = ExifEditor(exif).get("details", MAKER_NOTE) if exif else None
+        start = stream.read(NOTE_WITHIN)
+        at = start.find(MAKER_NOTE_START)
+        exif = _exif(stream, source) if at < 0 else None
+    note = start[at:] if at >= 0 else None
+    if exif is not None:
+        note = ExifEditor(exif).get("details", MAKER_NOTE)
     named = maker_note_identifier(note) if note else None
     tail = photo_tail(source) if named is None else None
     return named or (tail.identifier if tail else None)
@@ -85,6 +90,7 @@ def _glimpsed_still(source: Source) -> str | None:
 
 def _exif(stream: ByteStream, source: Source) -> bytes | None:
     """Return the EXIF of a JPEG or a HEIC, as TIFF bytes; or None."""
+    stream.seek(0)
     if (source.head or b"").startswith(START):
         for part in segments(stream):
             if part.marker == APP1 and part.payload.startswith(EXIF_NAME):

@@ -3,9 +3,10 @@
 The identifier decides, Apple's or vivo's; names only say where to look first.
 """
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -35,9 +36,9 @@ from livemoments.livephoto.reading.neighbours import (
 )
 from livemoments.livephoto.still.still import Still, read_still
 
-# Files of other names whose identifiers are looked at; ten thousand take about two seconds.
-MAX_CANDIDATES = 10_000
-MAX_STILLS = 1000  # of a folder that should hold one Live Photo
+# Files that are looked at however long it takes, and at most; between, what the time allows.
+SURE_FILES, MOST_FILES, MOST_S = 2000, 20_000, 2.5
+SURE_STILLS = 200  # of a folder that should hold one Live Photo
 LISTED = 8
 
 
@@ -54,23 +55,51 @@ class Pair:
     notes: tuple[str, ...] = ()  # what is unusual about how they are stored
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
+class KnownFolder:
+    """A folder in which the clips of many stills are looked for."""
+
+    folder: Folder
+    videos: dict[str, Path]  # by identifier, in capitals
+
+    @classmethod
+    def of(cls, folder: Folder) -> "KnownFolder":
+        """Look at the identifiers of all that may be a video."""
+        videos: dict[str, Path] = {}
+        for path in in_time(folder.others("", "video"), SURE_FILES):
+            identifier = glimpsed_identifier(path, "video")
+            if identifier:
+                videos.setdefault(identifier.upper(), path)
+        return cls(folder=folder, videos=videos)
+
+
+def in_time(files: Sequence[Path], sure: int) -> Iterator[Path]:
+    """Yield the first files of many: `sure` ones, then as many as can be looked at in MOST_S."""
+    began_s = time.monotonic()
+    for count, each in enumerate(files[:MOST_FILES]):
+        if count >= sure and time.monotonic() - began_s > MOST_S:
+            return
+        yield each
+
+
 class Surroundings:
     """Where the other half of one file may be: its folder and, for a link, its target's too."""
 
-    half: Half  # which half is looked for
-    places: list[tuple[Folder, str]]  # folders, and the file's name in each
-    looked_at: dict[Path, str | None] = field(default_factory=dict)  # identifiers, by file
+    def __init__(self, path: Path, half: Half, known: KnownFolder | None = None) -> None:
+        """List the folders.
 
-    @classmethod
-    def of(cls, path: Path, half: Half, known: "Surroundings | None" = None) -> "Surroundings":
-        """List the folders; what is known of one of them need not be listed or read again."""
-        folders = {folder.path: folder for folder, _ in known.places} if known else {}
-        places = []
-        for place in places_of(path):
-            folder = folders.get(place.parent) or Folder(place.parent)
-            places.append((folder, place.name))
-        return cls(half=half, places=places, looked_at=known.looked_at if known else {})
+        Args:
+            path: The half that is there.
+            half: The half that is looked for.
+            known: The path's folder, where it was listed before.
+        """
+        self.half: Half = half
+        self.looked_at = self.in_all = 0  # files of other names
+        self._known = known
+        self.places = [
+            (known.folder if known and place == path else Folder(place.parent), place.name)
+            for place in places_of(path)
+        ]
 
     def near(self) -> list[Neighbour]:
         """Return the files whose names fit, the nearest first."""
@@ -81,30 +110,30 @@ class Surroundings:
 
     def with_identifier(self, wanted: str, near: Iterable[Neighbour]) -> Iterator[Path]:
         """Yield the files of other names with this identifier, as far as a glimpse shows."""
-        seen = {each.path for each in near}
-        for path in self._others()[:MAX_CANDIDATES]:
-            if path in seen:
-                continue
-            if path not in self.looked_at:
-                self.looked_at[path] = glimpsed_identifier(path, self.half)
-            if same_identifier(self.looked_at[path], wanted):
+        if self._known is not None:
+            found = self._known.videos.get(wanted.upper())
+            yield from [found] if found else []
+            return
+        own = {each.path for each in near} | {folder.path / name for folder, name in self.places}
+        others = [each for folder, name in self.places for each in folder.others(name, self.half)]
+        self.in_all, self.looked_at = len(others), 0
+        for path in in_time(others, SURE_FILES):
+            self.looked_at += 1
+            if path not in own and same_identifier(glimpsed_identifier(path, self.half), wanted):
                 yield path
 
-    def failure(self, message: str, *, by_identifier: bool) -> PairingError:
+    def failure(self, message: str) -> PairingError:
         """Build the error where there is no such half: it may be in iCloud, or among too many."""
         for folder, name in self.places:
             missing = folder.missing(name, self.half)
             if missing:
                 return PairingError(f"{name}: its {self.half} is {missing}, but {IN_ICLOUD}")
-        count = len(self._others())
-        if by_identifier and count > MAX_CANDIDATES:
-            message += f" ({MAX_CANDIDATES} of the {count} files there were looked at)"
+        if self.looked_at < self.in_all:
+            message += (
+                f"; only {self.looked_at} of the {self.in_all} files there were looked at,"
+                " so give both halves by hand"
+            )
         return PairingError(message)
-
-    def _others(self) -> list[Path]:
-        found = [each for folder, name in self.places for each in folder.others(name, self.half)]
-        own = {folder.path / name for folder, name in self.places}
-        return [each for each in found if each not in own]
 
 
 def resolve(path: Path) -> Path:
@@ -132,7 +161,7 @@ def resolve(path: Path) -> Path:
     raise MissingFileError(f"{path}: no such file, nor a still or video of that name")
 
 
-def find_clip(still: Still, known: Surroundings | None = None) -> EmbeddedClip | Pair:
+def find_clip(still: Still, known: KnownFolder | None = None) -> EmbeddedClip | Pair:
     """Find the clip of a still: inside its file, or next to it.
 
     A clip that the file announces comes first, then a file with the still's identifier, then an
@@ -140,7 +169,7 @@ def find_clip(still: Still, known: Surroundings | None = None) -> EmbeddedClip |
 
     Args:
         still: A still that is a file of its own.
-        known: What is known of its folder already.
+        known: The still's folder, where it was listed before.
 
     Raises:
         PairingError: There is none, or the one of the same name belongs to another photo.
@@ -162,14 +191,14 @@ def find_clip(still: Still, known: Surroundings | None = None) -> EmbeddedClip |
     return pair
 
 
-def find_video(still: Still, known: Surroundings | None = None) -> Pair:
+def find_video(still: Still, known: KnownFolder | None = None) -> Pair:
     """Find the clip of a still, in its folder.
 
     Raises:
         PairingError: There is none, or the one of the same name belongs to another photo.
     """
     path, wanted_id = _path(still), still_identifier(still)
-    around = Surroundings.of(path, "video", known)
+    around = Surroundings(path, "video", known)
     near = around.near()
     named = _named_videos(near)
     if wanted_id:
@@ -188,7 +217,7 @@ def find_video(still: Still, known: Surroundings | None = None) -> Pair:
     if wanted_id:
         wanted += f", or a video with the content identifier {wanted_id}"
     message = f"{path.name}: no video next to it; expected {wanted} in the same folder"
-    raise around.failure(message, by_identifier=bool(wanted_id))
+    raise around.failure(message)
 
 
 def find_still(video: Source) -> Pair:
@@ -199,7 +228,7 @@ def find_still(video: Source) -> Pair:
     """
     path = video.path
     identifier = video_identifier(video, strict=True)
-    around = Surroundings.of(path, "still")
+    around = Surroundings(path, "still")
     near = around.near()
     by_name: Still | None = None
     broken: InputError | None = None
@@ -228,7 +257,7 @@ def find_still(video: Source) -> Pair:
         if identifier:
             wanted += f", or a still with the content identifier {identifier}"
         message = f"{video.name}: no still next to it; expected {wanted} in the same folder"
-        raise around.failure(message, by_identifier=bool(identifier))
+        raise around.failure(message)
     if identifier and still_identifier(by_name):
         raise mismatch(by_name, path, identifier)
     return Pair(still=by_name, video=video, video_identifier=identifier, by_name=True)
@@ -283,9 +312,10 @@ def _only_one(path: Path) -> Path:
     folder = Folder(path)
     suffixes = STILL_SUFFIXES | ARCHIVE_SUFFIXES
     stills = [each for each in folder.files if each.suffix.lower() in suffixes]
-    known = Surroundings(half="video", places=[(folder, "")])
     live: dict[Path, Path] = {}  # a still by its clip's file
-    for each in stills[:MAX_STILLS]:
+    looked_at, known = 0, KnownFolder.of(folder)
+    for each in in_time(stills, SURE_STILLS):
+        looked_at += 1
         clip = _clip_of(each, known)
         if clip is not None and (clip not in live or _is_raw(live[clip])):
             live[clip] = each
@@ -302,8 +332,8 @@ def _only_one(path: Path) -> Path:
     found = f"{len(live)} Live Photos" if live else "no Live Photo"
     if len(live) > LISTED:
         found = f"more than {LISTED} Live Photos"
-    elif len(stills) > MAX_STILLS:
-        found += f" among the first {MAX_STILLS} of {len(stills)} stills"
+    elif looked_at < len(stills):
+        found += f" among the first {looked_at} of {len(stills)} stills"
     message = f"{path}: {found} in this folder, expected exactly one; found {listed}"
     if folder.in_icloud:
         message += f"; {len(folder.in_icloud)} files of it are in iCloud and not on this computer"
@@ -314,7 +344,7 @@ def _is_raw(path: Path) -> bool:
     return path.suffix.lower() in RAW_SUFFIXES
 
 
-def _clip_of(path: Path, known: Surroundings) -> Path | None:
+def _clip_of(path: Path, known: KnownFolder) -> Path | None:
     """Return the file that holds the clip of a still, or of an archive; None where it has none."""
     try:
         file = Source.whole(path)

@@ -159,9 +159,9 @@ def _encoded(live: LivePhoto, plan: PicturePlan, gain_map: GainMap | None) -> En
 
 def _notes(live: LivePhoto, place: Place) -> tuple[str, ...]:
     """Return what is to be known of any conversion of this Live Photo."""
-    notes: tuple[str, ...] = ()
+    notes = live.still.notes
     if live.key_time_source == MATCHED:
-        notes = (
+        notes += (
             f"the key photo's time, {live.key_time_s:.3f} s, is not stated in the source: it was"
             " found by comparing pictures, and is stated now",
         )

@@ -1,0 +1,211 @@
+"""Raw photos: recognised, a full-size preview as the key photo, and never a thumbnail."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import makers, raws
+from typer.testing import CliRunner
+
+from livemoments import cli
+from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError
+from livemoments.livephoto import open_live_photo
+from livemoments.livephoto.container.source import Source
+from livemoments.livephoto.metadata.exif import ExifEditor
+from livemoments.livephoto.still.raw import raw_kind
+from livemoments.livephoto.still.still import read_still
+from livemoments.livephoto.writing.convert import convert_file
+
+MARKS = {
+    "RAF": b"FUJIFILMCCD-RAW 0201",
+    "CR3": b"\0\0\0\x18ftypcrx \0\0\0\1",
+    "CR2": b"II*\0\x10\0\0\0CR\x02\0",
+    "ORF": b"IIRO\x08\0\0\0",
+    "RW2": b"IIU\0\x18\0\0\0",
+    "X3F": b"FOVb\0\0\2\0",
+    "MRW": b"\0MRM\0\0\0\0",
+    "CRW": b"II\x1a\0\0\0HEAPCCDR",
+}
+
+
+def picture() -> np.ndarray:
+    return makers.enlarged(makers.moving(makers.scene())[6])
+
+
+def pair(folder, stem="IMG_0001", **options):
+    """A DNG with a full preview, and its clip."""
+    still, _ = makers.apple_pair(folder, stem=stem)
+    still.unlink()
+    return raws.dng(folder / f"{stem}.DNG", preview=raws.jpeg(picture()), **options)
+
+
+@pytest.mark.parametrize("given", ["still", "video", "stem", "folder"])
+def test_the_full_preview_is_the_key_photo(tmp_path, given):
+    photo = pair(tmp_path)
+    video = photo.with_suffix(".MOV")
+    paths = {"still": photo, "video": video, "stem": photo.with_suffix(""), "folder": tmp_path}
+    live = open_live_photo(paths[given])
+    assert (live.kind, live.still.path, live.clip.path) == ("apple-pair", photo, video)
+    assert (live.still.width, live.still.height) == raws.RAW_SIZE
+    assert np.abs(live.still.pixels().astype(int) - picture()).mean() < 3
+    assert live.notes[0].startswith("the key photo is the preview in a raw photo (DNG), 384 x 288")
+
+
+def test_its_metadata_are_the_raw_photos(tmp_path):
+    still = read_still(pair(tmp_path, orientation=3))
+    assert (still.make, still.model, still.identifier) == ("Apple", "iPhone 99", makers.IDENTIFIER)
+    assert still.taken.isoformat() == "2024-05-06T07:08:09+02:00"
+    assert still.orientation == 3
+    turned = picture()[::-1, ::-1].astype(int)
+    assert np.abs(still.pixels() - turned).mean() < 3
+    with Image.open(io.BytesIO(still.data)) as image:
+        assert image.getexif().get_ifd(0x8825)[1] == "N"
+
+
+def test_a_preview_that_was_turned_already_is_not_turned_again(tmp_path):
+    upright = np.rot90(picture(), -1)
+    path = raws.dng(
+        tmp_path / "a.DNG", preview=raws.jpeg(upright), preview_size=(288, 384), orientation=6
+    )
+    still = read_still(path)
+    assert (still.width, still.height, still.orientation) == (288, 384, 1)
+    assert np.abs(still.pixels().astype(int) - upright).mean() < 3
+
+
+@pytest.mark.parametrize("icc", ["p3", None])
+def test_its_colours_are_the_previews(tmp_path, icc):
+    options = {"icc_profile": makers.rgb_profile(icc)} if icc else {}
+    preview = raws.jpeg(picture(), **options)
+    still = read_still(raws.dng(tmp_path / "a.DNG", preview=preview, colour=3))
+    assert still.colour.name == ("Display P3" if icc else "sRGB")
+    assert any("wide colour space" in note for note in still.notes) == (icc is None)
+
+
+@pytest.mark.parametrize(("size", "found"), [(None, "no preview"), ((192, 144), "192 x 144")])
+def test_a_thumbnail_is_never_the_key_photo(tmp_path, size, found):
+    preview = raws.jpeg(picture(), size) if size else None
+    path = raws.dng(tmp_path / "a.DNG", preview=preview, preview_size=size or (1, 1))
+    with Image.open(path) as image:  # what any reader of TIFFs would take
+        assert image.size == (48, 36)
+    with pytest.raises(UnsupportedFileError, match=rf"a raw photo \(DNG\) .*{found}.*JPEG or HEIC"):
+        read_still(path)
+
+
+def test_nine_tenths_are_full_and_less_is_not(tmp_path):
+    for share, serves in ((0.9, True), (0.85, False)):
+        size = (round(384 * share + 0.4), round(288 * share))
+        preview = raws.jpeg(picture(), size)
+        path = raws.dng(tmp_path / "a.DNG", preview=preview, preview_size=size)
+        if serves:
+            assert read_still(path).width == size[0]
+        else:
+            with pytest.raises(UnsupportedFileError):
+                read_still(path)
+
+
+def test_a_raw_photo_is_recognised_by_its_bytes(tmp_path):
+    for kind, mark in MARKS.items():
+        path = tmp_path / "a.jpg"
+        path.write_bytes(mark + bytes(200))
+        assert (Source.whole(path).kind, raw_kind(Source.whole(path))) == ("still", kind)
+        with pytest.raises(UnsupportedFileError, match=rf"a raw photo \({kind}\)"):
+            open_live_photo(path)
+    path = raws.dng(tmp_path / "b.tif", version=False)
+    assert raw_kind(Source.whole(path)) == "TIFF"  # its picture is a sensor's
+
+
+def test_a_suffix_helps_with_a_bare_tiff_and_nothing_else(tmp_path):
+    tiff = makers.save_still(tmp_path / "a.tif", picture())
+    assert raw_kind(Source.whole(tiff)) is None and read_still(tiff).format == "TIFF"
+    assert raw_kind(Source.whole(tiff.rename(tmp_path / "a.nef"))) == "NEF"
+    named = makers.save_still(tmp_path / "b.jpg", picture()).rename(tmp_path / "b.DNG")
+    assert raw_kind(Source.whole(named)) is None and read_still(named).format == "JPEG"
+
+
+def test_a_raf_shows_its_own_preview(tmp_path):
+    preview = raws.jpeg(np.zeros((64, 3840, 3), np.uint8), exif=makers.make_exif(model="X"))
+    head = b"FUJIFILMCCD-RAW ".ljust(84, b"\0") + struct.pack(">II", 100, len(preview))
+    (tmp_path / "a.RAF").write_bytes(head.ljust(100, b"\0") + preview)
+    still = read_still(tmp_path / "a.RAF")
+    assert (still.width, still.model) == (3840, "X")
+    (tmp_path / "a.RAF").write_bytes(head.ljust(100, b"\0") + preview[:-400])
+    with pytest.raises(InputError):
+        read_still(tmp_path / "a.RAF").pixels()
+
+
+def test_another_makers_note_is_left_behind(tmp_path):
+    still = read_still(pair(tmp_path, note=b"Nikon\0" + bytes(40)))
+    assert still.exif and ExifEditor(still.exif).get("details", 0x927C) is None
+
+
+def test_a_heic_or_jpeg_of_the_same_name_comes_first(tmp_path):
+    raw = pair(tmp_path)
+    still = makers.save_still(
+        tmp_path / "IMG_0001.heic", picture(), exif=makers.make_exif(makers.IDENTIFIER)
+    )
+    for given in (raw.with_suffix(".MOV"), tmp_path / "IMG_0001", tmp_path):
+        assert open_live_photo(given).still.path == still
+    assert open_live_photo(raw).still.path == raw  # who names it, means it
+
+
+def test_a_raw_photo_without_a_preview_is_no_half_of_anothers_clip(tmp_path):
+    pair(tmp_path, identifier=None)
+    raws.dng(tmp_path / "IMG_0001.DNG")
+    with pytest.raises(UnsupportedFileError, match="IMG_0001.DNG: a raw photo"):
+        open_live_photo(tmp_path / "IMG_0001.MOV")
+    makers.save_still(tmp_path / "IMG_0001.JPG", picture(), exif=makers.make_exif())
+    assert open_live_photo(tmp_path / "IMG_0001.MOV").still.path == tmp_path / "IMG_0001.JPG"
+
+
+@pytest.mark.parametrize("command", ["info", "frames", "check", "convert"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_every_command_works_or_says_why_not(tmp_path, command, whole):
+    photo = pair(tmp_path)
+    if not whole:
+        raws.dng(photo)
+    options = ["--to", "google"] if command == "convert" else []
+    done = CliRunner().invoke(cli.app, [command, str(photo), *options])
+    if not whole:
+        assert done.exit_code == 1
+        assert done.stderr.startswith("livemoments: IMG_0001.DNG: a raw photo (DNG)")
+    elif command == "check":  # two rules of tracks are broken by the clip that makers write
+        assert "21 rules hold, 2 broken" in done.stdout
+    else:
+        assert done.exit_code == 0, done.output
+
+
+def test_a_converted_raw_photo_is_its_preview_with_all_metadata(tmp_path):
+    photo = pair(tmp_path)
+    written = convert_file(photo, to="google")
+    assert written.notes[0].startswith("the key photo is the preview in a raw photo")
+    live = open_live_photo(written.path)
+    assert live.path.name == "IMG_0001.MP.jpg"
+    assert live.kind == "google-motion-photo" and live.still.model == "iPhone 99"
+    assert np.abs(live.still.pixels().astype(int) - picture()).mean() < 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_raises_our_errors_alone(tmp_path, seed):
+    whole = bytearray(
+        raws.dng(tmp_path / "a.DNG", preview=raws.jpeg(picture(), (96, 72))).read_bytes()
+    )
+    rng = np.random.default_rng(seed)
+    for case in range(25):
+        data = bytearray(whole)
+        tables = range(len(whole) - 900, len(whole))
+        for at in rng.choice(tables if case % 2 else len(whole), 8):
+            data[at] = rng.integers(256)
+        path = tmp_path / "b.DNG"
+        path.write_bytes(data[: rng.integers(8, len(data))] if case % 5 == 0 else data)
+        try:
+            read_still(path).pixels()
+        except InputError:
+            continue
+
+
+def test_a_broken_preview_is_named(tmp_path):
+    path = raws.dng(tmp_path / "a.DNG", preview=raws.jpeg(picture())[:-900])
+    with pytest.raises(DamagedFileError, match="a.DNG: "):
+        read_still(path).pixels()
