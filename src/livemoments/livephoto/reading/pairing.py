@@ -116,10 +116,11 @@ class Surroundings:
             return
         own = {each.path for each in near} | {folder.path / name for folder, name in self.places}
         others = [each for folder, name in self.places for each in folder.others(name, self.half)]
+        others = [each for each in others if each not in own]
         self.in_all, self.looked_at = len(others), 0
         for path in in_time(others, SURE_FILES):
             self.looked_at += 1
-            if path not in own and same_identifier(glimpsed_identifier(path, self.half), wanted):
+            if same_identifier(glimpsed_identifier(path, self.half), wanted):
                 yield path
 
     def failure(self, message: str) -> PairingError:
