@@ -142,6 +142,8 @@ def test_links_that_lead_nowhere_are_no_candidates(tmp_path):
     (tmp_path / "IMG_1.MP4").symlink_to("IMG_1.MP4")
     with pytest.raises(PairingError, match="no video next to it"):
         open_live_photo(tmp_path / "IMG_1.JPG")
+    (tmp_path / "unused").rename(tmp_path / "IMG_1_HEVC.MOV")
+    assert open_live_photo(tmp_path / "IMG_1.JPG").clip.path.name == "IMG_1_HEVC.MOV"
 
 
 @pytest.mark.parametrize("stand_in", [".{}.icloud", "{}.icloud"])

@@ -112,9 +112,16 @@ def _names(folder: Path) -> Iterator[str]:
     """Yield the names of a folder's files in order; none where it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
-            yield from sorted(each.name for each in entries if each.is_file())
-    except OSError:
+            yield from sorted(each.name for each in entries if _is_file(each))
+    except (OSError, ValueError):
         return
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # such as a link that leads to itself
+        return False
 
 
 def _nearness(name: str, other: str, half: Half) -> int | None:
