@@ -2,11 +2,12 @@
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from support import makers, raws
+from support import makers
 from typer.testing import CliRunner
 
 from livemoments import cli
@@ -30,6 +31,97 @@ MARKS = {
 }
 
 
+RAW_SIZE = (384, 288)
+SHORT, LONG, ASCII, BYTE, UNDEFINED = 3, 4, 2, 1, 7
+SIZES = {BYTE: 1, ASCII: 1, SHORT: 2, LONG: 4, UNDEFINED: 1}
+
+
+def jpeg(picture: np.ndarray, size: tuple[int, int] | None = None, **options: object) -> bytes:
+    file = io.BytesIO()
+    image = Image.fromarray(picture)
+    image = image.resize(size) if size else image
+    image.save(file, "JPEG", quality=95, subsampling=0, **options)
+    return file.getvalue()
+
+
+class Tiff:
+    """A TIFF whose directories are added one by one; each value goes before its directory."""
+
+    def __init__(self, magic: bytes = b"II*\0") -> None:
+        self.data = bytearray(magic + bytes(4) + bytes(8))
+
+    def put(self, value: bytes) -> int:
+        at = len(self.data)
+        self.data += value + bytes(len(value) % 2)
+        return at
+
+    def directory(self, fields: dict[int, tuple[int, bytes]]) -> int:
+        rows = b""
+        for tag, (kind, value) in sorted(fields.items()):
+            stored = (
+                value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", self.put(value))
+            )
+            rows += struct.pack("<HHI", tag, kind, len(value) // SIZES[kind]) + stored
+        return self.put(struct.pack("<H", len(fields)) + rows + bytes(4))
+
+    def finish(self, first: int) -> bytes:
+        struct.pack_into("<I", self.data, 4, first)
+        return bytes(self.data)
+
+
+def short(*values: int) -> tuple[int, bytes]:
+    return SHORT, struct.pack(f"<{len(values)}H", *values)
+
+
+def long(*values: int) -> tuple[int, bytes]:
+    return LONG, struct.pack(f"<{len(values)}I", *values)
+
+
+def dng(
+    path: Path,
+    *,
+    preview: bytes | None = None,
+    preview_size: tuple[int, int] = RAW_SIZE,
+    identifier: str | None = makers.IDENTIFIER,
+    orientation: int = 1,
+    version: bool = True,
+    note: bytes | None = None,
+    colour: int | None = None,
+) -> Path:
+    """Write a DNG: a thumbnail that Pillow can read first, then the raw picture, then a preview."""
+    tiff = Tiff()
+    thumbnail = makers.scene(48, 36, seed=9)  # a wrong picture, were it taken for the photo
+    described = {0x0100: short(48), 0x0101: short(36), 0x0102: short(8, 8, 8), 0x0103: short(1)}
+    described |= {0x0106: short(2), 0x0111: long(tiff.put(thumbnail.tobytes())), 0x0115: short(3)}
+    described |= {0x0116: short(36), 0x0117: long(thumbnail.nbytes), 0x00FE: long(1)}
+    sensor = tiff.put(b"\xff\xd8\xff\xc3" + bytes(2000))
+    raw = {0x00FE: long(0), 0x0100: short(RAW_SIZE[0]), 0x0101: short(RAW_SIZE[1])}
+    raw |= {0x0103: short(7), 0x0106: short(34892), 0x0111: long(sensor), 0x0117: long(2004)}
+    below = [tiff.directory(raw)]
+    if preview is not None:
+        width, height = preview_size
+        shown = {0x00FE: long(1), 0x0100: short(width), 0x0101: short(height), 0x0103: short(7)}
+        shown |= {0x0106: short(6), 0x0111: long(tiff.put(preview)), 0x0117: long(len(preview))}
+        if colour is not None:
+            shown[0xC71A] = long(colour)
+        below.append(tiff.directory(shown))
+    details = {0x9003: (ASCII, b"2024:05:06 07:08:09\0"), 0x9011: (ASCII, b"+02:00\0")}
+    if identifier or note:
+        details[0x927C] = (UNDEFINED, note or makers.maker_note(identifier or ""))
+    gps = tiff.directory({0x0001: (ASCII, b"N\0")})
+    main = described | {0x010F: (ASCII, b"Apple\0"), 0x0110: (ASCII, b"iPhone 99\0")}
+    main |= {
+        0x0112: short(orientation),
+        0x014A: long(*below),
+        0x8769: long(tiff.directory(details)),
+    }
+    main |= {0x8825: long(gps)}
+    if version:
+        main[0xC612] = (BYTE, bytes([1, 6, 0, 0]))
+    path.write_bytes(tiff.finish(tiff.directory(main)))
+    return path
+
+
 def picture() -> np.ndarray:
     return makers.enlarged(makers.moving(makers.scene())[6])
 
@@ -38,7 +130,7 @@ def pair(folder, stem="IMG_0001", **options):
     """A DNG with a full preview, and its clip."""
     still, _ = makers.apple_pair(folder, stem=stem)
     still.unlink()
-    return raws.dng(folder / f"{stem}.DNG", preview=raws.jpeg(picture()), **options)
+    return dng(folder / f"{stem}.DNG", preview=jpeg(picture()), **options)
 
 
 @pytest.mark.parametrize("given", ["still", "video", "stem", "folder"])
@@ -48,7 +140,7 @@ def test_the_full_preview_is_the_key_photo(tmp_path, given):
     paths = {"still": photo, "video": video, "stem": photo.with_suffix(""), "folder": tmp_path}
     live = open_live_photo(paths[given])
     assert (live.kind, live.still.path, live.clip.path) == ("apple-pair", photo, video)
-    assert (live.still.width, live.still.height) == raws.RAW_SIZE
+    assert (live.still.width, live.still.height) == RAW_SIZE
     assert np.abs(live.still.pixels().astype(int) - picture()).mean() < 3
     assert live.notes[0].startswith("the key photo is the preview in a raw photo (DNG), 384 x 288")
 
@@ -66,9 +158,7 @@ def test_its_metadata_are_the_raw_photos(tmp_path):
 
 def test_a_preview_that_was_turned_already_is_not_turned_again(tmp_path):
     upright = np.rot90(picture(), -1)
-    path = raws.dng(
-        tmp_path / "a.DNG", preview=raws.jpeg(upright), preview_size=(288, 384), orientation=6
-    )
+    path = dng(tmp_path / "a.DNG", preview=jpeg(upright), preview_size=(288, 384), orientation=6)
     still = read_still(path)
     assert (still.width, still.height, still.orientation) == (288, 384, 1)
     assert np.abs(still.pixels().astype(int) - upright).mean() < 3
@@ -77,16 +167,16 @@ def test_a_preview_that_was_turned_already_is_not_turned_again(tmp_path):
 @pytest.mark.parametrize("icc", ["p3", None])
 def test_its_colours_are_the_previews(tmp_path, icc):
     options = {"icc_profile": makers.rgb_profile(icc)} if icc else {}
-    preview = raws.jpeg(picture(), **options)
-    still = read_still(raws.dng(tmp_path / "a.DNG", preview=preview, colour=3))
+    preview = jpeg(picture(), **options)
+    still = read_still(dng(tmp_path / "a.DNG", preview=preview, colour=3))
     assert still.colour.name == ("Display P3" if icc else "sRGB")
     assert any("wide colour space" in note for note in still.notes) == (icc is None)
 
 
 @pytest.mark.parametrize(("size", "found"), [(None, "no preview"), ((192, 144), "192 x 144")])
 def test_a_thumbnail_is_never_the_key_photo(tmp_path, size, found):
-    preview = raws.jpeg(picture(), size) if size else None
-    path = raws.dng(tmp_path / "a.DNG", preview=preview, preview_size=size or (1, 1))
+    preview = jpeg(picture(), size) if size else None
+    path = dng(tmp_path / "a.DNG", preview=preview, preview_size=size or (1, 1))
     with Image.open(path) as image:  # what any reader of TIFFs would take
         assert image.size == (48, 36)
     with pytest.raises(UnsupportedFileError, match=rf"a raw photo \(DNG\) .*{found}.*JPEG or HEIC"):
@@ -96,8 +186,8 @@ def test_a_thumbnail_is_never_the_key_photo(tmp_path, size, found):
 def test_nine_tenths_are_full_and_less_is_not(tmp_path):
     for share, serves in ((0.9, True), (0.85, False)):
         size = (round(384 * share + 0.4), round(288 * share))
-        preview = raws.jpeg(picture(), size)
-        path = raws.dng(tmp_path / "a.DNG", preview=preview, preview_size=size)
+        preview = jpeg(picture(), size)
+        path = dng(tmp_path / "a.DNG", preview=preview, preview_size=size)
         if serves:
             assert read_still(path).width == size[0]
         else:
@@ -112,7 +202,7 @@ def test_a_raw_photo_is_recognised_by_its_bytes(tmp_path):
         assert (Source.whole(path).kind, raw_kind(Source.whole(path))) == ("still", kind)
         with pytest.raises(UnsupportedFileError, match=rf"a raw photo \({kind}\)"):
             open_live_photo(path)
-    path = raws.dng(tmp_path / "b.tif", version=False)
+    path = dng(tmp_path / "b.tif", version=False)
     assert raw_kind(Source.whole(path)) == "TIFF"  # its picture is a sensor's
 
 
@@ -125,7 +215,7 @@ def test_a_suffix_helps_with_a_bare_tiff_and_nothing_else(tmp_path):
 
 
 def test_a_raf_shows_its_own_preview(tmp_path):
-    preview = raws.jpeg(np.zeros((64, 3840, 3), np.uint8), exif=makers.make_exif(model="X"))
+    preview = jpeg(np.zeros((64, 3840, 3), np.uint8), exif=makers.make_exif(model="X"))
     head = b"FUJIFILMCCD-RAW ".ljust(84, b"\0") + struct.pack(">II", 100, len(preview))
     (tmp_path / "a.RAF").write_bytes(head.ljust(100, b"\0") + preview)
     still = read_still(tmp_path / "a.RAF")
@@ -152,7 +242,7 @@ def test_a_heic_or_jpeg_of_the_same_name_comes_first(tmp_path):
 
 def test_a_raw_photo_without_a_preview_is_no_half_of_anothers_clip(tmp_path):
     pair(tmp_path, identifier=None)
-    raws.dng(tmp_path / "IMG_0001.DNG")
+    dng(tmp_path / "IMG_0001.DNG")
     with pytest.raises(UnsupportedFileError, match="IMG_0001.DNG: a raw photo"):
         open_live_photo(tmp_path / "IMG_0001.MOV")
     makers.save_still(tmp_path / "IMG_0001.JPG", picture(), exif=makers.make_exif())
@@ -164,7 +254,7 @@ def test_a_raw_photo_without_a_preview_is_no_half_of_anothers_clip(tmp_path):
 def test_every_command_works_or_says_why_not(tmp_path, command, whole):
     photo = pair(tmp_path)
     if not whole:
-        raws.dng(photo)
+        dng(photo)
     options = ["--to", "google"] if command == "convert" else []
     done = CliRunner().invoke(cli.app, [command, str(photo), *options])
     if not whole:
@@ -188,9 +278,7 @@ def test_a_converted_raw_photo_is_its_preview_with_all_metadata(tmp_path):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_damage_raises_our_errors_alone(tmp_path, seed):
-    whole = bytearray(
-        raws.dng(tmp_path / "a.DNG", preview=raws.jpeg(picture(), (96, 72))).read_bytes()
-    )
+    whole = bytearray(dng(tmp_path / "a.DNG", preview=jpeg(picture(), (96, 72))).read_bytes())
     rng = np.random.default_rng(seed)
     for case in range(25):
         data = bytearray(whole)
@@ -206,6 +294,6 @@ def test_damage_raises_our_errors_alone(tmp_path, seed):
 
 
 def test_a_broken_preview_is_named(tmp_path):
-    path = raws.dng(tmp_path / "a.DNG", preview=raws.jpeg(picture())[:-900])
+    path = dng(tmp_path / "a.DNG", preview=jpeg(picture())[:-900])
     with pytest.raises(DamagedFileError, match="a.DNG: "):
         read_still(path).pixels()
