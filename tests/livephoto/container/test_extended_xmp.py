@@ -10,6 +10,7 @@ from support import makers
 
 from livemoments.errors import PairingError
 from livemoments.livephoto import open_live_photo
+from livemoments.livephoto.checking.check import check_file
 from livemoments.livephoto.container.extended_xmp import (
     EXTENSION_NAME,
     extension_of,
@@ -77,6 +78,8 @@ def test_a_clip_is_found_by_the_extension(tmp_path, room, backwards):
     live = open_live_photo(photo(tmp_path / "a.jpg", words, stored, clip=clip))
     assert live.key_time_source == "XMP presentation timestamp" and live.key_time_s == 0.4
     assert live.notes == ("the clip has no sound",)
+    found = {each.rule: each for each in check_file(tmp_path / "a.jpg").findings}
+    assert "in the extended XMP alone" in found["XMP marks a motion photo"].found
 
 
 def test_the_name_may_be_an_element_or_in_small_letters():

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,19 @@ def test_every_command_works_or_says_why_not(tmp_path, command, whole):
         assert "21 rules hold, 2 broken" in done.stdout
     else:
         assert done.exit_code == 0, done.output
+
+
+def test_in_an_archive_it_is_the_same(tmp_path):
+    photo = pair(tmp_path)
+    thumbnail_only = dng(tmp_path / "b.DNG")
+    for name, still in (("a.livp", photo), ("b.livp", thumbnail_only)):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.write(still, "a.DNG")
+            archive.write(photo.with_suffix(".MOV"), "a.MOV")
+    live = open_live_photo(tmp_path / "a.livp")
+    assert live.still.width == 384 and "a raw photo (DNG)" in live.notes[0]
+    with pytest.raises(UnsupportedFileError, match=r"b.livp: a raw photo \(DNG\)"):
+        open_live_photo(tmp_path / "b.livp")
 
 
 def test_a_converted_raw_photo_is_its_preview_with_all_metadata(tmp_path):

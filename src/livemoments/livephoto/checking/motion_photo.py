@@ -175,6 +175,8 @@ def _wrapper(photo: _Photo) -> Verdict:
 def _marked(photo: _Photo) -> Verdict:
     name = "MicroVideo" if photo.micro else "MotionPhoto"
     value = (photo.camera or {}).get(name)
+    if value is None and photo.facts.promises_clip:
+        return False, f"{name} is stated in the extended XMP alone, where few readers look"
     return value == "1", f"{name} is {value or 'not stated'}"
 
 

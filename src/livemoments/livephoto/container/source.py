@@ -129,10 +129,10 @@ class Source:
                 length = file.seek(0, os.SEEK_END)
         except (OSError, ValueError) as error:
             raise _cannot_open(path, error) from error
+        if path.name.endswith(ICLOUD) and (length == 0 or head.startswith(ICLOUD_MAGIC)):
+            raise MissingFileError(f"{path}: {IN_ICLOUD}")
         if length == 0:
             raise DamagedFileError(f"{path.name}: the file is empty (0 bytes); copy it again")
-        if path.name.endswith(ICLOUD) and head.startswith(ICLOUD_MAGIC):
-            raise MissingFileError(f"{path}: {IN_ICLOUD}")
         return cls(path=path, start=0, length=length, head=head)
 
     @property

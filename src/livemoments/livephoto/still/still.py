@@ -154,9 +154,10 @@ def read_still(path: Path, data: bytes | None = None, file: Source | None = None
             without a full-size preview.
     """
     file = file or Source.whole(path)
-    kind = raw_kind(file) if data is None else None
+    source = file if data is None else Source(path=path, start=0, length=len(data), data=data)
+    kind = raw_kind(source)
     if kind is not None:
-        preview = read_preview(file, kind)
+        preview = read_preview(source, kind)
         return replace(read_still(path, preview.data, file), notes=preview.notes)
     with opened(path, data, file) as image:
         info = image.info
@@ -175,7 +176,7 @@ def read_still(path: Path, data: bytes | None = None, file: Source | None = None
             colour=_colour(image),
             exif=exif,
             xmp=_bytes(info.get("xmp")),
-            xmp_extension=_extension(image, path, data, file),
+            xmp_extension=_extension(image, source),
             iptc=iptc_of(info.get("photoshop")),
             orientation=orientation,
             make=_text(tags.get(ExifTags.Base.Make)),
@@ -319,12 +320,11 @@ def _raw_exif(image: Image.Image) -> bytes | None:
     return exif.removeprefix(EXIF_PREFIX) if exif else None
 
 
-def _extension(image: Image.Image, path: Path, data: bytes | None, file: Source) -> bytes | None:
+def _extension(image: Image.Image, source: Source) -> bytes | None:
     """Return the extension of a JPEG's XMP, which Pillow passes over; None where there is none."""
     xmp = _bytes(image.info.get("xmp"))
     if FORMATS[image.format or ""] != "JPEG" or not names_extension(xmp):
         return None
-    source = file if data is None else Source(path=path, start=0, length=len(data), data=data)
     with source.open(bounded=True) as stream:
         return extension_of(segments(stream), xmp)
 
