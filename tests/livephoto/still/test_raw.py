@@ -88,6 +88,7 @@ def dng(
     version: bool = True,
     note: bytes | None = None,
     colour: int | None = None,
+    photometric: int = 6,
 ) -> Path:
     """Write a DNG: a thumbnail that Pillow can read first, then the raw picture, then a preview."""
     tiff = Tiff()
@@ -102,7 +103,11 @@ def dng(
     if preview is not None:
         width, height = preview_size
         shown = {0x00FE: long(1), 0x0100: short(width), 0x0101: short(height), 0x0103: short(7)}
-        shown |= {0x0106: short(6), 0x0111: long(tiff.put(preview)), 0x0117: long(len(preview))}
+        shown |= {
+            0x0106: short(photometric),
+            0x0111: long(tiff.put(preview)),
+            0x0117: long(len(preview)),
+        }
         if colour is not None:
             shown[0xC71A] = long(colour)
         below.append(tiff.directory(shown))
@@ -181,6 +186,19 @@ def test_a_thumbnail_is_never_the_key_photo(tmp_path, size, found):
     with Image.open(path) as image:  # what any reader of TIFFs would take
         assert image.size == (48, 36)
     with pytest.raises(UnsupportedFileError, match=rf"a raw photo \(DNG\) .*{found}.*JPEG or HEIC"):
+        read_still(path)
+
+
+@pytest.mark.parametrize("photometric", [52527, 51177, 34892])
+def test_masks_depth_and_sensors_values_are_no_preview(tmp_path, photometric):
+    path = dng(tmp_path / "a.DNG", preview=jpeg(picture()), photometric=photometric)
+    with pytest.raises(UnsupportedFileError, match="no preview"):
+        read_still(path)
+
+
+def test_a_grey_jpeg_is_no_preview(tmp_path):
+    path = dng(tmp_path / "a.DNG", preview=jpeg(picture()[..., 0]))
+    with pytest.raises(UnsupportedFileError, match="no preview"):
         read_still(path)
 
 

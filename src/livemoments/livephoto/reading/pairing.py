@@ -178,17 +178,20 @@ def find_clip(still: Still, known: KnownFolder | None = None) -> EmbeddedClip | 
     embedded = find_embedded_clip(still.source, still.motion_facts)
     if embedded is not None:
         return embedded
-    pair, failure = None, None
     try:
         pair = find_video(still, known)
-    except PairingError as error:
-        failure = error
-    if pair is None or pair.by_name:
-        embedded = find_unannounced_clip(still.source, still.motion_facts)
-    if embedded is not None:
-        return embedded
-    if pair is None:
-        raise failure or PairingError(f"{still.name}: no video next to it")
+    except InputError as error:
+        found = find_unannounced_clip(still.source, still.motion_facts)
+        if found is not None:
+            return found
+        if not isinstance(error, PairingError) or not still.motion_facts.switched_off:
+            raise
+        raise PairingError(
+            f"{error}; its XMP states that its motion is switched off (MotionPhoto 0), so none was"
+            " looked for behind the picture: switch it on in the gallery"
+        ) from error
+    if pair.by_name:
+        return find_unannounced_clip(still.source, still.motion_facts) or pair
     return pair
 
 

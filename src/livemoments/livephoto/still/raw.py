@@ -40,6 +40,7 @@ DNG_VERSION, CROP_SIZE, PREVIEW_COLOUR = 0xC612, 0xC620, 0xC71A
 PANASONIC_JPEG = 0x002E
 INTEROPERABILITY = 0xA005  # a pointer, whose directory does not come along
 MOSAIC, LINEAR_RAW = 32803, 34892  # photometric interpretations of a sensor's values
+COLOURED = (0, 2, 6)  # of previews: unstated, RGB, YCbCr; masks of skin and sky have others
 # Compressions of makers: Sony, Samsung, Nikon, Kodak, Pentax.
 RAW_COMPRESSIONS = {32767, 32770, 34713, 65000, 65535}
 JPEGS = {6, 7}  # compressions
@@ -175,7 +176,7 @@ def _previews(
             places.append((each.number(JPEG_START), each.number(JPEG_LENGTH), each))
         strips, sizes = each.numbers(STRIPS), each.numbers(STRIP_SIZES)
         if each.number(COMPRESSION) in JPEGS and len(strips) == len(sizes) == 1:
-            if each.number(PHOTOMETRIC) not in (MOSAIC, LINEAR_RAW):
+            if each.number(PHOTOMETRIC) in COLOURED:
                 places.append((strips[0], sizes[0], each))
     for start, size, directory in places:
         if not 0 < start < start + size <= length:
@@ -194,8 +195,8 @@ def _picture_size(stream: ByteStream, start: int) -> tuple[int, int] | None:
         return None
     for part in segments(stream, start):
         if part.marker in FRAME_HEADERS and len(part.payload) >= 6:
-            bits, height, width = struct.unpack_from(">BHH", part.payload)
-            return (width, height) if bits == 8 and width and height else None
+            bits, height, width, channels = struct.unpack_from(">BHHB", part.payload)
+            return (width, height) if (bits, channels) == (8, 3) and width and height else None
     return None
 
 
