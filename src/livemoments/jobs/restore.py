@@ -1,6 +1,6 @@
 """Restore one moment of a Live Photo, from file to file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def restore_file(
     if progress:
         progress("writing", 1, 1)
     return RestoredFile(
-        written=written,
+        written=replace(written, notes=(*live.still.notes, *written.notes)),
         time_s=time_s,
         key_time_s=live.key_time_s,
         chosen_as_best=choice.best,

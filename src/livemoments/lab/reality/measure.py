@@ -28,7 +28,7 @@ from livemoments.lab.reality.report import ClipReality, Range, Reality
 from livemoments.lab.training.data import realesrgan
 from livemoments.lab.training.data.degrade import PRESETS, Degrader, check_preset, draw_live_photo
 from livemoments.livephoto import LivePhoto, open_live_photo
-from livemoments.livephoto.reading.pairing import STILL_SUFFIXES
+from livemoments.livephoto.reading.neighbours import STILL_SUFFIXES
 from livemoments.progress import Progress, Stages
 
 # live-photo-x2 is live-photo at another scale, and the scale is the clip's here.

@@ -10,17 +10,11 @@ from livemoments.livephoto.checking.findings import Finding, failed
 from livemoments.livephoto.checking.motion_photo import check_motion_photo
 from livemoments.livephoto.checking.movie import check_movie
 from livemoments.livephoto.container.source import Source
-from livemoments.livephoto.metadata.xmp import parse_motion_facts
-from livemoments.livephoto.reading.motion_photo import find_embedded_clip
+from livemoments.livephoto.reading.identifiers import same_identifier
+from livemoments.livephoto.reading.identifiers import still_identifier as identifier_of
+from livemoments.livephoto.reading.motion_photo import EmbeddedClip
 from livemoments.livephoto.reading.packages import in_pvt, pvt_notes, unpack
-from livemoments.livephoto.reading.pairing import (
-    Pair,
-    find_still,
-    find_video,
-    resolve,
-    same_identifier,
-)
-from livemoments.livephoto.reading.pairing import still_identifier as identifier_of
+from livemoments.livephoto.reading.pairing import Pair, find_clip, find_still, resolve
 from livemoments.livephoto.still.still import read_still
 
 APPLE, MOTION_PHOTO, MICRO_VIDEO = "Apple Live Photo", "Motion Photo", "MicroVideo"
@@ -102,16 +96,15 @@ def check_file(path: Path, video: Path | None = None) -> CheckedFile:
     if file.kind == "video":
         return _checked_pair(find_still(file))
     still = read_still(photo, file=file)
-    facts = parse_motion_facts(still.xmp)
-    embedded = find_embedded_clip(still.source, facts)
-    if embedded is not None:
-        return _checked_motion_photo(photo, embedded.kind, embedded.source)
     try:
-        return _checked_pair(find_video(still))
+        found = find_clip(still)
     except PairingError:
-        if not facts.promises_clip:
+        if not still.motion_facts.promises_clip:
             raise
-    return _checked_motion_photo(photo, "google-motion-photo", None)
+        return _checked_motion_photo(photo, "google-motion-photo", None)
+    if isinstance(found, EmbeddedClip):
+        return _checked_motion_photo(photo, found.kind, found.source)
+    return _checked_pair(found)
 
 
 def _checked_motion_photo(photo: Path, kind: str, clip: Source | None) -> CheckedFile:

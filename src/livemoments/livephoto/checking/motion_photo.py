@@ -21,15 +21,9 @@ from livemoments.livephoto.checking.samsung import check_trailer
 from livemoments.livephoto.container.boxes import Box, find_box, iter_boxes
 from livemoments.livephoto.container.jpeg_parts import picture_end
 from livemoments.livephoto.container.source import Source
-from livemoments.livephoto.metadata.xmp import (
-    CAMERA,
-    ContainerItem,
-    MotionFacts,
-    harmless_text,
-    parse_motion_facts,
-)
+from livemoments.livephoto.metadata.xmp import CAMERA, ContainerItem, MotionFacts, harmless_text
 from livemoments.livephoto.movie.video import Clip, open_clip
-from livemoments.livephoto.reading.motion_photo import find_embedded_clip
+from livemoments.livephoto.reading.motion_photo import find_embedded_clip, find_unannounced_clip
 from livemoments.livephoto.reading.samsung import read_trailer
 from livemoments.livephoto.still.still import read_still
 from livemoments.livephoto.writing.motion_photo_track import stated_time_us
@@ -134,8 +128,8 @@ def check_motion_photo(path: Path) -> list[Finding]:
 
 def _read(path: Path) -> _Photo:
     still, source = read_still(path), Source.whole(path)
-    facts = parse_motion_facts(still.xmp)
-    embedded = find_embedded_clip(source, facts)
+    facts = still.motion_facts
+    embedded = find_embedded_clip(source, facts) or find_unannounced_clip(source, facts)
     return _Photo(
         source=source,
         format=still.format,
@@ -181,6 +175,8 @@ def _wrapper(photo: _Photo) -> Verdict:
 def _marked(photo: _Photo) -> Verdict:
     name = "MicroVideo" if photo.micro else "MotionPhoto"
     value = (photo.camera or {}).get(name)
+    if value is None and photo.facts.promises_clip:
+        return False, f"{name} is stated in the extended XMP alone, where few readers look"
     return value == "1", f"{name} is {value or 'not stated'}"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from livemoments.errors import DamagedFileError
+from livemoments.livephoto.container.extended_xmp import EXTENSION_NAME, names_extension
 from livemoments.livephoto.container.jpeg_parts import (
     APP0,
     APP1,
@@ -26,7 +27,6 @@ from livemoments.livephoto.container.mpf import MPF_NAME, TIFF_AT, further_pictu
 from livemoments.livephoto.metadata.xmp import ContainerItem
 
 EXIF_NAME = b"Exif\0\0"
-EXTENSION_NAME = b"http://ns.adobe.com/xmp/extension/\0"
 HONOR_NAME = b"LivePhoto\0"  # of a segment that promises a clip in this file
 
 
@@ -66,11 +66,18 @@ def split_jpeg(data: bytes) -> JpegParts:
     return JpegParts(segments=tuple(data[s.start : s.end] for s in found), picture=picture)
 
 
-def with_metadata(parts: JpegParts, *, exif: bytes | None, xmp: bytes | None) -> JpegParts:
+def with_metadata(
+    parts: JpegParts,
+    *,
+    exif: bytes | None,
+    xmp: bytes | None,
+    extension: Sequence[bytes] | None = None,
+) -> JpegParts:
     """Put this EXIF and this XMP (None: none) into a JPEG, in the places of its own.
 
     exif is TIFF bytes of at most JPEG_EXIF_ROOM (still/encode.py), xmp a packet of at most
-    JPEG_XMP_ROOM; without one, a packet's extension goes too.
+    JPEG_XMP_ROOM. extension is the segments of the packet's extension; None: those that are there.
+    An extension that the packet does not name goes.
     """
     segments = [each for each in parts.segments if not each.startswith(HONOR_NAME, 4)]
     if exif != _joined(segments, EXIF_NAME):
@@ -79,8 +86,11 @@ def with_metadata(parts: JpegParts, *, exif: bytes | None, xmp: bytes | None) ->
     if xmp != _joined(segments, XMP_NAME):
         names = [index for index, each in enumerate(segments) if _is(each, EXIF_NAME)]
         segments = _put(segments, XMP_NAME, xmp, names[-1] + 1 if names else 0)
-    if xmp is None:
+    if extension is not None or not names_extension(xmp):
         segments = [each for each in segments if not _is(each, EXTENSION_NAME)]
+    if extension is not None and names_extension(xmp):
+        at = next(index for index, each in enumerate(segments) if _is(each, XMP_NAME)) + 1
+        segments[at:at] = extension
     return replace(parts, segments=tuple(segments))
 
 

@@ -19,6 +19,22 @@ STILL_BRANDS |= {b"avif", b"avis", b"miaf"}
 QUICKTIME_STARTS = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 STILL_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM")
 ARCHIVE_MAGIC = b"PK\x03\x04"
+# Raw photos that do not call themselves a TIFF: where in the file their mark stands, and which.
+RAW_MARKS = {
+    "RAF": (0, (b"FUJIFILMCCD-RAW",)),
+    "CR3": (4, (b"ftypcrx ",)),
+    "CR2": (8, (b"CR\x02",)),
+    "ORF": (0, (b"IIRO", b"IIRS", b"MMOR")),
+    "RW2": (0, (b"IIU\0",)),
+    "CRW": (6, (b"HEAPCCDR",)),
+    "MRW": (0, (b"\0MRM",)),
+    "X3F": (0, (b"FOVb",)),
+}
+RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".raf"}
+RAW_SUFFIXES |= {".orf", ".rw2", ".rwl", ".pef", ".srw", ".x3f", ".3fr", ".iiq", ".mrw", ".erf"}
+ICLOUD = ".icloud"  # ends the name of what stands for a file that was not downloaded
+ICLOUD_MAGIC = b"bplist"
+IN_ICLOUD = "it is in iCloud and not on this computer; download it first"
 
 
 class ByteStream(Protocol):
@@ -113,6 +129,8 @@ class Source:
                 length = file.seek(0, os.SEEK_END)
         except (OSError, ValueError) as error:
             raise _cannot_open(path, error) from error
+        if path.name.endswith(ICLOUD) and (length == 0 or head.startswith(ICLOUD_MAGIC)):
+            raise MissingFileError(f"{path}: {IN_ICLOUD}")
         if length == 0:
             raise DamagedFileError(f"{path.name}: the file is empty (0 bytes); copy it again")
         return cls(path=path, start=0, length=length, head=head)
@@ -154,6 +172,8 @@ def kind_of(head: bytes) -> FileKind:
     """Tell a still from a video by its first bytes."""
     if head.startswith(STILL_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return "still"
+    if raw_mark(head):
+        return "still"
     if head.startswith(ARCHIVE_MAGIC):
         return "archive"
     if head[4:8] == b"ftyp":
@@ -161,6 +181,19 @@ def kind_of(head: bytes) -> FileKind:
     if head[4:8] in QUICKTIME_STARTS or video_format(head) != "mov":
         return "video"
     return "other"
+
+
+def raw_mark(head: bytes) -> str | None:
+    """Name the kind of raw photo by a file's first bytes; None for others, and for plain TIFFs."""
+    for kind, (at, marks) in RAW_MARKS.items():
+        if head[at:].startswith(marks) and (kind != "CR2" or head[:4] == b"II*\0"):
+            return kind
+    return None
+
+
+def icloud_names(name: str) -> tuple[str, str]:
+    """Return what a file that is in iCloud only may be called in its folder."""
+    return f".{name}{ICLOUD}", f"{name}{ICLOUD}"
 
 
 def video_format(head: bytes) -> str:
@@ -178,6 +211,8 @@ def video_format(head: bytes) -> str:
 
 def _cannot_open(path: Path, error: Exception) -> MissingFileError:
     if isinstance(error, FileNotFoundError):
+        if any(os.path.exists(path.parent / name) for name in icloud_names(path.name)):
+            return MissingFileError(f"{path}: {IN_ICLOUD}")
         return MissingFileError(f"{path}: no such file")
     reason = getattr(error, "strerror", None) or str(error)
     return MissingFileError(f"{path}: cannot be opened ({reason})")

@@ -3,6 +3,7 @@
 Google Motion Photo 1.0 and MicroVideo v1: developer.android.com/media/platform/motion-photo-format
 """
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ OPLUS = "http://ns.oplus.com/photos/1.0/camera/"  # OPPO, OnePlus, realme
 VIVO = "http://ns.vivo.com/photos/1.0/camera/"
 XIAOMI = "http://ns.xiaomi.com/photos/1.0/camera/"
 MAX_XMP = 1024 * 1024
+# Of an extension, values so long hold a picture or a depth map, no word about a clip.
+RUN = re.compile(rb"[A-Za-z0-9+/=\s]{64,}")
+LONGEST_WORD = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,7 @@ class MotionFacts:
     """What XMP says about a clip inside the photo; nothing here is verified yet."""
 
     motion_photo: bool = False  # camera:MotionPhoto is 1
+    switched_off: bool = False  # camera:MotionPhoto is 0: its owner wants no clip to be seen
     micro_video: bool = False  # camera:MicroVideo is 1 (the form before version 1.0)
     # Bytes from the clip's first byte to the end of the file, or None.
     micro_video_offset: int | None = None
@@ -54,12 +59,18 @@ class MotionFacts:
         return None
 
 
-def parse_motion_facts(xmp: bytes | None) -> MotionFacts:
-    """Read a packet of XMP; a packet that is absent, hostile or broken yields no facts."""
-    root = _parse(xmp)
-    if root is None:
-        return MotionFacts()
-    values = dict(_values(root))
+def parse_motion_facts(xmp: bytes | None, extension: bytes | None = None) -> MotionFacts:
+    """Read a packet of XMP; a packet that is absent, hostile or broken yields no facts.
+
+    Args:
+        xmp: The main packet, whose words come before those of its extension.
+        extension: The extension's packet (container/extended_xmp.py).
+    """
+    packets = (xmp, _without_pictures(extension) if extension else None)
+    roots = [root for root in map(_parse, packets) if root is not None]
+    values: dict[str, str] = {}
+    for root in roots:
+        values = dict(_values(root)) | values
     stamps = [
         _number(values.get(name))
         for name in (
@@ -70,13 +81,19 @@ def parse_motion_facts(xmp: bytes | None) -> MotionFacts:
     ]
     return MotionFacts(
         motion_photo=values.get(f"{{{CAMERA}}}MotionPhoto") == "1",
+        switched_off=values.get(f"{{{CAMERA}}}MotionPhoto") == "0",
         micro_video=values.get(f"{{{CAMERA}}}MicroVideo") == "1",
         micro_video_offset=_number(values.get(f"{{{CAMERA}}}MicroVideoOffset")),
         timestamp_us=next((stamp for stamp in stamps if stamp is not None and stamp >= 0), None),
-        items=tuple(_items(root)),
+        items=next((items for items in map(tuple, map(_items, roots)) if items), ()),
         oplus_video_length=_number(values.get(f"{{{OPLUS}}}VideoLength")),
         namespaces=frozenset(name[1:].split("}")[0] for name in values if name.startswith("{")),
     )
+
+
+def _without_pictures(packet: bytes) -> bytes:
+    """Empty the values of a packet that hold pictures, so that its words can be read."""
+    return RUN.sub(lambda run: run[0] if len(run[0]) < LONGEST_WORD else b"", packet)
 
 
 def harmless_text(xmp: bytes | None) -> str | None:

@@ -56,7 +56,7 @@ def read_movie(source: Source) -> MovieFacts:
             timescale = _timescale(_payload(stream, moov, "mvhd"))
             tracks = tuple(_iter_tracks(stream, moov, timescale))
             cut = not all(box.complete for box in iter_boxes(stream, 0, source.length))
-            return MovieFacts(tracks=tracks, metadata=_metadata(stream, moov), cut_short=cut)
+            return MovieFacts(tracks=tracks, metadata=movie_texts(stream, moov), cut_short=cut)
         except UnsupportedFileError as error:
             raise UnsupportedFileError(f"{source.name}: {error}") from error
         except (DamagedFileError, struct.error) as error:
@@ -166,8 +166,8 @@ def first_sample(stream: ByteStream, trak: Box) -> tuple[int, int] | None:
     return struct.unpack_from(width, offsets, 8)[0], size
 
 
-def _metadata(stream: ByteStream, moov: Box) -> dict[str, str]:
-    """QuickTime 'mdta' keys of a movie with text or number values.
+def movie_texts(stream: ByteStream, moov: Box) -> dict[str, str]:
+    """Return the QuickTime 'mdta' keys of a movie with text or number values.
 
     Apple keeps them in moov/meta; ffmpeg writes moov/udta/meta.
     """

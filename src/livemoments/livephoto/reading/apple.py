@@ -37,7 +37,12 @@ class StillImageTime:
 
 def movie_identifier(movie: MovieFacts) -> str | None:
     """Return the content identifier of a MOV, or None."""
-    return _in_one_line(movie.metadata.get(CONTENT_IDENTIFIER, ""))
+    return identifier_in(movie.metadata)
+
+
+def identifier_in(texts: dict[str, str]) -> str | None:
+    """Return the content identifier among a movie's texts, or None."""
+    return _in_one_line(texts.get(CONTENT_IDENTIFIER, ""))
 
 
 def still_image_time(source: Source, movie: MovieFacts) -> StillImageTime | None:

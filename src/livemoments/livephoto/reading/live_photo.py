@@ -124,7 +124,7 @@ def same_shape(still: Still, clip: Clip) -> bool:
 
 def unusual(still: Still, clip: Clip) -> tuple[str, ...]:
     """List what is unusual about a still and a clip, whatever holds them."""
-    notes = []
+    notes = list(still.notes)
     # The standard-gamut primaries differ too little to speak of.
     wide = still.colour.name != "sRGB" or clip.colour.primaries_name in ("p3", "bt2020")
     if clip.video_tracks > 1:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from livemoments.errors import InputError
 from livemoments.livephoto.container.boxes import find_box, iter_boxes, media_end
-from livemoments.livephoto.container.jpeg_parts import picture_end
+from livemoments.livephoto.container.jpeg_parts import START, picture_end
 from livemoments.livephoto.container.source import ByteStream, Source
 from livemoments.livephoto.metadata.xmp import MotionFacts
+from livemoments.livephoto.movie.tracks import read_movie
 from livemoments.livephoto.reading.huawei import (
     LiveFooter,
     before_private_box,
@@ -26,6 +28,8 @@ from livemoments.livephoto.reading.vivo import photo_tail
 SEARCH_CHUNK = 1 << 20
 # A search looks at so many places that could be a video's start; their first box is a short one.
 MAX_TRIES = 50
+# What the file of a HEIC has at its top.
+PICTURE_BOXES = {b"ftyp", b"meta", b"mdat", b"free", b"skip", b"idat", b"moov", b"uuid"}
 FIRST_BOX = re.compile(rb"\0\0[\0-\x0f][\0-\xff]ftyp")
 
 
@@ -44,7 +48,8 @@ def find_embedded_clip(photo: Source, facts: MotionFacts) -> EmbeddedClip | None
     """Find the clip inside a photo, or None where there is none.
 
     Order: the 'mpvd' box (HEIC), Samsung's trailer, Huawei's and Honor's footer, XMP's lengths,
-    and last any MP4 behind the picture. XMP alone does not make a motion photo, nor does a footer.
+    and last, where one of these promises it, any MP4 behind the picture. XMP alone does not make a
+    motion photo, nor does a footer.
     """
     footer = read_footer(photo)
     with photo.open() as stream:
@@ -63,6 +68,49 @@ def find_embedded_clip(photo: Source, facts: MotionFacts) -> EmbeddedClip | None
     return replace(found, stated=(*stated, *tail_times(photo_tail(photo))))
 
 
+def find_unannounced_clip(photo: Source, facts: MotionFacts) -> EmbeddedClip | None:
+    """Find a clip behind a JPEG's or a HEIC's picture of which nothing in the file speaks.
+
+    Programs lose the XMP of a motion photo and leave the clip. Only a whole movie with pictures
+    counts, and none in a photo whose XMP says that its clip is switched off.
+    """
+    if facts.switched_off:
+        return None
+    with photo.open() as stream:
+        end = _end_of_picture(photo, stream)
+        for start in _possible_starts(stream, end, photo.length) if end else ():
+            if not _video_at(stream, start, photo.length):
+                continue
+            source = _slice(photo, stream, start, photo.length)
+            if _shows_pictures(source):
+                note = "nothing in the file announces a clip; one was found behind the picture"
+                return EmbeddedClip(source=source, kind="google-motion-photo", notes=(note,))
+    return None
+
+
+def _end_of_picture(photo: Source, stream: ByteStream) -> int | None:
+    """Return the byte behind a JPEG's or a HEIC's picture; None of others, or where it has none."""
+    stream.seek(0)
+    head = stream.read(12)
+    if head.startswith(START):
+        return picture_end(stream, photo.length)
+    if head[4:8] != b"ftyp":
+        return None
+    end = 0
+    for box in iter_boxes(stream, 0, photo.length):
+        if box.type not in PICTURE_BOXES or (box.type == b"ftyp" and box.start):
+            break
+        end = box.end
+    return end
+
+
+def _shows_pictures(clip: Source) -> bool:
+    try:
+        return any(track.handler == "vide" for track in read_movie(clip).tracks)
+    except InputError:
+        return False
+
+
 def _in_box_or_trailer(
     photo: Source, stream: ByteStream, facts: MotionFacts
 ) -> EmbeddedClip | None:
@@ -71,6 +119,8 @@ def _in_box_or_trailer(
     if boxed is not None and _video_at(stream, boxed.payload, boxed.end):
         kind = "samsung" if blocks else "google-motion-photo"
         found = EmbeddedClip(source=_slice(photo, stream, boxed.payload, boxed.end), kind=kind)
+        if not blocks and not facts.promises_clip:
+            found = replace(found, notes=("no XMP announces the clip in the HEIC's 'mpvd' box",))
         return _with_length_note(found, photo, facts)
     block = motion_photo_block(blocks)
     if block is not None and _video_at(stream, block.start, block.start + block.length):

@@ -8,9 +8,13 @@ import numpy as np
 
 from livemoments.errors import MissingFileError, PairingError, UnsupportedFileError
 from livemoments.livephoto.container.source import FileKind, Source
-from livemoments.livephoto.metadata.xmp import MotionFacts, parse_motion_facts
 from livemoments.livephoto.movie.video import Clip, open_clip
 from livemoments.livephoto.reading.apple import StillImageTime, key_transform, still_image_time
+from livemoments.livephoto.reading.identifiers import (
+    same_identifier,
+    still_identifier,
+    video_identifier,
+)
 from livemoments.livephoto.reading.key_time import (
     MATCHED,
     KeyTime,
@@ -20,17 +24,9 @@ from livemoments.livephoto.reading.key_time import (
     tail_times,
 )
 from livemoments.livephoto.reading.live_photo import LivePhoto, same_shape, unusual
-from livemoments.livephoto.reading.motion_photo import EmbeddedClip, find_embedded_clip
+from livemoments.livephoto.reading.motion_photo import EmbeddedClip
 from livemoments.livephoto.reading.packages import in_pvt, pvt_notes, unpack
-from livemoments.livephoto.reading.pairing import (
-    Pair,
-    find_still,
-    find_video,
-    resolve,
-    same_identifier,
-    still_identifier,
-    video_identifier,
-)
+from livemoments.livephoto.reading.pairing import Pair, find_clip, find_still, resolve
 from livemoments.livephoto.reading.vendors import vendor_form
 from livemoments.livephoto.reading.vivo import video_tail
 from livemoments.livephoto.still.still import Still, read_still
@@ -64,19 +60,18 @@ def open_live_photo(
     if kind == "video":
         return _open_pair(_in_package(find_still(file)))
     still = read_still(photo, file=file)
-    facts = parse_motion_facts(still.xmp)
-    embedded = find_embedded_clip(still.source, facts)
-    if embedded is not None:
-        return _open_embedded(still, embedded, facts)
     try:
-        return _open_pair(_in_package(find_video(still)))
+        found = find_clip(still)
     except PairingError as error:
-        if facts.promises_clip:
+        if still.motion_facts.promises_clip:
             raise PairingError(
                 f"{photo.name}: XMP says that a clip is inside, but there is none (it was probably"
                 " lost in an edit or a transfer); copy the file again from the phone"
             ) from error
         raise
+    if isinstance(found, EmbeddedClip):
+        return _open_embedded(still, found)
+    return _open_pair(_in_package(found))
 
 
 def _kind(file: Source) -> FileKind:
@@ -168,7 +163,7 @@ def _pairs_key_time(kind: str, still: Still, clip: Clip, track: StillImageTime |
     return matched_key_time(still, clip)
 
 
-def _open_embedded(still: Still, embedded: EmbeddedClip, facts: MotionFacts) -> LivePhoto:
+def _open_embedded(still: Still, embedded: EmbeddedClip) -> LivePhoto:
     clip = open_clip(embedded.source, still.colour)
     where = "the footer" if embedded.kind in ("huawei", "honor") else "XMP"
     key = stated_key_time(still, clip, embedded.stated, where)
@@ -177,7 +172,7 @@ def _open_embedded(still: Still, embedded: EmbeddedClip, facts: MotionFacts) -> 
         clip=clip,
         key_time_s=key.time_s,
         key_time_source=key.source,
-        kind=vendor_form(embedded.kind, facts, still.exif),
+        kind=vendor_form(embedded.kind, still.motion_facts, still.exif),
         identifiers={"still": still.identifier} if still.identifier else {},
         notes=(*embedded.notes, *key.notes, *unusual(still, clip)),
     )

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from livemoments.errors import DamagedFileError, UnsupportedFileError
-from livemoments.livephoto.container.source import FileKind, FileSlice, Source
-from livemoments.livephoto.reading.pairing import STILL_SUFFIXES, VIDEO_SUFFIXES
+from livemoments.livephoto.container.source import RAW_SUFFIXES, FileKind, FileSlice, Source
+from livemoments.livephoto.reading.neighbours import STILL_SUFFIXES, VIDEO_SUFFIXES
 
 PVT_SUFFIX = ".pvt"
 PVT_FACTS = "metadata.plist"
@@ -81,6 +81,8 @@ def unpack(path: Path) -> Package:
                 raise UnsupportedFileError(
                     f"{path.name}: an archive without a still and a video, so no Live Photo"
                 )
+            # The photo that the phone developed comes before a raw one.
+            stills.sort(key=lambda each: _suffix(each) in RAW_SUFFIXES)
             still = _half(zipped, archive, stills[0], "still")
             video = _half(zipped, archive, videos[0], "video")
     except FAULTS as error:

@@ -1,25 +1,44 @@
-"""Find the other half of a Live Photo stored in two files.
+"""Find the other half of a Live Photo stored in two files, and the clip of any still.
 
-The identifier decides, Apple's or vivo's; names only say where to look first. Programs rename the
-halves: IMG_1.HEIC + IMG_1.MOV, IMG_1_3.mov (Photos' library), IMG_1_HEVC.MOV (iCloud downloaders).
+The identifier decides, Apple's or vivo's; names only say where to look first.
 """
 
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from livemoments.errors import InputError, MissingFileError, PairingError
-from livemoments.livephoto.container.source import Source
-from livemoments.livephoto.metadata.xmp import parse_motion_facts
-from livemoments.livephoto.movie.tracks import read_movie
-from livemoments.livephoto.reading.apple import movie_identifier
-from livemoments.livephoto.reading.motion_photo import find_embedded_clip
-from livemoments.livephoto.reading.vivo import photo_tail, video_tail
+from livemoments.livephoto.container.source import IN_ICLOUD, RAW_SUFFIXES, Source
+from livemoments.livephoto.reading.identifiers import (
+    glimpsed_identifier,
+    same_identifier,
+    still_identifier,
+    video_identifier,
+)
+from livemoments.livephoto.reading.motion_photo import (
+    EmbeddedClip,
+    find_embedded_clip,
+    find_unannounced_clip,
+)
+from livemoments.livephoto.reading.neighbours import (
+    ARCHIVE_SUFFIXES,
+    STILL_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Folder,
+    Half,
+    Neighbour,
+    folded,
+    places_of,
+    stem_of,
+)
 from livemoments.livephoto.still.still import Still, read_still
 
-STILL_SUFFIXES = {".heic", ".heif", ".jpg", ".jpeg", ".png", ".avif", ".webp", ".tif", ".tiff"}
-VIDEO_SUFFIXES = {".mov", ".mp4", ".m4v"}
-ARCHIVE_SUFFIXES = {".livp"}
-MAX_CANDIDATES = 2000
+# Files that are looked at however long it takes, and at most; between, what the time allows.
+SURE_FILES, MOST_FILES, MOST_S = 2000, 20_000, 2.5
+SURE_STILLS = 200  # of a folder that should hold one Live Photo
 LISTED = 8
 
 
@@ -36,6 +55,88 @@ class Pair:
     notes: tuple[str, ...] = ()  # what is unusual about how they are stored
 
 
+@dataclass(frozen=True, kw_only=True)
+class KnownFolder:
+    """A folder in which the clips of many stills are looked for."""
+
+    folder: Folder
+    videos: dict[str, Path]  # by identifier, in capitals
+
+    @classmethod
+    def of(cls, folder: Folder) -> "KnownFolder":
+        """Look at the identifiers of all that may be a video."""
+        videos: dict[str, Path] = {}
+        for path in in_time(folder.others("", "video"), SURE_FILES):
+            identifier = glimpsed_identifier(path, "video")
+            if identifier:
+                videos.setdefault(identifier.upper(), path)
+        return cls(folder=folder, videos=videos)
+
+
+def in_time(files: Sequence[Path], sure: int) -> Iterator[Path]:
+    """Yield the first files of many: `sure` ones, then as many as can be looked at in MOST_S."""
+    began_s = time.monotonic()
+    for count, each in enumerate(files[:MOST_FILES]):
+        if count >= sure and time.monotonic() - began_s > MOST_S:
+            return
+        yield each
+
+
+class Surroundings:
+    """Where the other half of one file may be: its folder and, for a link, its target's too."""
+
+    def __init__(self, path: Path, half: Half, known: KnownFolder | None = None) -> None:
+        """List the folders.
+
+        Args:
+            path: The half that is there.
+            half: The half that is looked for.
+            known: The path's folder, where it was listed before.
+        """
+        self.half: Half = half
+        self.looked_at = self.in_all = 0  # files of other names
+        self._known = known
+        self.places = [
+            (known.folder if known and place == path else Folder(place.parent), place.name)
+            for place in places_of(path)
+        ]
+
+    def near(self) -> list[Neighbour]:
+        """Return the files whose names fit, the nearest first."""
+        found = [
+            each for folder, name in self.places for each in folder.named_like(name, self.half)
+        ]
+        return sorted(found, key=lambda each: not each.same_name)
+
+    def with_identifier(self, wanted: str, near: Iterable[Neighbour]) -> Iterator[Path]:
+        """Yield the files of other names with this identifier, as far as a glimpse shows."""
+        if self._known is not None:
+            found = self._known.videos.get(wanted.upper())
+            yield from [found] if found else []
+            return
+        own = {each.path for each in near} | {folder.path / name for folder, name in self.places}
+        others = [each for folder, name in self.places for each in folder.others(name, self.half)]
+        others = [each for each in others if each not in own]
+        self.in_all, self.looked_at = len(others), 0
+        for path in in_time(others, SURE_FILES):
+            self.looked_at += 1
+            if same_identifier(glimpsed_identifier(path, self.half), wanted):
+                yield path
+
+    def failure(self, message: str) -> PairingError:
+        """Build the error where there is no such half: it may be in iCloud, or among too many."""
+        for folder, name in self.places:
+            missing = folder.missing(name, self.half)
+            if missing:
+                return PairingError(f"{name}: its {self.half} is {missing}, but {IN_ICLOUD}")
+        if self.looked_at < self.in_all:
+            message += (
+                f"; only {self.looked_at} of the {self.in_all} files there were looked at,"
+                " so give both halves by hand"
+            )
+        return PairingError(message)
+
+
 def resolve(path: Path) -> Path:
     """Return the file meant by a path: itself, a stem without extension, or a folder's only one.
 
@@ -50,51 +151,77 @@ def resolve(path: Path) -> Path:
             return path
     except OSError as error:
         raise MissingFileError(f"{path}: cannot be opened ({error.strerror})") from error
-    named = [each for each in _files(path.parent) if each.stem.lower() == path.name.lower()]
-    stills = [each for each in named if each.suffix.lower() in STILL_SUFFIXES]
-    videos = [each for each in named if each.suffix.lower() in VIDEO_SUFFIXES]
-    archives = [each for each in named if each.suffix.lower() in ARCHIVE_SUFFIXES]
-    if not stills and not videos and not archives:
-        raise MissingFileError(f"{path}: no such file, nor a still or video of that name")
-    return (stills or videos or archives)[0]
+    folder, name = Folder(path.parent), folded(path.name)
+    named = [each for each in folder.files if name in (stem_of(each.name), folded(each.name))]
+    for suffixes in (STILL_SUFFIXES, VIDEO_SUFFIXES, ARCHIVE_SUFFIXES):
+        found = [each for each in named if each.suffix.lower() in suffixes]
+        if found:
+            return min(found, key=_is_raw)
+    if any(name in (stem_of(each), folded(each)) for each in folder.in_icloud):
+        raise MissingFileError(f"{path}: {IN_ICLOUD}")
+    raise MissingFileError(f"{path}: no such file, nor a still or video of that name")
 
 
-def find_video(still: Still) -> Pair:
+def find_clip(still: Still, known: KnownFolder | None = None) -> EmbeddedClip | Pair:
+    """Find the clip of a still: inside its file, or next to it.
+
+    A clip that the file announces comes first, then a file with the still's identifier, then an
+    unannounced clip behind the picture, and last a file of the same name.
+
+    Args:
+        still: A still that is a file of its own.
+        known: The still's folder, where it was listed before.
+
+    Raises:
+        PairingError: There is none, or the one of the same name belongs to another photo.
+    """
+    embedded = find_embedded_clip(still.source, still.motion_facts)
+    if embedded is not None:
+        return embedded
+    try:
+        pair = find_video(still, known)
+    except InputError as error:
+        found = find_unannounced_clip(still.source, still.motion_facts)
+        if found is not None:
+            return found
+        if not isinstance(error, PairingError) or not still.motion_facts.switched_off:
+            raise
+        raise PairingError(
+            f"{error}; its XMP states that its motion is switched off (MotionPhoto 0), so none was"
+            " looked for behind the picture: switch it on in the gallery"
+        ) from error
+    if pair.by_name:
+        return find_unannounced_clip(still.source, still.motion_facts) or pair
+    return pair
+
+
+def find_video(still: Still, known: KnownFolder | None = None) -> Pair:
     """Find the clip of a still, in its folder.
 
     Raises:
         PairingError: There is none, or the one of the same name belongs to another photo.
     """
-    path = _path(still)
-    videos = _candidates(path, VIDEO_SUFFIXES)
-    wanted_id = still_identifier(still)
-    unlike: tuple[Path, str] | None = None
-    for video in videos if wanted_id else ():
-        source, identifier = _identified(video)
-        if source is not None and same_identifier(identifier, wanted_id):
-            return Pair(still=still, video=source, video_identifier=identifier)
-        if identifier and _same_stem(path, video):
-            unlike = unlike or (video, identifier)
-    if unlike is not None:
-        raise mismatch(still, *unlike)
-    for video in videos:
-        if _same_stem(path, video):
-            source, identifier = _identified(video)
-            source = source or Source.whole(video)
-            return Pair(still=still, video=source, video_identifier=identifier, by_name=True)
+    path, wanted_id = _path(still), still_identifier(still)
+    around = Surroundings(path, "video", known)
+    near = around.near()
+    named = _named_videos(near)
+    if wanted_id:
+        elsewhere = around.with_identifier(wanted_id, near)
+        for source in chain((each.source for each in named), map(_opened, elsewhere)):
+            identifier = video_identifier(source) if source else None
+            if source is not None and same_identifier(identifier, wanted_id):
+                return Pair(still=still, video=source, video_identifier=identifier)
+    for each in named:
+        if wanted_id and each.identifier:
+            raise mismatch(still, each.path, each.identifier)
+    if named:
+        source, identifier = named[0].source or Source.whole(named[0].path), named[0].identifier
+        return Pair(still=still, video=source, video_identifier=identifier, by_name=True)
     wanted = f"{path.stem}.MOV or {path.stem}.MP4"
     if wanted_id:
         wanted += f", or a video with the content identifier {wanted_id}"
-    raise PairingError(f"{path.name}: no video next to it; expected {wanted} in the same folder")
-
-
-def _identified(video: Path) -> tuple[Source | None, str | None]:
-    """Look at a video once: its bytes, None where it cannot be opened, and its identifier."""
-    try:
-        source = Source.whole(video)
-    except InputError:
-        return None, None
-    return source, video_identifier(source)
+    message = f"{path.name}: no video next to it; expected {wanted} in the same folder"
+    raise around.failure(message)
 
 
 def find_still(video: Source) -> Pair:
@@ -105,28 +232,36 @@ def find_still(video: Source) -> Pair:
     """
     path = video.path
     identifier = video_identifier(video, strict=True)
+    around = Surroundings(path, "still")
+    near = around.near()
     by_name: Still | None = None
-    for each in _candidates(path, STILL_SUFFIXES):
-        same = _same_stem(each, path)
-        if not same and identifier is None:
-            continue
+    broken: InputError | None = None
+    for each in near:
         try:
-            still = read_still(each)
-        except InputError:
-            if same and each.stem.lower() == path.stem.lower():
-                raise
+            file = Source.whole(each.path)
+            if file.kind == "video" or (file.kind != "still" and not each.expected):
+                continue
+            still = read_still(each.path, file=file)
+        except InputError as error:
+            if each.same_name and each.expected and by_name is None:
+                broken = broken or error
             continue
         if same_identifier(identifier, still_identifier(still)):
             return Pair(still=still, video=video, video_identifier=identifier)
-        if same and by_name is None:
-            by_name = still
+        by_name = by_name or still
+    for other in around.with_identifier(identifier, near) if identifier else ():
+        with suppress(InputError):
+            still = read_still(other)
+            if same_identifier(identifier, still_identifier(still)):
+                return Pair(still=still, video=video, video_identifier=identifier)
+    if broken is not None:
+        raise broken
     if by_name is None:
         wanted = f"{path.stem}.HEIC or {path.stem}.JPG"
         if identifier:
             wanted += f", or a still with the content identifier {identifier}"
-        raise PairingError(
-            f"{video.name}: no still next to it; expected {wanted} in the same folder"
-        )
+        message = f"{video.name}: no still next to it; expected {wanted} in the same folder"
+        raise around.failure(message)
     if identifier and still_identifier(by_name):
         raise mismatch(by_name, path, identifier)
     return Pair(still=by_name, video=video, video_identifier=identifier, by_name=True)
@@ -141,31 +276,33 @@ def mismatch(still: Still, video: Path, identifier: str) -> PairingError:
     )
 
 
-def still_identifier(still: Still) -> str | None:
-    """Return a still's Apple content identifier, else vivo's, else None."""
-    if still.identifier or still.path is None:
-        return still.identifier
-    tail = photo_tail(still.source)
-    return tail.identifier if tail is not None else None
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    """A video whose name fits."""
+
+    path: Path
+    source: Source | None = None  # None: it cannot be opened
+    identifier: str | None = None
 
 
-def video_identifier(video: Source, *, strict: bool = False) -> str | None:
-    """Return a video's Apple content identifier, else vivo's, else None.
+def _named_videos(near: Iterable[Neighbour]) -> list[_Named]:
+    """Return the videos among files whose names fit; those that cannot be read come last."""
+    videos, broken = [], []
+    for each in near:
+        source = _opened(each.path)
+        if source is not None and source.kind == "video":
+            identifier = video_identifier(source)
+            videos.append(_Named(path=each.path, source=source, identifier=identifier))
+        elif each.expected and (source is None or source.kind != "still"):
+            broken.append(_Named(path=each.path, source=source))
+    return videos + broken
 
-    strict raises on a file that cannot be read, instead of returning None.
-    """
+
+def _opened(path: Path) -> Source | None:
     try:
-        tail = video_tail(video)
-        return movie_identifier(read_movie(video)) or (tail.identifier if tail else None)
+        return Source.whole(path)
     except InputError:
-        if strict:
-            raise
         return None
-
-
-def same_identifier(one: str | None, other: str | None) -> bool:
-    """Return whether two content identifiers are there and equal, whatever their case."""
-    return bool(one and other) and str(one).upper() == str(other).upper()
 
 
 def _path(still: Still) -> Path:
@@ -174,58 +311,50 @@ def _path(still: Still) -> Path:
     return still.path
 
 
-def _files(folder: Path) -> list[Path]:
-    """Visible files of a folder, by name; empty where it cannot be listed."""
-    try:
-        found = [each for each in folder.iterdir() if not each.name.startswith(".")]
-        return sorted(each for each in found if each.is_file())
-    except OSError:
-        return []
-
-
-def _candidates(path: Path, suffixes: set[str]) -> list[Path]:
-    """Files of these kinds in the same folder: nearest names first."""
-    found = [each for each in _files(path.parent) if each.suffix.lower() in suffixes]
-    found = [each for each in found if each != path]
-    return sorted(found, key=lambda each: _distance(path, each))[:MAX_CANDIDATES]
-
-
-def _distance(path: Path, other: Path) -> tuple[int, str]:
-    if path.stem.lower() == other.stem.lower():
-        return 0, other.name
-    return (1 if _same_stem(path, other) else 2), other.name
-
-
-def _same_stem(one: Path, other: Path) -> bool:
-    """Return whether two names are one stem, but for an ending after '_' on the video's side."""
-    a, b = sorted((one.stem.lower(), other.stem.lower()), key=len)
-    return a == b or (b.startswith(a + "_") and b[len(a) + 1 :] in ("3", "hevc"))
-
-
-def _only_one(folder: Path) -> Path:
+def _only_one(path: Path) -> Path:
     """Return the still (or motion photo) of the one Live Photo in a folder."""
-    files = _files(folder)
-    stills = [each for each in files if each.suffix.lower() in STILL_SUFFIXES | ARCHIVE_SUFFIXES]
-    live = [each for each in stills[:MAX_CANDIDATES] if _has_clip(each)]
+    folder = Folder(path)
+    suffixes = STILL_SUFFIXES | ARCHIVE_SUFFIXES
+    stills = [each for each in folder.files if each.suffix.lower() in suffixes]
+    live: dict[Path, Path] = {}  # a still by its clip's file
+    looked_at, known = 0, KnownFolder.of(folder)
+    for each in in_time(stills, SURE_STILLS):
+        looked_at += 1
+        clip = _clip_of(each, known)
+        if clip is not None and (clip not in live or _is_raw(live[clip])):
+            live[clip] = each
+        elif clip is not None and not _is_raw(each):
+            live[each] = each
+        if len(live) > LISTED:
+            break
     if len(live) == 1:
-        return live[0]
-    videos = [each for each in files if each.suffix.lower() in VIDEO_SUFFIXES]
-    names = [each.name for each in (live or [*stills, *videos])]
+        return next(iter(live.values()))
+    videos = [each for each in folder.files if each.suffix.lower() in VIDEO_SUFFIXES]
+    names = [each.name for each in (sorted(live.values()) or [*stills, *videos])]
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     listed = ", ".join(names[:LISTED]) + more if names else "no stills and no videos"
     found = f"{len(live)} Live Photos" if live else "no Live Photo"
-    raise PairingError(f"{folder}: {found} in this folder, expected exactly one; found {listed}")
+    if len(live) > LISTED:
+        found = f"more than {LISTED} Live Photos"
+    elif looked_at < len(stills):
+        found += f" among the first {looked_at} of {len(stills)} stills"
+    message = f"{path}: {found} in this folder, expected exactly one; found {listed}"
+    if folder.in_icloud:
+        message += f"; {len(folder.in_icloud)} files of it are in iCloud and not on this computer"
+    raise PairingError(message)
 
 
-def _has_clip(path: Path) -> bool:
+def _is_raw(path: Path) -> bool:
+    return path.suffix.lower() in RAW_SUFFIXES
+
+
+def _clip_of(path: Path, known: KnownFolder) -> Path | None:
+    """Return the file that holds the clip of a still, or of an archive; None where it has none."""
     try:
         file = Source.whole(path)
         if file.kind == "archive":
-            return True
-        still = read_still(path, file=file)
-        if find_embedded_clip(file, parse_motion_facts(still.xmp)) is not None:
-            return True
-        find_video(still)
+            return path
+        found = find_clip(read_still(path, file=file), known)
     except InputError:
-        return False
-    return True
+        return None
+    return found.source.path if isinstance(found, EmbeddedClip) else found.video.path

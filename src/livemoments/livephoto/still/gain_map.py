@@ -31,7 +31,6 @@ from livemoments.livephoto.hdr.iso import NAMESPACE as ISO_NAME
 from livemoments.livephoto.hdr.iso import VERSION as ISO_VERSION
 from livemoments.livephoto.hdr.iso import GainMapNumbers, read_iso_metadata
 from livemoments.livephoto.hdr.xmp import apple_words, has_hdr_version, read_hdrgm
-from livemoments.livephoto.metadata.xmp import parse_motion_facts
 from livemoments.livephoto.still.still import DECODER_FAULTS, Still, opened
 
 LEAST_HEADROOM = 1.01  # below, the map brightens nothing
@@ -162,7 +161,7 @@ def _places(
     if end is None:
         return
     at = end
-    for item in parse_motion_facts(still.xmp).items:
+    for item in still.motion_facts.items:
         if item.semantic == "GainMap" and item.length > 0:
             yield at, item.length
         at += max(0, item.length) + max(0, item.padding) if item.semantic != "Primary" else 0

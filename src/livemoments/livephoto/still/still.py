@@ -8,9 +8,9 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,13 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from livemoments.errors import DamagedFileError, InputError, UnsupportedFileError, first_line
 from livemoments.imaging.colour import ColourSpace, recognise_profile
+from livemoments.livephoto.container.extended_xmp import extension_of, names_extension
 from livemoments.livephoto.container.iptc import iptc_of
+from livemoments.livephoto.container.jpeg_parts import segments
 from livemoments.livephoto.container.source import HEAD_BYTES, Source, kind_of
 from livemoments.livephoto.metadata.apple_note import maker_note_identifier
+from livemoments.livephoto.metadata.xmp import MotionFacts, parse_motion_facts
+from livemoments.livephoto.still.raw import raw_kind, read_preview
 
 # Twice Pillow's own warning threshold, where Pillow refuses too: 179 megapixels.
 MAX_PIXELS = 178_956_970
@@ -70,6 +74,7 @@ class Still:
     # EXIF as TIFF bytes (no 'Exif' prefix), orientation tag as in the file; or None.
     exif: bytes | None = None
     xmp: bytes | None = None  # XMP packet, or None
+    xmp_extension: bytes | None = None  # the extension that a JPEG's packet names, or None
     iptc: bytes | None = None  # IPTC-IIM of a JPEG, or None
     # EXIF orientation, 1-8, as in the file; 1 for HEIC, whose decoder turns it.
     orientation: int = 1
@@ -81,6 +86,7 @@ class Still:
     mode: str = "RGB"  # pillow's name of the pixel layout in the file, such as "RGB" or "CMYK"
     # The picture's bytes, where it was unpacked from the file; None where it is the file.
     data: bytes | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()  # what is unusual about how it was read, one sentence each
     # The file as it was found when the still was read.
     file: Source | None = field(default=None, repr=False, compare=False)
 
@@ -88,6 +94,11 @@ class Still:
     def name(self) -> str:
         """The file's name, as messages say it."""
         return self.path.name if self.path else "still"
+
+    @cached_property
+    def motion_facts(self) -> MotionFacts:
+        """What its XMP says of a clip in its own file."""
+        return parse_motion_facts(self.xmp, self.xmp_extension)
 
     @property
     def source(self) -> Source:
@@ -129,6 +140,8 @@ class Still:
 def read_still(path: Path, data: bytes | None = None, file: Source | None = None) -> Still:
     """Read a still's facts; its pixels stay in the file.
 
+    Of a raw photo, the full-size preview is the still.
+
     Args:
         path: The file.
         data: The picture's bytes, where it was unpacked from that file.
@@ -137,9 +150,15 @@ def read_still(path: Path, data: bytes | None = None, file: Source | None = None
     Raises:
         MissingFileError: It is not there or cannot be opened.
         DamagedFileError: It is empty, truncated or broken.
-        UnsupportedFileError: It is no picture, of an unknown kind, or too large.
+        UnsupportedFileError: It is no picture, of an unknown kind, too large, or a raw photo
+            without a full-size preview.
     """
     file = file or Source.whole(path)
+    source = file if data is None else Source(path=path, start=0, length=len(data), data=data)
+    kind = raw_kind(source)
+    if kind is not None:
+        preview = read_preview(source, kind)
+        return replace(read_still(path, preview.data, file), notes=preview.notes)
     with opened(path, data, file) as image:
         info = image.info
         exif = _raw_exif(image)
@@ -157,6 +176,7 @@ def read_still(path: Path, data: bytes | None = None, file: Source | None = None
             colour=_colour(image),
             exif=exif,
             xmp=_bytes(info.get("xmp")),
+            xmp_extension=_extension(image, source),
             iptc=iptc_of(info.get("photoshop")),
             orientation=orientation,
             make=_text(tags.get(ExifTags.Base.Make)),
@@ -298,6 +318,15 @@ def _raw_exif(image: Image.Image) -> bytes | None:
     if not exif and image.format == "TIFF":
         return None
     return exif.removeprefix(EXIF_PREFIX) if exif else None
+
+
+def _extension(image: Image.Image, source: Source) -> bytes | None:
+    """Return the extension of a JPEG's XMP, which Pillow passes over; None where there is none."""
+    xmp = _bytes(image.info.get("xmp"))
+    if FORMATS[image.format or ""] != "JPEG" or not names_extension(xmp):
+        return None
+    with source.open(bounded=True) as stream:
+        return extension_of(segments(stream), xmp)
 
 
 def _identifier(maker_note: Any) -> str | None:  # noqa: ANN401 - EXIF holds anything

@@ -23,7 +23,6 @@ from livemoments.livephoto.container.jpeg_edit import (
     with_metadata,
 )
 from livemoments.livephoto.container.source import Source
-from livemoments.livephoto.metadata.xmp import parse_motion_facts
 from livemoments.livephoto.still.still import Still
 
 FORMATS = ("JPEG", "HEIC")
@@ -39,6 +38,9 @@ class StillFile:
     data: bytes  # the picture's; of a JPEG those of its first picture
     exif: bytes | None  # as TIFF bytes
     xmp: bytes | None  # a packet
+    extension: bytes | None = None  # the extension of that packet of a JPEG, or None
+    # Segments in the place of the extension's; None: they stay.
+    new_extension: tuple[bytes, ...] | None = None
     attached: tuple[AttachedPicture, ...] = ()  # whole pictures behind a JPEG's own, in order
 
     def auxiliary(self) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ class StillFile:
                 changed = (exif if exif != self.exif else None, xmp if xmp != self.xmp else None)
                 return heic_with_metadata(self.data, exif=changed[0], xmp=changed[1])
             old = split_jpeg(self.data)
-            new = with_metadata(old, exif=exif, xmp=xmp)
+            new = with_metadata(old, exif=exif, xmp=xmp, extension=self.new_extension)
             return with_index(new, old, attached).to_bytes()
 
 
@@ -99,13 +101,14 @@ def read_still_file(still: Still, clip: Source) -> StillFile:
                 name=still.name, format="HEIC", data=data, exif=found.exif, xmp=found.xmp
             )
         picture = split_jpeg(data).to_bytes()
-        items = parse_motion_facts(still.xmp).items
+        items = still.motion_facts.items
         return StillFile(
             name=still.name,
             format="JPEG",
             data=picture,
             exif=still.exif,
             xmp=still.xmp,
+            extension=still.xmp_extension,
             attached=attached_pictures(data, items),
         )
 

@@ -10,8 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from livemoments.errors import InputError
+from livemoments.livephoto.container.extended_xmp import (
+    extension_segments,
+    names_extension,
+    stored_extension,
+    without_extension,
+)
+from livemoments.livephoto.container.jpeg_edit import split_jpeg
 from livemoments.livephoto.container.source import Source
 from livemoments.livephoto.hdr.gain_map import GainMap
+from livemoments.livephoto.metadata.xmp_edit import parse_packet
 from livemoments.livephoto.movie.video import Clip
 from livemoments.livephoto.reading.key_time import MATCHED
 from livemoments.livephoto.reading.live_photo import LivePhoto
@@ -19,9 +27,10 @@ from livemoments.livephoto.reading.opening import open_live_photo
 from livemoments.livephoto.reading.samsung import read_trailer
 from livemoments.livephoto.still.encode import FORMATS, EncodedPicture, encode_picture
 from livemoments.livephoto.still.gain_map import read_gain_map
-from livemoments.livephoto.still.still_bytes import read_still_file
+from livemoments.livephoto.still.still_bytes import StillFile, read_still_file
 from livemoments.livephoto.writing.format import Format, Place, Written, format_called
 from livemoments.livephoto.writing.live_photo import plan_live_photo
+from livemoments.livephoto.writing.motion_photo_xmp import packet_without_clip, speaks_of_clip
 from livemoments.livephoto.writing.picture import PicturePlan
 from livemoments.livephoto.writing.place import (
     STILL_FORMAT,
@@ -87,7 +96,10 @@ def _convert(
     place = check_place(out, file_format, overwrite=overwrite, inputs=live.files)
     still = live.still
     copied = still.format == _still_format(place)
-    file = read_still_file(still, live.clip.source) if copied else None
+    file: StillFile | None = None
+    words_lost: tuple[str, ...] = ()
+    if copied:
+        file, words_lost = _without_old_words(read_still_file(still, live.clip.source))
     gain_map = None if copied else read_gain_map(still).gain_map
     plan = plan_live_photo(
         live, place, time_s=live.key_time_s, file=file, gain_map=gain_map,
@@ -95,8 +107,31 @@ def _convert(
     )  # fmt: skip
     encoded = plan.copy(file) if file is not None else _encoded(live, plan, gain_map)
     written = plan.write(encoded)
-    notes = (*_notes(live, place), *written.notes)
+    notes = (*_notes(live, place), *words_lost, *written.notes)
     return replace(written, still_copied=copied, notes=notes)
+
+
+def _without_old_words(file: StillFile) -> tuple[StillFile, tuple[str, ...]]:
+    """Remove words about a clip from the extension of a JPEG's XMP: the new ones stand elsewhere.
+
+    Other extensions stay, byte for byte. Returns notes too.
+    """
+    if file.format != "JPEG" or file.xmp is None or not names_extension(file.xmp):
+        return file, ()
+    words = file.extension or stored_extension(split_jpeg(file.data).segments)
+    if not speaks_of_clip(words):
+        return file, ()
+    readable = file.extension is not None and parse_packet(file.extension) is not None
+    left = packet_without_clip(file.extension) if readable else None
+    if readable and left == file.extension:
+        return file, ()
+    if left is not None:
+        xmp, segments = extension_segments(left, file.xmp)
+        return replace(file, xmp=xmp, new_extension=segments), ()
+    notes: tuple[str, ...] = ()
+    if not readable:
+        notes = ("the extended XMP was left out: it speaks of the old clip and cannot be edited",)
+    return replace(file, xmp=without_extension(file.xmp), new_extension=()), notes
 
 
 def _still_format(place: Place) -> str:
@@ -124,9 +159,9 @@ def _encoded(live: LivePhoto, plan: PicturePlan, gain_map: GainMap | None) -> En
 
 def _notes(live: LivePhoto, place: Place) -> tuple[str, ...]:
     """Return what is to be known of any conversion of this Live Photo."""
-    notes: tuple[str, ...] = ()
+    notes = live.still.notes
     if live.key_time_source == MATCHED:
-        notes = (
+        notes += (
             f"the key photo's time, {live.key_time_s:.3f} s, is not stated in the source: it was"
             " found by comparing pictures, and is stated now",
         )

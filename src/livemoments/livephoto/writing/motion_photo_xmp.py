@@ -17,6 +17,7 @@ NAMESPACES = {"GCamera": CAMERA, "Container": CONTAINER, "Item": ITEM}
 # camera, and whatever its containers, Xiaomi, OPPO or vivo say.
 ABOUT_CLIP = ("MotionPhoto", "MicroVideo")
 ABOUT_FILE = frozenset({CONTAINER, ITEM, OPLUS, VIVO, XIAOMI})
+SIGNS = tuple(word.encode() for word in (*ABOUT_CLIP, *sorted(ABOUT_FILE)))
 FORM = {RDF, XMLNS, META, None}  # namespaces of a packet that says nothing
 EMPTY = (
     f'<x:xmpmeta xmlns:x="{META}"><rdf:RDF xmlns:rdf="{RDF}">'
@@ -87,6 +88,11 @@ def packet_without_clip(xmp: bytes | None, items: Sequence[ContainerItem] = ()) 
         return _with_properties(root, {}, items)
     except RecursionError:  # nested thousands deep: no one writes such metadata
         return None
+
+
+def speaks_of_clip(packet: bytes) -> bool:
+    """Return whether a packet may hold words about a clip; it need not be one that can be read."""
+    return any(sign in packet for sign in SIGNS)
 
 
 def _packet(xmp: bytes | None, properties: dict[str, int], items: Sequence[ContainerItem]) -> bytes:
